@@ -1,0 +1,69 @@
+"""The rules one batch runs under, all defaults filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from everyitem.model.retry import RetryPolicy
+
+
+class ErrorStrategy(StrEnum):
+    """What final item failures do to the batch (contract section 1)."""
+
+    CONTINUE_ON_ERROR = "CONTINUE_ON_ERROR"
+    FAIL_FAST = "FAIL_FAST"
+    STOP_ON_TOLERANCE = "STOP_ON_TOLERANCE"
+
+
+class Priority(StrEnum):
+    """Takes effect where several batches share a machine."""
+
+    LOW = "LOW"
+    NORMAL = "NORMAL"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingConfiguration:
+    """Everything the engine needs to know about how to process a batch. Times in seconds."""
+
+    processor: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    item_timeout: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    strategy: ErrorStrategy = ErrorStrategy.CONTINUE_ON_ERROR
+    tolerated_failure_count: int | None = None
+    tolerated_failure_percentage: float | None = None
+    #: How many items may run at once at the start; already capped to the allocated slots.
+    parallelism: int = 5
+    checkpoint_interval: int = 1000
+    checkpoint_interval_seconds: float = 30.0
+    enable_checkpointing: bool = True
+    #: The batch timeout: active time one window may last.
+    timeout: float = 4 * 3600.0
+    #: How long a drain waits for items in flight before it interrupts them.
+    drain: float = 30.0
+
+    def tolerated_failures(self, items: int) -> int | None:
+        """How many final failures are tolerated; None when no tolerance applies.
+
+        FAIL_FAST tolerates none. Otherwise the given count or floor(items * percentage / 100), the
+        smaller where both are given; STOP_ON_TOLERANCE without a tolerance means 0.
+        """
+        if self.strategy is ErrorStrategy.FAIL_FAST:
+            return 0
+        limits = []
+        if self.tolerated_failure_count is not None:
+            limits.append(self.tolerated_failure_count)
+        if self.tolerated_failure_percentage is not None:
+            limits.append(int(items * self.tolerated_failure_percentage // 100))
+        if limits:
+            return min(limits)
+        return 0 if self.strategy is ErrorStrategy.STOP_ON_TOLERANCE else None
+
+    @property
+    def stops_on_failures(self) -> bool:
+        """Whether final failures can end the batch."""
+        return self.strategy is not ErrorStrategy.CONTINUE_ON_ERROR

@@ -1,0 +1,151 @@
+"""The items of a batch as bytes: accepted once, never changed, decoded only by workers.
+
+The canonical form of a batch's items is the text of one JSON array without white space between tokens.
+Its SHA-256 is the items' digest; it does not depend on how the text is cut into chunks.
+"""
+
+import hashlib
+import threading
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import Protocol
+
+import msgspec
+
+#: Items per stored chunk, and the text size (bytes) at which a chunk is closed early.
+CHUNK_ITEMS = 2048
+CHUNK_BYTES = 1 << 20
+
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_item_id = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class ItemChunk(msgspec.Struct, frozen=True, gc=False):
+    """A contiguous part of the items: `text` is a compact JSON array of `count` items from `first` on."""
+
+    first: int
+    count: int
+    text: bytes
+
+
+class Items(Protocol):
+    """The items of one batch, by 0-based index."""
+
+    #: True when at least one item carries an `itemId` of its own.
+    named: bool
+    #: SHA-256 (hex) of the canonical text.
+    digest: str
+
+    def __len__(self) -> int: ...
+
+    def text(self, indices: Sequence[int]) -> bytes:
+        """Compact JSON array of the given items, in the given order."""
+        ...
+
+    def chunks(self) -> Iterator[ItemChunk]:
+        """All items in order, for storing and for reading in one pass."""
+        ...
+
+
+def item_id_of(text: bytes, index: int) -> str:
+    """The id of the item with this JSON text: its own `itemId`, else its position (contract section 1)."""
+    if text[:1] == b"{":
+        own = _item_id(text).get("itemId")
+        if own is not None:
+            return str(msgspec.json.decode(own))
+    return str(index)
+
+
+class InMemoryItems:
+    """Items held as one text with an offset per item (inline documents)."""
+
+    def __init__(self, text: bytes, *, named: bool, digest: str | None = None) -> None:
+        raws = _raw_list(text)
+        # offsets[i] is where item i begins, offsets[n] one behind the comma the last item would have
+        self._offsets = array("Q", accumulate([len(raw) + 1 for raw in raws], initial=1))
+        self._text = text
+        self.named = named
+        self.digest = digest or hashlib.sha256(text).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def text(self, indices: Sequence[int]) -> bytes:
+        if isinstance(indices, range) and indices.step == 1:
+            if not indices:
+                return b"[]"
+            start, stop = self._offsets[indices.start], self._offsets[indices.stop] - 1
+            return b"[" + self._text[start:stop] + b"]"
+        text, offsets = self._text, self._offsets
+        return b"[" + b",".join([text[offsets[i] : offsets[i + 1] - 1] for i in indices]) + b"]"
+
+    def chunks(self) -> Iterator[ItemChunk]:
+        first = 0
+        while first < len(self):
+            last = bisect_right(self._offsets, self._offsets[first] + CHUNK_BYTES, lo=first + 1)
+            last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, len(self)))
+            yield ItemChunk(first, last - first, self.text(range(first, last)))
+            first = last
+
+
+class StoredItems:
+    """Items read chunk by chunk from the store, holding a few chunks at a time (resume, large sources)."""
+
+    #: Chunks kept decompressed; workers of one batch touch few regions at a time.
+    _KEPT = 64
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        named: bool,
+        digest: str,
+        firsts: Sequence[int],
+        load: Callable[[int], ItemChunk],
+    ) -> None:
+        """`firsts` holds each chunk's first index; `load(k)` reads and verifies chunk number k."""
+        self._count, self.named, self.digest = count, named, digest
+        self._firsts, self._load = firsts, load
+        self._kept: OrderedDict[int, InMemoryItems] = OrderedDict()
+        #: Guards `_kept`: the slots of a thread node read side by side.
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _chunk(self, number: int) -> InMemoryItems:
+        with self._lock:
+            return self._load_kept(number)
+
+    def _load_kept(self, number: int) -> InMemoryItems:
+        kept = self._kept.pop(number, None)
+        if kept is None:
+            kept = InMemoryItems(self._load(number).text, named=self.named, digest="-")
+        self._kept[number] = kept
+        while len(self._kept) > self._KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+    def text(self, indices: Sequence[int]) -> bytes:
+        parts: list[bytes] = []
+        position = 0
+        while position < len(indices):
+            number = bisect_right(self._firsts, indices[position]) - 1
+            first = self._firsts[number]
+            chunk = self._chunk(number)
+            end = first + len(chunk)
+            if isinstance(indices, range) and indices.step == 1:
+                stop = min(indices.stop, end)
+                parts.append(chunk.text(range(indices[position] - first, stop - first))[1:-1])
+                position += stop - indices[position]
+            else:
+                parts.append(chunk.text(range(indices[position] - first, indices[position] - first + 1))[1:-1])
+                position += 1
+        return b"[" + b",".join(parts) + b"]"
+
+    def chunks(self) -> Iterator[ItemChunk]:
+        for number in range(len(self._firsts)):
+            yield self._load(number)

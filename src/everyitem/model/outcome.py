@@ -1,0 +1,122 @@
+"""What came of items: the only values that travel from the user's function to the disk.
+
+A worker encodes its results once; from then on they are bytes that nobody decodes before a person asks
+for them. `OutcomeBlock` is what one worker hands over at a time: a few milliseconds' worth of outcomes.
+The structs are encoded as MessagePack arrays in segments and between processes, so fields are only ever
+appended, with defaults.
+"""
+
+from typing import Any
+
+import msgspec
+
+from everyitem.model.errors import ErrorCode
+
+#: (file, line, function) of the user's code, outermost first; ours are left out.
+Frame = tuple[str, int, str]
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Failure(msgspec.Struct, array_like=True, gc=False):
+    """One failed attempt of one item."""
+
+    index: int
+    #: 1-based number of the attempt within the round.
+    attempt: int
+    code: ErrorCode
+    #: Class name of the exception, or WorkerDied, ItemTimeout, UnusableResult.
+    type: str
+    message: str
+    duration_us: int = 0
+    frames: list[Frame] = []
+    #: True when it must not be tried again whatever the retry budget says (PermanentItemError).
+    permanent: bool = False
+    #: Set by RetryLater: seconds to wait; such an attempt uses up no retry.
+    retry_after: float | None = None
+    #: The item killed or hung its worker, so it runs alone from now on.
+    alone: bool = False
+    #: Set by the state machine, which alone decides it: this failure is the item's final outcome.
+    final: bool = False
+
+
+class Successes(msgspec.Struct, array_like=True, gc=False):
+    """Items that succeeded at the same attempt number.
+
+    `ranges` are (first index, count), in the order of `durations_us` and of the values in `results`,
+    which is the text of one JSON array holding one result per item.
+    """
+
+    ranges: list[tuple[int, int]]
+    attempt: int
+    durations_us: list[int]
+    results: bytes
+
+    def __len__(self) -> int:
+        return len(self.durations_us)
+
+    def result_texts(self) -> list[bytes]:
+        """The results one by one, as JSON text, in the order of `ranges`."""
+        return [bytes(raw) for raw in _decode_list(self.results)]
+
+    def indices(self) -> list[int]:
+        """All item indices, in the order of `durations_us`."""
+        return [index for first, count in self.ranges for index in range(first, first + count)]
+
+    def split(self, count: int) -> tuple["Successes", "Successes"]:
+        """The first `count` items and the rest (0 < count < len), for cutting segments exactly."""
+        left: list[tuple[int, int]] = []
+        right: list[tuple[int, int]] = []
+        room = count
+        for first, length in self.ranges:
+            taken = min(room, length)
+            if taken:
+                left.append((first, taken))
+            if taken < length:
+                right.append((first + taken, length - taken))
+            room -= taken
+        texts = _decode_list(self.results)
+        return (
+            Successes(left, self.attempt, self.durations_us[:count], join_texts(texts[:count])),
+            Successes(right, self.attempt, self.durations_us[count:], join_texts(texts[count:])),
+        )
+
+    def keep(self, wanted: set[int]) -> "Successes":
+        """Only the items whose index is in `wanted`; used on the rare path where a part comes too late."""
+        kept = [
+            (index, duration, text)
+            for index, duration, text in zip(
+                self.indices(), self.durations_us, _decode_list(self.results), strict=True
+            )
+            if index in wanted
+        ]
+        return Successes(
+            [(index, 1) for index, _, _ in kept],
+            self.attempt,
+            [duration for _, duration, _ in kept],
+            join_texts([text for _, _, text in kept]),
+        )
+
+
+class OutcomeBlock(msgspec.Struct, array_like=True, gc=False):
+    """Outcomes one worker hands over together."""
+
+    successes: list[Successes] = []
+    failures: list[Failure] = []
+    #: Log records of items: (index, attempt, level name, text), kept for `explain`.
+    logs: list[tuple[int, int, str, str]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self.successes)) + len(self.failures)
+
+    @property
+    def busy_us(self) -> int:
+        """Time workers spent in the item processor for these outcomes, in microseconds."""
+        return sum(sum(run.durations_us) for run in self.successes) + sum(
+            failure.duration_us for failure in self.failures
+        )
+
+
+def join_texts(texts: list[Any]) -> bytes:
+    """The text of a JSON array of the given JSON texts (bytes or `msgspec.Raw`)."""
+    return b"[" + b",".join(texts) + b"]"

@@ -1,0 +1,55 @@
+"""What a batch may use: nodes and their slots."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class NodeKind(StrEnum):
+    """Where items run."""
+
+    THREAD = "thread"
+    PROCESS = "process"
+    ASYNC = "async"
+    DASK = "dask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One allocated node: `slots` workers of one kind."""
+
+    node_id: str
+    kind: NodeKind
+    slots: int
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocatedResources:
+    """The nodes of a batch and the bounds of its parallelism (contract section 1).
+
+    `nodes` is never empty once a batch was read: without nodes in the document one node of the
+    processor's natural kind is made.
+    """
+
+    nodes: tuple[NodeSpec, ...]
+    min_parallelism: int = 1
+
+    @property
+    def slots(self) -> int:
+        """Slots over all nodes: the most items that may run at the same time."""
+        return sum(node.slots for node in self.nodes)
+
+
+def spread(parallelism: int, nodes: tuple[NodeSpec, ...]) -> dict[str, int]:
+    """How many slots each node uses at this parallelism: filled evenly, node order breaking ties.
+
+    Never more than a node has; the sum is min(parallelism, all slots).
+    """
+    used = {node.node_id: 0 for node in nodes}
+    left = min(parallelism, sum(node.slots for node in nodes))
+    while left:
+        for node in nodes:
+            if left and used[node.node_id] < node.slots:
+                used[node.node_id] += 1
+                left -= 1
+    return used
