@@ -1,0 +1,1 @@
+"""What the engine asks of the world: protocols, and the values that cross them. No implementation."""

@@ -1,0 +1,354 @@
+"""The store: where executions, their inputs, segments, failures, retries and events are kept.
+
+Times are epoch seconds (wall clock) unless a name says otherwise. `execution_key` is the store's own
+number of an execution. Outcomes are keyed by (execution, round, index).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from everyitem.model.items import Items
+from everyitem.model.outcome import Failure, Successes
+from everyitem.model.status import ExecutionStatus
+
+
+class SegmentDraft(msgspec.Struct, gc=False):
+    """Outcomes and failed attempts between two checkpoints, not yet on disk.
+
+    `failures` holds every failed attempt; those with `final` set are outcomes.
+    """
+
+    successes: list[Successes]
+    failures: list[Failure]
+    logs: list[tuple[int, int, str, str]] = []
+
+    @property
+    def succeeded(self) -> int:
+        return sum(map(len, self.successes))
+
+    @property
+    def failed(self) -> int:
+        return sum(failure.final for failure in self.failures)
+
+
+class SegmentHeader(msgspec.Struct, frozen=True):
+    """What the store knows of a segment without reading its body; what `checkpoints` lists."""
+
+    sequence: int
+    round: int
+    created_at: float
+    succeeded: int
+    failed: int
+    #: SHA-256 (hex) over the columns, the body and `previous`.
+    digest: str
+    previous: str
+    #: Bytes of the body on disk.
+    size: int
+
+
+class PendingRetry(msgspec.Struct, frozen=True, array_like=True):
+    """An item that failed and will be tried again."""
+
+    index: int
+    #: Attempts used up so far in this round.
+    attempts: int
+    #: Epoch seconds.
+    due: float
+    alone: bool = False
+
+
+class FailedItem(msgspec.Struct, frozen=True):
+    """One item that failed for good in a round; a row of its own, for `failures` and redrive."""
+
+    index: int
+    item_id: str
+    attempts: int
+    code: str
+    type: str
+    message: str
+    #: Sum over the attempts of the round.
+    duration_ms: float
+    #: JSON text of the item, None where only listing was asked for.
+    item: bytes | None = None
+    #: (file, line, function), outermost first.
+    frames: list[tuple[str, int, str]] = []
+
+
+class OutboxEvent(msgspec.Struct, frozen=True):
+    """An event to be published: CloudEvents attributes and the JSON text of its data."""
+
+    event_id: str
+    type: str
+    subject: str
+    time: float
+    data: bytes
+    #: Position in the store, 0 before it was written.
+    position: int = 0
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Running totals of the round in force, as of a checkpoint."""
+
+    succeeded: int = 0
+    failed: int = 0
+    #: Items that needed more than one attempt / attempts after the first, over all runs.
+    retried: int = 0
+    steals: int = 0
+    #: Active milliseconds over all runs (pauses and downtime excluded).
+    active_ms: int = 0
+    #: Busy microseconds of workers over all runs.
+    busy_us: int = 0
+    checkpoints: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running owner tells `status` and `watch`, about once a second."""
+
+    at: float = 0.0
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    retries_waiting: int = 0
+    rate_per_second: float = 0.0
+    eta_seconds: float | None = None
+    parallelism: int = 0
+    active_ms: int = 0
+
+
+class Commit(msgspec.Struct, kw_only=True):
+    """Everything one checkpoint transaction writes: all of it or nothing."""
+
+    segments: Sequence[SegmentDraft] = ()
+    failed: Sequence[FailedItem] = ()
+    retries_set: Sequence[PendingRetry] = ()
+    retries_cleared: Sequence[int] = ()
+    counters: Counters | None = None
+    progress: Progress | None = None
+    events: Sequence[OutboxEvent] = ()
+    status: ExecutionStatus | None = None
+    #: The response (JSON text), recorded with the terminal status.
+    response: bytes | None = None
+
+
+class NewExecution(msgspec.Struct, kw_only=True):
+    """An accepted batch about to be stored."""
+
+    batch_id: str
+    #: 1, or n + 1 for a rerun.
+    execution: int
+    content: str
+    items_digest: str
+    item_count: int
+    named: bool
+    processor: str
+    #: Digest of the processor's code, to warn when it changes between runs.
+    processor_code: str
+    #: The document without its items (JSON text).
+    envelope: bytes
+    #: Settings in force and their origin (JSON text).
+    settings: bytes = b"{}"
+    #: `itemSource` as accepted (JSON text), None for inline items.
+    source: bytes | None = None
+
+
+class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution as stored."""
+
+    execution_key: int
+    batch_id: str
+    execution: int
+    round: int
+    status: ExecutionStatus
+    content: str
+    items_digest: str
+    item_count: int
+    named: bool
+    processor: str
+    processor_code: str
+    envelope: bytes
+    settings: bytes
+    source: bytes | None
+    created_at: float
+    finished_at: float | None
+    runs: int
+    counters: Counters
+    progress: Progress | None
+    response: bytes | None
+    last_checkpoint_at: float | None
+    #: Whether a living owner works on it now.
+    owned: bool
+
+
+class Recorded(msgspec.Struct, kw_only=True):
+    """What a resume starts from."""
+
+    #: One byte per item: 0 open, 1 succeeded, 2 failed (in the round in force).
+    ledger: bytearray
+    retries: list[PendingRetry]
+    last_sequence: int
+    counters: Counters
+
+
+class ControlKind(StrEnum):
+    """Requests other processes leave for the owner."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+class Control(msgspec.Struct, frozen=True):
+    """One request in the control inbox."""
+
+    position: int
+    kind: ControlKind
+    requested_at: float
+    requested_by: str
+
+
+class StoreFault(msgspec.Struct, frozen=True):
+    """Something `verify` or a resume found wrong; names the record and the items it concerns."""
+
+    record: str
+    message: str
+    #: The damaged segment's sequence number, where it is one.
+    sequence: int | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """One item's latest recorded outcome, as `results` lists it."""
+
+    index: int
+    item_id: str
+    succeeded: bool
+    attempts: int
+    duration_ms: float
+    #: JSON text of the result, None for a failure.
+    result: bytes | None = None
+    code: str = ""
+    type: str = ""
+    message: str = ""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one item, for `explain`."""
+
+    round: int
+    attempt: int
+    succeeded: bool
+    final: bool
+    duration_ms: float
+    checkpoint: int
+    recorded_at: float
+    result: bytes | None = None
+    failure: Failure | None = None
+    logs: list[tuple[str, str]] = []
+
+
+class Ownership(Protocol):
+    """The right to write to one execution, proved by a token in every transaction.
+
+    Every method raises `OwnershipLost` when the token is no longer the current one, `StoreFull` when the
+    disk is full and `StoreError` for anything else; after an error the handle has re-opened its connection
+    and re-read its position, and the caller may try again.
+    """
+
+    execution_key: int
+    token: int
+
+    def commit(self, commit: Commit) -> int:
+        """Write one checkpoint transaction; returns the sequence number of the last segment."""
+        ...
+
+    def renew(self, progress: Progress | None) -> list[Control]:
+        """Prolong the lease, publish progress, and take the requests that have come in."""
+        ...
+
+    def controls(self) -> list[Control]:
+        """Requests that have come in and were not taken yet (a cheap read)."""
+        ...
+
+    def release(self, status: ExecutionStatus | None = None) -> None:
+        """Give ownership back, leaving the execution in `status` (None: as it is)."""
+        ...
+
+
+class Store(Protocol):
+    """All executions of one store. Safe to use from one thread; several processes may share the store."""
+
+    url: str
+
+    def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
+        """The given execution of a batch, the latest by default."""
+        ...
+
+    def executions(self) -> list[ExecutionRecord]:
+        """Every execution, newest first."""
+        ...
+
+    def create(self, new: NewExecution, items: Items) -> tuple[ExecutionRecord, Ownership] | None:
+        """Store an accepted batch with its items and own it; None when that execution exists already."""
+        ...
+
+    def claim(self, execution_key: int) -> Ownership | None:
+        """Own an execution nobody alive owns, counting a new run; None while somebody else does.
+
+        A dead owner on this host is replaced at once, one elsewhere when its lease has run out.
+        """
+        ...
+
+    def open_round(
+        self, ownership: Ownership, indices: Sequence[int], corrections: Mapping[int, bytes]
+    ) -> int:
+        """Open the next round over some failed items, with corrected payloads for some; returns its number."""
+        ...
+
+    def recorded(self, execution_key: int, *, accept_damage: bool = False) -> Recorded:
+        """Walk the checkpoint chain, prove it, and say what is recorded.
+
+        Raises `StoreDamaged` naming the damaged segment unless `accept_damage`, which reopens its items.
+        """
+        ...
+
+    def items(self, execution_key: int) -> Items:
+        """The items as accepted, corrected ones replaced."""
+        ...
+
+    def outcomes(self, execution_key: int) -> Iterator[Outcome]:
+        """The latest outcome of every recorded item, in item order."""
+        ...
+
+    def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
+        """Items that count as failed now, in item order."""
+        ...
+
+    def history(self, execution_key: int, index: int) -> list[HistoryEntry]:
+        """Every recorded attempt of an item over all rounds, oldest first."""
+        ...
+
+    def segments(self, execution_key: int) -> Iterator[SegmentHeader]:
+        """Headers of all segments in order."""
+        ...
+
+    def recount(self, execution_key: int) -> tuple[Counters, list[int]]:
+        """Count again from the segments' bodies; and a sample of item durations in microseconds (sorted)."""
+        ...
+
+    def verify(self, execution_key: int) -> list[StoreFault]:
+        """Check everything that is stored of an execution against its digests; empty when sound."""
+        ...
+
+    def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
+        """Outbox events behind a position, in order."""
+        ...
+
+    def request(self, execution_key: int, kind: ControlKind, requested_by: str) -> None:
+        """Leave a request for the owner."""
+        ...
+
+    def close(self) -> None:
+        """Free the connection."""
+        ...
