@@ -1,0 +1,100 @@
+"""The documentation agrees with the program."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from everyitem.model.status import TRANSITIONS, ExecutionStatus
+
+COMMAND = re.compile(r"^\| `([a-z]+)` \|", re.MULTILINE)
+OPTION_ROW = re.compile(r"^\| (`--.*?) \| (.*?) \|", re.MULTILINE)
+
+
+def help_of(*arguments):
+    """What `everyitem ARGUMENTS --help` prints, on a terminal wide enough not to cut anything."""
+    run = subprocess.run(
+        [sys.executable, "-m", "everyitem", *arguments, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
+    )
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def page(root):
+    return (root / "docs/command-line.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def helps(page):
+    return {command: help_of(command) for command in COMMAND.findall(page)}
+
+
+def test_the_page_lists_every_command(page):
+    """What `everyitem --help` offers and what the page lists are the same."""
+    from typer.main import get_command
+
+    from everyitem.faces.cli.app import app
+
+    offered = {name for name, command in get_command(app).commands.items() if not command.hidden}
+    assert set(COMMAND.findall(page)) == offered
+
+
+def test_every_option_of_the_page_exists_where_it_says(page, helps):
+    """An option of the page stands in the help of each command that is said to take it."""
+    missing = []
+    for options, takers in OPTION_ROW.findall(page):
+        commands = [name for name in re.findall(r"`([a-z]+)`", takers) if name in helps]
+        if takers == "all":
+            commands = [name for name in helps if name not in {"schema"}]
+        missing += [
+            f"{command} {option}"
+            for option in set(re.findall(r"--[a-z-]+", options))
+            for command in commands
+            if option not in helps[command]
+        ]
+    assert not missing
+
+
+def test_every_option_of_run_is_on_the_page(page, helps):
+    """Nothing that `run` takes is left unsaid."""
+    assert set(re.findall(r"--[a-z-]+[a-z]", helps["run"])) - {"--help"} <= set(
+        re.findall(r"--[a-z-]+", page)
+    )
+
+
+def test_the_architecture_page_names_every_state(root):
+    """The picture of the states shows all that the table of legal moves has."""
+    text = (root / "docs/architecture.md").read_text(encoding="utf-8")
+    assert all(status in text for status in ExecutionStatus)
+    assert set(TRANSITIONS) == set(ExecutionStatus)
+
+
+def test_links_between_pages_lead_somewhere(root):
+    """Every relative link of every page names a file that exists."""
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("examples/**/*.md")]
+    broken = [
+        f"{page.relative_to(root)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_adr_has_the_platforms_sections(root):
+    """NNNN-title.md with Status, Date, Context, Decision, Consequences, Alternatives."""
+    records = sorted((root / "docs/adr").glob("[0-9]*.md"))
+    assert [path.name[:4] for path in records] == [f"{number:04d}" for number in range(1, len(records) + 1)]
+    for path in records:
+        text = path.read_text(encoding="utf-8")
+        assert "**Status:**" in text, path.name
+        assert "**Date:**" in text, path.name
+        for section in ("Context", "Decision", "Consequences", "Alternatives"):
+            assert f"\n## {section}" in text, f"{path.name}: {section}"
