@@ -1,0 +1,336 @@
+"""Dealing work: which holder gets which items next, how many, and who has to give some back.
+
+Pure: it is told what happened and when, and answers with leases. Sizes follow the measured rate: a slice
+should last about `BUDGET`; the first is as small as it can be, each next one at most twice as large as
+what the holder has proved (slow start). Where several holders compete, a slice is never more than a fair
+half of what is left, so the tail shrinks geometrically and nobody waits for one last long slice.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from everyitem.engine.ledger import Ledger, Mark
+from everyitem.engine.messages import RevokeSlice, RunSlice
+from everyitem.engine.queues import NodeQueues
+from everyitem.engine.retries import Retry, RetryHeap
+from everyitem.ports.node import Lease
+
+#: Seconds a slice should last.
+BUDGET = 0.05
+#: A rate is measured over at least this many seconds.
+RATE_WINDOW = 0.02
+#: Revoking from another node is worth it when its unstarted rest would take this many seconds.
+WORTH_REVOKING = 0.02
+
+
+@dataclass(slots=True)
+class HeldLease:
+    """A lease in force and what has come of it so far."""
+
+    lease: Lease
+    #: Positions from here on were given back.
+    end: int
+    #: The retries the lease was made of, by index; empty for fresh items.
+    retries: dict[int, Retry]
+    #: Outcomes and failed attempts that have arrived.
+    accounted: int = 0
+    #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
+    settled: set[int] = field(default_factory=set)
+    #: A revocation is under way.
+    revoked: bool = False
+
+    @property
+    def outstanding(self) -> int:
+        """Items without an answer yet."""
+        return max(0, self.end - self.accounted)
+
+    def covers(self, start: int, stop: int) -> bool:
+        """Whether all items of the range belong to the part of the lease that is in force."""
+        indices = self.lease.indices
+        if isinstance(indices, range):
+            return indices.start <= start and stop <= indices.start + self.end
+        return all(index in self.retries for index in range(start, stop))
+
+    def shorten(self, kept: int) -> Sequence[int]:
+        """Keep the first `kept` positions; returns the items that are no longer part of the lease."""
+        rest = self.lease.indices[kept : self.end]
+        self.end = min(self.end, kept)
+        return rest
+
+
+@dataclass(slots=True)
+class Holder:
+    """One holder as the dealer knows it."""
+
+    name: str
+    node_id: str
+    slots: int
+    shared: bool
+    leases: dict[int, HeldLease] = field(default_factory=dict)
+    #: Items per second, 0.0 before anything was measured.
+    rate: float = 0.0
+    #: Largest number of items it got at a time and finished.
+    proved: int = 0
+    _since: float = 0.0
+    _seen: int = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Items leased to it without an answer yet."""
+        return sum(held.outstanding for held in self.leases.values())
+
+    @property
+    def target(self) -> int:
+        """Items it does in one budget; at least one per slot."""
+        return max(self.slots, int(self.rate * BUDGET))
+
+    @property
+    def is_hungry(self) -> bool:
+        """It needs work now: a single worker when idle, a shared queue when it runs low."""
+        if not self.shared:
+            return not self.leases
+        return self.outstanding - self.slots < self.target / 2
+
+    def measure(self, count: int, at: float) -> None:
+        """Take note that `count` items were done by now."""
+        self._seen += count
+        elapsed = at - self._since
+        if elapsed < RATE_WINDOW and self.outstanding:
+            return
+        if self._seen and elapsed > 0:
+            rate = self._seen / elapsed
+            self.rate = rate if not self.rate else (self.rate + rate) / 2
+        self._since, self._seen = at, 0
+
+    def wake(self, at: float) -> None:
+        """Measuring begins anew when work begins after idling."""
+        if not self.leases:
+            self._since, self._seen = at, 0
+
+
+class Dealer:
+    """All holders, their leases, the node queues and the ready retries."""
+
+    def __init__(self, ledger: Ledger, retries: RetryHeap, *, until_failure: bool) -> None:
+        self._ledger = ledger
+        self._retries = retries
+        self._until_failure = until_failure
+        self.queues = NodeQueues()
+        self._holders: dict[str, Holder] = {}
+        self._wanting: dict[str, None] = {}
+        self._lease_id = 0
+
+    @property
+    def slots(self) -> int:
+        """Slots of all holders present."""
+        return sum(holder.slots for holder in self._holders.values())
+
+    @property
+    def leased(self) -> int:
+        """Items some holder may be working on."""
+        return sum(holder.outstanding for holder in self._holders.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Items being processed now, at most: a holder runs no more than it has slots."""
+        return sum(min(holder.outstanding, holder.slots) for holder in self._holders.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """No lease is in force anywhere."""
+        return not any(holder.leases for holder in self._holders.values())
+
+    def nodes(self) -> set[str]:
+        """Nodes that have a holder."""
+        return {holder.node_id for holder in self._holders.values()}
+
+    def join(self, name: str, node_id: str, slots: int, *, shared: bool) -> None:
+        """A holder is there and wants work."""
+        self._holders[name] = Holder(name, node_id, slots, shared)
+        self._wanting[name] = None
+
+    def held(self, name: str, lease_id: int) -> HeldLease | None:
+        """The lease in force under this number, None when it is over or was never that holder's."""
+        holder = self._holders.get(name)
+        return holder.leases.get(lease_id) if holder else None
+
+    def note(self, name: str, held: HeldLease, count: int, at: float) -> None:
+        """`count` answers have arrived for a lease."""
+        held.accounted += count
+        holder = self._holders[name]
+        holder.measure(count, at)
+        if holder.is_hungry:
+            self._wanting[name] = None
+
+    def shorten(self, name: str, lease_id: int, kept: int, at: float) -> None:
+        """Positions from `kept` on were not started: they are anybody's again."""
+        held = self.held(name, lease_id)
+        if held is None:
+            return
+        held.revoked = False
+        holder = self._holders[name]
+        rest = held.shorten(kept)
+        self._give_back(holder.node_id, held, rest, at)
+        if not isinstance(rest, range):
+            for index in rest:
+                held.retries.pop(index, None)
+        if holder.is_hungry:
+            self._wanting[name] = None
+
+    def finish(self, name: str, lease_id: int, at: float) -> None:
+        """A lease is over; what was not answered for is given back."""
+        holder = self._holders.get(name)
+        held = holder.leases.pop(lease_id, None) if holder else None
+        if holder is None or held is None:
+            return
+        if not held.revoked:
+            holder.proved = max(holder.proved, held.accounted)
+        self._give_back(holder.node_id, held, held.lease.indices[: held.end], at)
+        holder.measure(0, at)
+        if holder.is_hungry:
+            self._wanting[name] = None
+
+    def leases_of(self, name: str) -> list[int]:
+        """The numbers of a holder's leases."""
+        holder = self._holders.get(name)
+        return list(holder.leases) if holder else []
+
+    def holders_of(self, node_id: str) -> list[str]:
+        """The holders of one node."""
+        return [holder.name for holder in self._holders.values() if holder.node_id == node_id]
+
+    def lose(self, name: str, at: float, *, isolate: tuple[int, ...] = ()) -> str | None:
+        """A holder is gone; everything it had is given back, `isolate` to run alone.
+
+        Returns its node, None when the holder was not known (any more).
+        """
+        holder = self._holders.pop(name, None)
+        self._wanting.pop(name, None)
+        if holder is None:
+            return None
+        for held in holder.leases.values():
+            for index in isolate:
+                if held.covers(index, index + 1) and index not in held.settled:
+                    held.retries[index] = Retry(index, held.lease.attempt, at, alone=True)
+            self._give_back(holder.node_id, held, held.lease.indices[: held.end], at)
+        return holder.node_id
+
+    def _give_back(self, node_id: str, held: HeldLease, indices: Sequence[int], at: float) -> None:
+        """Put what is still leased of `indices` back where it came from."""
+        if isinstance(indices, range):
+            if not held.settled and not held.retries:
+                for start, stop in self._ledger.reopen_leased(indices.start, indices.stop):
+                    self.queues.put(node_id, start, stop)
+                return
+            leased = self._ledger.runs(Mark.LEASED, indices.start, indices.stop)
+            indices = [index for start, stop in leased for index in range(start, stop)]
+        for index in indices:
+            if index in held.settled or self._ledger.mark(index) != Mark.LEASED:
+                continue
+            retry = held.retries.get(index)
+            if retry is None:
+                self._ledger.reopen(index)
+                self.queues.put(node_id, index, index + 1)
+            else:
+                self._ledger.wait(index)
+                self._retries.make_ready(retry, at)
+
+    def deal(self, at: float) -> list[RunSlice | RevokeSlice]:
+        """Leases for everybody who wants work, as far as there is any."""
+        if not self._wanting:
+            return []
+        commands: list[RunSlice | RevokeSlice] = []
+        for name in list(self._wanting):
+            holder = self._holders[name]
+            while holder.is_hungry:
+                held = self._next_lease(holder, at)
+                if held is None:
+                    break
+                holder.wake(at)
+                holder.leases[held.lease.lease_id] = held
+                commands.append(RunSlice(holder.node_id, name, held.lease))
+            else:
+                del self._wanting[name]
+        if self._wanting and not self.queues.remaining and not self._retries.ready:
+            commands.extend(self._revoke_for_thieves())
+        return commands
+
+    def revoke_all(self) -> list[RevokeSlice]:
+        """Take back everything unstarted (pause, drain)."""
+        commands = []
+        for holder in self._holders.values():
+            for held in holder.leases.values():
+                if not held.revoked and held.outstanding:
+                    commands.append(self._revoke(holder, held))
+        return commands
+
+    def revoke_rest(self, name: str, lease_id: int) -> list[RevokeSlice]:
+        """Take back what waits behind a slow item."""
+        held = self.held(name, lease_id)
+        if held is None or held.revoked or held.outstanding <= 1:
+            return []
+        return [self._revoke(self._holders[name], held)]
+
+    def _revoke_for_thieves(self) -> list[RevokeSlice]:
+        """Nothing is queued and somebody idles: the holder with most unstarted work gives it back."""
+        wanting = map(self._holders.__getitem__, self._wanting)
+        idle_nodes = {holder.node_id for holder in wanting if holder.outstanding < holder.slots}
+        if not idle_nodes:
+            return []
+        best: tuple[float, Holder, HeldLease] | None = None
+        for holder in self._holders.values():
+            if holder.shared and idle_nodes == {holder.node_id}:
+                continue
+            for held in holder.leases.values():
+                unstarted = held.outstanding - holder.slots
+                seconds = unstarted / holder.rate if holder.rate else math.inf
+                if unstarted > 0 and not held.revoked and seconds > WORTH_REVOKING:
+                    if best is None or seconds > best[0]:
+                        best = (seconds, holder, held)
+        return [self._revoke(best[1], best[2])] if best else []
+
+    @staticmethod
+    def _revoke(holder: Holder, held: HeldLease) -> RevokeSlice:
+        held.revoked = True
+        return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id)
+
+    def _next_lease(self, holder: Holder, at: float) -> HeldLease | None:
+        """The next work for a holder: suspects first, then grouped retries, then fresh items."""
+        if suspect := self._retries.take_alone():
+            return self._lease_retries(holder, [suspect])
+        size = self._size(holder)
+        group = self._retries.take_group(size, at, patient=self.queues.remaining > 0)
+        if group:
+            return self._lease_retries(holder, group)
+        fresh = self.queues.take(holder.node_id, size, self._rates())
+        if not fresh:
+            return None
+        self._ledger.lease(fresh.start, fresh.stop)
+        return HeldLease(self._lease(holder, fresh, 1), len(fresh), {})
+
+    def _lease_retries(self, holder: Holder, group: list[Retry]) -> HeldLease:
+        for retry in group:
+            self._ledger.lease_one(retry.index)
+        indices = tuple(retry.index for retry in group)
+        lease = self._lease(holder, indices, group[0].attempt)
+        return HeldLease(lease, len(indices), {retry.index: retry for retry in group})
+
+    def _lease(self, holder: Holder, indices: range | tuple[int, ...], attempt: int) -> Lease:
+        self._lease_id += 1
+        # a shared queue needs no time budget: whatever it has not started can be revoked at any moment
+        budget = math.inf if holder.shared else BUDGET
+        return Lease(self._lease_id, indices, attempt, budget, self._until_failure)
+
+    def _size(self, holder: Holder) -> int:
+        """How many items the holder gets next (see the module's docstring)."""
+        size = min(holder.target, max(holder.slots, 2 * holder.proved))
+        if len(self._holders) > 1:
+            size = min(size, math.ceil(self.queues.remaining * holder.slots / (2 * self.slots)))
+        return max(1, size)
+
+    def _rates(self) -> dict[str, float]:
+        rates: dict[str, float] = {}
+        for holder in self._holders.values():
+            rates[holder.node_id] = rates.get(holder.node_id, 0.0) + holder.rate
+        return rates

@@ -1,0 +1,113 @@
+"""The ledger: one byte per item, and the only place where items are counted."""
+
+from enum import IntEnum
+
+
+class Mark(IntEnum):
+    """Where an item stands. The first three are what is durable; the others exist while a run lives."""
+
+    OPEN = 0
+    SUCCEEDED = 1
+    FAILED = 2
+    #: Some holder may be working on it now.
+    LEASED = 3
+    #: It failed and waits for its retry.
+    WAITING = 4
+
+
+class Ledger:
+    """Marks of all items with running counts; `items == succeeded + failed + open` at any moment."""
+
+    def __init__(self, recorded: bytearray) -> None:
+        """`recorded` holds OPEN, SUCCEEDED or FAILED per item and is taken over, not copied."""
+        self._marks = recorded
+        self.items = len(recorded)
+        self.succeeded = recorded.count(Mark.SUCCEEDED)
+        self.failed = recorded.count(Mark.FAILED)
+
+    @property
+    def open(self) -> int:
+        """Items without an outcome, whatever is being done about them."""
+        return self.items - self.succeeded - self.failed
+
+    def mark(self, index: int) -> int:
+        """The mark of one item."""
+        return self._marks[index]
+
+    def lease(self, start: int, stop: int) -> None:
+        """Mark a range of open items as leased."""
+        self._expect(Mark.OPEN, start, stop)
+        self._marks[start:stop] = bytes((Mark.LEASED,)) * (stop - start)
+
+    def lease_one(self, index: int) -> None:
+        """Mark one waiting item as leased."""
+        self._expect(Mark.WAITING, index, index + 1)
+        self._marks[index] = Mark.LEASED
+
+    def all_leased(self, start: int, stop: int) -> bool:
+        """The recorded-once guard: True when every item of the range still awaits its outcome."""
+        return self._marks.count(Mark.LEASED, start, stop) == stop - start
+
+    def succeed(self, start: int, stop: int) -> None:
+        """Record the success of a range of leased items."""
+        self._expect(Mark.LEASED, start, stop)
+        self._marks[start:stop] = bytes((Mark.SUCCEEDED,)) * (stop - start)
+        self.succeeded += stop - start
+
+    def fail(self, index: int) -> None:
+        """Record the final failure of a leased item."""
+        self._expect(Mark.LEASED, index, index + 1)
+        self._marks[index] = Mark.FAILED
+        self.failed += 1
+
+    def wait(self, index: int) -> None:
+        """An item awaits a retry (a leased one that failed, or an open one when a run begins)."""
+        self._marks[index] = Mark.WAITING
+
+    def reopen(self, index: int) -> None:
+        """A leased item is open again and nobody's."""
+        self._expect(Mark.LEASED, index, index + 1)
+        self._marks[index] = Mark.OPEN
+
+    def reopen_leased(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Make what is still leased in a range open again; returns it as (start, stop) ranges."""
+        ranges = self.runs(Mark.LEASED, start, stop)
+        for first, last in ranges:
+            self._marks[first:last] = bytes(last - first)
+        return ranges
+
+    def runs(self, mark: Mark, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
+        """The maximal ranges of one mark as (start, stop), found at the speed of a byte search."""
+        stop = self.items if stop is None else stop
+        ranges = []
+        first = self._marks.find(mark, start, stop)
+        while first >= 0:
+            last = _first_other(self._marks, mark, first, stop)
+            ranges.append((first, last))
+            first = self._marks.find(mark, last, stop)
+        return ranges
+
+    def _expect(self, mark: Mark, start: int, stop: int) -> None:
+        if self._marks.count(mark, start, stop) != stop - start:
+            story = [(index, Mark(self._marks[index]).name) for index in range(start, min(stop, start + 5))]
+            raise AssertionError(f"items {start} to {stop - 1} should be {mark.name}, but: {story}")
+
+
+def _first_other(marks: bytearray, mark: int, start: int, stop: int) -> int:
+    """The first position from `start` on whose byte is not `mark` (galloping, then bisecting)."""
+    step = 1
+    low = start
+    while low < stop:
+        high = min(low + step, stop)
+        if marks.count(mark, low, high) == high - low:
+            low = high
+            step *= 2
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            if marks.count(mark, low, middle) == middle - low:
+                low = middle
+            else:
+                high = middle
+        return low
+    return stop

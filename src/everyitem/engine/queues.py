@@ -1,0 +1,108 @@
+"""Range queues: which unstarted items each node will do, and who takes from whom.
+
+One queue per node, shared by its holders. Work is taken from the front (lowest index), given back where
+it belongs, and stolen from the rear.
+"""
+
+from bisect import bisect_left
+
+
+class RangeQueue:
+    """Disjoint ranges of unstarted items in ascending order; neighbours merge."""
+
+    def __init__(self) -> None:
+        # parallel lists, kept reversed: the front of the queue is at the end, where popping is cheap
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self.remaining = 0
+
+    def __bool__(self) -> bool:
+        return self.remaining > 0
+
+    def put(self, start: int, stop: int) -> None:
+        """Add a range that overlaps nothing in the queue, merging it with neighbours."""
+        if start >= stop:
+            return
+        at = bisect_left(self._starts, -start, key=lambda value: -value)
+        # at - 1 holds the next higher range, at the next lower one
+        if at > 0 and self._starts[at - 1] < stop:
+            raise AssertionError(f"range {start}..{stop} overlaps one that is queued already")
+        if at < len(self._stops) and self._stops[at] > start:
+            raise AssertionError(f"range {start}..{stop} overlaps one that is queued already")
+        self.remaining += stop - start
+        if at > 0 and self._starts[at - 1] == stop:
+            self._starts[at - 1] = start
+            if at < len(self._stops) and self._stops[at] == start:
+                self._starts[at - 1] = self._starts.pop(at)
+                self._stops.pop(at)
+        elif at < len(self._stops) and self._stops[at] == start:
+            self._stops[at] = stop
+        else:
+            self._starts.insert(at, start)
+            self._stops.insert(at, stop)
+
+    def take(self, count: int) -> range:
+        """Up to `count` items from the front, contiguous; empty when the queue is."""
+        if not self._starts or count < 1:
+            return range(0)
+        start, stop = self._starts[-1], self._stops[-1]
+        end = min(stop, start + count)
+        if end == stop:
+            self._starts.pop()
+            self._stops.pop()
+        else:
+            self._starts[-1] = end
+        self.remaining -= end - start
+        return range(start, end)
+
+    def take_rear(self, count: int) -> list[range]:
+        """Exactly min(count, remaining) items from the rear."""
+        taken = []
+        while count > 0 and self._starts:
+            start, stop = self._starts[0], self._stops[0]
+            begin = max(start, stop - count)
+            taken.append(range(begin, stop))
+            count -= stop - begin
+            self.remaining -= stop - begin
+            if begin == start:
+                del self._starts[0], self._stops[0]
+            else:
+                self._stops[0] = begin
+        return taken
+
+
+class NodeQueues:
+    """The queues of all nodes, and stealing between them."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, RangeQueue] = {}
+        self.remaining = 0
+        self.steals = 0
+
+    def put(self, node_id: str, start: int, stop: int) -> None:
+        """Give a range to a node."""
+        self._queues.setdefault(node_id, RangeQueue()).put(start, stop)
+        self.remaining += max(0, stop - start)
+
+    def take(self, node_id: str, count: int, rates: dict[str, float]) -> range:
+        """Up to `count` items for a node, stolen from another if it has none of its own.
+
+        `rates` are items per second by node; they decide who is the victim.
+        """
+        queue = self._queues.setdefault(node_id, RangeQueue())
+        if not queue and not self._steal(node_id, rates):
+            return range(0)
+        taken = queue.take(count)
+        self.remaining -= len(taken)
+        return taken
+
+    def _steal(self, thief: str, rates: dict[str, float]) -> bool:
+        """Move the rear half of the queue that would take longest to `thief`'s queue."""
+        victims = [(node, queue) for node, queue in self._queues.items() if queue and node != thief]
+        if not victims:
+            return False
+        _, victim = max(victims, key=lambda one: one[1].remaining / max(rates.get(one[0], 0.0), 1e-9))
+        for part in victim.take_rear((victim.remaining + 1) // 2):
+            self._queues[thief].put(part.start, part.stop)
+        self.steals += 1
+        return True

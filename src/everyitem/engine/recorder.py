@@ -1,0 +1,175 @@
+"""What has to become durable, and when: segments by count and time, pending retries, charges.
+
+Pure. A save has a ticket; `CheckpointSaved(ticket)` confirms it and every earlier one. Outcomes that are
+not confirmed are bounded in bytes: while the buffer is full no slices are issued, and nothing is dropped.
+"""
+
+from everyitem.engine.messages import RetryChange, SaveCheckpoint
+from everyitem.engine.segments import SegmentCutter
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.outcome import Failure, Successes
+from everyitem.ports.store import Counters, SegmentDraft
+
+#: Bytes of results that may wait for the disk.
+BUFFER_BYTES = 64 << 20
+
+
+class Recorder:
+    """Collects what happened since the last save and decides when to save."""
+
+    def __init__(
+        self,
+        configuration: ProcessingConfiguration,
+        *,
+        at: float,
+        counters: Counters = Counters(),
+        pending: frozenset[int] = frozenset(),
+    ) -> None:
+        """`counters` are those of the last checkpoint, `pending` the items whose retry is stored already."""
+        self._checkpointing = configuration.enable_checkpointing
+        self._cutter = SegmentCutter(configuration.checkpoint_interval if self._checkpointing else None)
+        self._seconds = configuration.checkpoint_interval_seconds if self._checkpointing else None
+        self._last_cut = at
+        self._before = counters
+        self._succeeded, self._failed = counters.succeeded, counters.failed
+        self._checkpoints = counters.checkpoints
+        #: Retry changes since the last save, and the items the store knows as pending.
+        self._changes: dict[int, RetryChange] = {}
+        self._stored_pending = set(pending)
+        self._ticket = 0
+        self._saved = 0
+        self._unsaved_bytes: list[tuple[int, int]] = []
+        self._buffered = 0
+        self._charges_due = False
+        self._cut_everything = False
+        self._last = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether outcomes may keep coming (always, where there are no checkpoints to wait for)."""
+        return self._buffered < BUFFER_BYTES or not self._checkpointing
+
+    @property
+    def all_saved(self) -> bool:
+        """Every save asked for is confirmed and nothing waits to be asked for."""
+        return self._saved == self._ticket and self._cutter.is_empty and not self._cut_everything
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits to be cut into a segment."""
+        return self._cutter.is_empty
+
+    @property
+    def checkpoints(self) -> int:
+        """Segments cut so far, over all runs."""
+        return self._checkpoints
+
+    def add_successes(self, run: Successes) -> None:
+        """Take in outcomes."""
+        self._buffered += len(run.results)
+        self._cutter.add_successes(run)
+
+    def add_failure(self, failure: Failure) -> None:
+        """Take in a failed attempt."""
+        self._buffered += len(failure.message)
+        self._cutter.add_failure(failure)
+
+    def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
+        """Take in log records of items."""
+        self._cutter.add_logs(logs)
+
+    def pending(self, index: int, attempts: int, due: float, *, alone: bool) -> None:
+        """An item waits for its next attempt; stored with the next save."""
+        self._changes[index] = RetryChange(index, attempts, due, alone)
+
+    def secure_charges(self) -> int:
+        """The pending retries must be durable before anything else happens to them; returns the ticket."""
+        self._charges_due = True
+        return self._ticket + 1
+
+    def cut_soon(self) -> None:
+        """Checkpoint what there is at the next opportunity (a pause)."""
+        self._cut_everything = self._checkpointing
+
+    def cut_last(self) -> None:
+        """The run ends: save everything, also an empty batch's one checkpoint."""
+        self._last = True
+        self._cut_everything = True
+
+    def saved(self, ticket: int) -> None:
+        """Everything up to this ticket is durable."""
+        self._saved = max(self._saved, ticket)
+        while self._unsaved_bytes and self._unsaved_bytes[0][0] <= ticket:
+            self._buffered -= self._unsaved_bytes.pop(0)[1]
+
+    def next_cut(self) -> float | None:
+        """When the time interval asks for a checkpoint, if anything waits for one."""
+        if self._seconds is None or self._cutter.is_empty:
+            return None
+        return self._last_cut + self._seconds
+
+    def advance(self, at: float, *, retried: int, steals: int, busy_us: int) -> list[SaveCheckpoint]:
+        """The save that is due now, if any. The totals are this run's."""
+        segments = self._due_segments(at)
+        if not (segments or self._charges_due):
+            return []
+        for segment in segments:
+            self._succeeded += segment.succeeded
+            self._failed += segment.failed
+        self._checkpoints += len(segments)
+        self._ticket += 1
+        self._charges_due = False
+        if segments:
+            self._last_cut = at
+            size = sum(_size(segment) for segment in segments)
+            self._unsaved_bytes.append((self._ticket, size))
+        before = self._before
+        counters = Counters(
+            succeeded=self._succeeded,
+            failed=self._failed,
+            retried=before.retried + retried,
+            steals=before.steals + steals,
+            busy_us=before.busy_us + busy_us,
+            active_ms=before.active_ms,
+            checkpoints=self._checkpoints,
+        )
+        return [SaveCheckpoint(self._ticket, segments, self._take_changes(segments), counters)]
+
+    def _due_segments(self, at: float) -> list[SegmentDraft]:
+        if self._cut_everything:
+            self._cut_everything = False
+            segments = self._cutter.take_all()
+            if self._last and not segments and not self._checkpoints:
+                # an empty batch has one checkpoint (contract section 2)
+                segments = [SegmentDraft([], [])]
+            return segments
+        due = self.next_cut()
+        if due is not None and at >= due:
+            return self._cutter.take_all()
+        return self._cutter.take_full()
+
+    def _take_changes(self, segments: list[SegmentDraft]) -> list[RetryChange]:
+        """Pending retries to store or clear, true to exactly the outcomes this save makes durable.
+
+        An item whose outcome sits in a segment that is not full yet stays pending on disk: after a crash
+        it is tried again with the attempts it had used up.
+        """
+        watched = self._stored_pending | self._changes.keys()
+        done: set[int] = set()
+        if watched:
+            for segment in segments:
+                for run in segment.successes:
+                    done |= watched.intersection(run.indices())
+                done.update(failure.index for failure in segment.failures if failure.final)
+        cleared = [RetryChange(index, 0, None) for index in sorted(done & self._stored_pending)]
+        stored = [change for index, change in self._changes.items() if index not in done]
+        self._stored_pending -= done
+        self._stored_pending.update(change.index for change in stored)
+        self._changes = {}
+        return cleared + stored
+
+
+def _size(segment: SegmentDraft) -> int:
+    return sum(len(run.results) for run in segment.successes) + sum(
+        len(failure.message) for failure in segment.failures
+    )

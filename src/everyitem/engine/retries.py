@@ -1,0 +1,85 @@
+"""Items that wait for another attempt: a heap of due times, leaving in groups."""
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+
+#: A group of fewer retries than this waits for company, if there is other work, but no longer than:
+GROUP = 16
+GROUP_WAIT = 0.010
+
+
+@dataclass(slots=True)
+class Retry:
+    """One item that waits. `attempt` is the number the next attempt will have."""
+
+    index: int
+    attempt: int
+    due: float
+    alone: bool = False
+
+
+class RetryHeap:
+    """All waiting items: those whose time has not come, and those that are ready, by attempt number."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Retry]] = []
+        self._ready: dict[int, deque[Retry]] = {}
+        self._alone: deque[Retry] = deque()
+        self._oldest_ready = 0.0
+        self._ready_count = 0
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) + self._ready_count + len(self._alone)
+
+    @property
+    def ready(self) -> int:
+        """How many could run now."""
+        return self._ready_count + len(self._alone)
+
+    def push(self, retry: Retry) -> None:
+        """Let an item wait until its due time."""
+        self._number += 1
+        heapq.heappush(self._heap, (retry.due, self._number, retry))
+
+    def release(self, at: float) -> None:
+        """Make everything ready whose time has come."""
+        while self._heap and self._heap[0][0] <= at:
+            self.make_ready(heapq.heappop(self._heap)[2], at)
+
+    def make_ready(self, retry: Retry, at: float) -> None:
+        """Let an item run as soon as there is a slot (due, or given back unstarted)."""
+        if retry.alone:
+            self._alone.append(retry)
+            return
+        if not self._ready_count:
+            self._oldest_ready = at
+        self._ready.setdefault(retry.attempt, deque()).append(retry)
+        self._ready_count += 1
+
+    def next_due(self) -> float | None:
+        """When the next waiting item becomes ready."""
+        return self._heap[0][0] if self._heap else None
+
+    def group_due(self) -> float | None:
+        """When a small group has waited long enough for company."""
+        return self._oldest_ready + GROUP_WAIT if self._ready_count else None
+
+    def take_alone(self) -> Retry | None:
+        """An item that must run in a slice of its own."""
+        return self._alone.popleft() if self._alone else None
+
+    def take_group(self, count: int, at: float, *, patient: bool) -> list[Retry]:
+        """Up to `count` ready items of one attempt number; none yet if `patient` and the group is small."""
+        if not self._ready_count:
+            return []
+        if patient and self._ready_count < GROUP and at < self._oldest_ready + GROUP_WAIT:
+            return []
+        attempt, queue = max(self._ready.items(), key=lambda one: len(one[1]))
+        group = [queue.popleft() for _ in range(min(count, len(queue)))]
+        if not queue:
+            del self._ready[attempt]
+        self._ready_count -= len(group)
+        self._oldest_ready = at
+        return group

@@ -1,0 +1,169 @@
+"""The runtime: one loop and one completion queue around the state machine.
+
+Nodes, the checkpoint writer and the switch post messages; the loop feeds them to the state machine and
+carries out its commands. Nothing here decides anything about items.
+"""
+
+import gc
+import queue
+import time
+from collections.abc import Sequence
+
+from everyitem.engine.messages import (
+    ChangeStatus,
+    Command,
+    Finish,
+    InterruptNodes,
+    Message,
+    RevokeSlice,
+    RunSlice,
+    SaveCheckpoint,
+    TimePassed,
+    Verdict,
+    WakeAt,
+)
+from everyitem.engine.progress import Listener, RateMeter, Snapshot
+from everyitem.engine.state import ExecutionState
+from everyitem.engine.switch import Switch
+from everyitem.engine.writer import CheckpointWriter
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.node import Node
+from everyitem.ports.store import ExecutionRecord, Progress
+
+#: Seconds between two snapshots.
+TICK = 0.2
+
+
+class Runtime:
+    """Carries one run of an execution from its first lease to its verdict."""
+
+    def __init__(
+        self,
+        state: ExecutionState,
+        nodes: Sequence[Node],
+        record: ExecutionRecord,
+        *,
+        completions: queue.SimpleQueue[Message],
+        writer: CheckpointWriter,
+        switch: Switch,
+        listener: Listener | None,
+        parallelism: int,
+    ) -> None:
+        self._state = state
+        self._nodes = {node.node_id: node for node in nodes}
+        self._record = record
+        self._completions = completions
+        self._writer = writer
+        self._switch = switch
+        self._listener = listener
+        self._parallelism = parallelism
+        self._meter = RateMeter()
+        self._status = ExecutionStatus.RUNNING
+        self._wake_at: float | None = None
+        self._next_tick = 0.0
+        self._retried_before = record.counters.retried
+        self._steals_before = record.counters.steals
+
+    def run(self) -> Verdict:
+        """Run until the verdict. Nodes are closed and everything is saved when it returns."""
+        # a batch's worth of live objects makes every collection expensive; they do not become garbage
+        # while the batch runs, so the collector need not look at them
+        gc.freeze()
+        try:
+            for node in self._nodes.values():
+                node.start(self._completions.put)
+            self._writer.start()
+            self._switch.attach(self._completions.put)
+            return self._loop()
+        finally:
+            for node in self._nodes.values():
+                node.close()
+            self._writer.stop()
+            gc.unfreeze()
+
+    def _loop(self) -> Verdict:
+        message: Message = TimePassed(time.monotonic())
+        while True:
+            for command in self._state.handle(message):
+                if isinstance(command, Finish):
+                    self._report(time.monotonic())
+                    return command.verdict
+                self._carry_out(command)
+            message = self._next_message()
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case RunSlice():
+                self._nodes[command.node_id].run_slice(command.holder, command.lease)
+            case RevokeSlice():
+                self._nodes[command.node_id].revoke(command.holder, command.lease_id)
+            case SaveCheckpoint():
+                self._writer.put(command)
+            case ChangeStatus():
+                self._status = command.status
+                self._writer.put(command)
+            case InterruptNodes():
+                for node in self._nodes.values():
+                    node.interrupt()
+            case WakeAt():
+                self._wake_at = command.at
+
+    def _next_message(self) -> Message:
+        """The next message, or `TimePassed` when the state machine asked to be woken first."""
+        while True:
+            now = time.monotonic()
+            if now >= self._next_tick:
+                self._next_tick = now + TICK
+                self._report(now)
+            wake_at = self._next_tick if self._wake_at is None else min(self._wake_at, self._next_tick)
+            try:
+                return self._completions.get(timeout=max(0.0, wake_at - now))
+            except queue.Empty:
+                if self._wake_at is not None and time.monotonic() >= self._wake_at:
+                    return TimePassed(time.monotonic())
+
+    def _report(self, now: float) -> None:
+        """Tell the listener and, through the writer, other processes how far we are."""
+        state, ledger = self._state, self._state.ledger
+        self._meter.observe(now, ledger.succeeded + ledger.failed)
+        eta = self._meter.eta(ledger.open)
+        in_flight = state.dealer.in_flight
+        self._writer.progress = Progress(
+            at=time.time(),
+            succeeded=ledger.succeeded,
+            failed=ledger.failed,
+            in_flight=in_flight,
+            retries_waiting=len(state.retries),
+            rate_per_second=round(self._meter.rate, 3),
+            eta_seconds=None if eta is None else round(eta, 1),
+            parallelism=self._parallelism,
+            active_ms=self._record.counters.active_ms + int(state.active_seconds(now) * 1000),
+        )
+        if self._listener is None:
+            return
+        causes = sorted(state.failures_by_cause.items(), key=lambda one: -one[1])
+        self._listener(
+            Snapshot(
+                at=now,
+                batch_id=self._record.batch_id,
+                execution=self._record.execution,
+                round=self._record.round,
+                status=self._status,
+                items=ledger.items,
+                succeeded=ledger.succeeded,
+                failed=ledger.failed,
+                open=ledger.open,
+                in_flight=in_flight,
+                retries_waiting=len(state.retries),
+                retried=self._retried_before + state.retried,
+                steals=self._steals_before + state.dealer.queues.steals,
+                rate_per_second=self._meter.rate,
+                eta_seconds=eta,
+                parallelism=self._parallelism,
+                checkpoints=state.recorder.checkpoints,
+                last_checkpoint_at=self._writer.last_checkpoint_at,
+                workers=tuple(view for node in self._nodes.values() for view in node.views()),
+                failures_by_cause=tuple(causes),
+                elapsed=state.active_seconds(now),
+            )
+        )

@@ -1,0 +1,70 @@
+"""Cutting outcomes into segments: exactly every `interval` outcomes, or when time is up."""
+
+from everyitem.model.outcome import Failure, Successes
+from everyitem.ports.store import SegmentDraft
+
+
+class SegmentCutter:
+    """Collects outcomes and failed attempts in the order they arrive."""
+
+    def __init__(self, interval: int | None) -> None:
+        """`interval` outcomes per segment; None: never by count (checkpointing is off)."""
+        self._interval = interval
+        self._draft = SegmentDraft([], [])
+        #: Outcomes in the segment being filled.
+        self.outcomes = 0
+        self._full: list[SegmentDraft] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing at all waits to be saved."""
+        return not (self._full or self.outcomes or self._draft.failures)
+
+    @property
+    def has_full(self) -> bool:
+        """At least one segment is complete."""
+        return bool(self._full)
+
+    def add_successes(self, run: Successes) -> None:
+        """Add outcomes, splitting the run where a segment is full."""
+        while self._interval is not None and self.outcomes + len(run) > self._interval:
+            room = self._interval - self.outcomes
+            if room:
+                head, run = run.split(room)
+                self._append(head)
+            self._close()
+        self._append(run)
+
+    def add_failure(self, failure: Failure) -> None:
+        """Add a failed attempt; it counts as an outcome when it is final."""
+        self._draft.failures.append(failure)
+        if failure.final:
+            self.outcomes += 1
+            if self.outcomes == self._interval:
+                self._close()
+
+    def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
+        """Keep log records of items with the outcomes they came with."""
+        self._draft.logs.extend(logs)
+
+    def _append(self, run: Successes) -> None:
+        self._draft.successes.append(run)
+        self.outcomes += len(run)
+        if self.outcomes == self._interval:
+            self._close()
+
+    def _close(self) -> None:
+        self._full.append(self._draft)
+        self._draft = SegmentDraft([], [])
+        self.outcomes = 0
+
+    def take_full(self) -> list[SegmentDraft]:
+        """The complete segments."""
+        full, self._full = self._full, []
+        return full
+
+    def take_all(self) -> list[SegmentDraft]:
+        """The complete segments and whatever else has come."""
+        if self.outcomes or self._draft.failures:
+            self._close()
+        return self.take_full()

@@ -1,0 +1,423 @@
+"""The state machine of an execution: messages in, commands out.
+
+No threads, no clock, no randomness, no I/O: a message carries its time, chance is handed in. The same
+messages give the same commands, so the simulator plays thousands of bad days with the code that runs for
+real.
+
+Phases::
+
+    OPEN <-> PAUSED            leases are dealt / everything unstarted is taken back
+      |         |
+      +--> CLOSING ----------> what runs is awaited (or interrupted), everything is saved
+               |
+             SAVING ---------> the last checkpoint is awaited; then Finish
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+import msgspec
+
+from everyitem.engine.dealer import Dealer, HeldLease
+from everyitem.engine.ledger import Ledger, Mark
+from everyitem.engine.messages import (
+    CancelAsked,
+    ChangeStatus,
+    CheckpointSaved,
+    Command,
+    Ending,
+    Finish,
+    InterruptNodes,
+    Message,
+    PauseAsked,
+    ResumeAsked,
+    StopAsked,
+    StoreFailed,
+    TimePassed,
+    Verdict,
+    WakeAt,
+)
+from everyitem.engine.recorder import Recorder
+from everyitem.engine.retries import Retry, RetryHeap
+from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
+from everyitem.model.errors import ErrorCode
+from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.plan import Partition
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.node import (
+    HolderJoined,
+    HolderLost,
+    ItemRunsLong,
+    NodeFailed,
+    OutcomesArrived,
+    SliceFinished,
+    SliceShortened,
+)
+
+#: After the batch timeout, items in flight get this many seconds before they are interrupted.
+TIMEOUT_GRACE = 0.5
+
+
+#: Endings that are moot when the last items finish while the run closes.
+_OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
+
+
+class PendingAttempt(msgspec.Struct, frozen=True):
+    """An item that failed in an earlier run and still has attempts left; `delay` seconds from the start."""
+
+    index: int
+    attempts: int
+    delay: float = 0.0
+    alone: bool = False
+
+
+class Phase(Enum):
+    """What the execution does about work."""
+
+    OPEN = auto()
+    PAUSED = auto()
+    CLOSING = auto()
+    SAVING = auto()
+    FINISHED = auto()
+
+
+class ExecutionState:
+    """Everything that is decided about one run of an execution."""
+
+    def __init__(
+        self,
+        configuration: ProcessingConfiguration,
+        *,
+        recorded: bytearray,
+        nodes: Sequence[tuple[str, int]],
+        partitions: Sequence[Partition],
+        at: float,
+        chance: Callable[[], float],
+        pending: Sequence[PendingAttempt] = (),
+        recorder: Recorder | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Begin a run.
+
+        `recorded` is the durable ledger (one byte per item), `nodes` are (node id, slots) in use, `chance`
+        gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window.
+        """
+        self.configuration = configuration
+        self.ledger = Ledger(recorded)
+        self.retries = RetryHeap()
+        self.dealer = Dealer(self.ledger, self.retries, until_failure=configuration.stops_on_failures)
+        self.recorder = recorder or Recorder(configuration, at=at)
+        self.phase = Phase.OPEN
+        self.verdict: Verdict | None = None
+        self.tolerated = configuration.tolerated_failures(self.ledger.items)
+        #: Final failures of this run; a resume counts towards the limit afresh.
+        self.failed_now = 0
+        self.retried = 0
+        self.busy_us = 0
+        self.failures_by_cause: dict[str, int] = {}
+        self._chance = chance
+        self._deadline = deadline
+        self._interrupt_at = math.inf
+        self._interrupted = False
+        self._started_at = at
+        self._paused_at = at
+        self._paused = 0.0
+        self._alive = {node_id for node_id, _ in nodes}
+        self._awaiting_charge: list[tuple[int, Retry]] = []
+        self._seed(nodes, partitions, pending, at)
+
+    def _seed(
+        self,
+        nodes: Sequence[tuple[str, int]],
+        partitions: Sequence[Partition],
+        pending: Sequence[PendingAttempt],
+        at: float,
+    ) -> None:
+        for one in pending:
+            if self.ledger.mark(one.index) == Mark.OPEN:
+                self.ledger.wait(one.index)
+                self.retries.push(Retry(one.index, one.attempts + 1, at + one.delay, one.alone))
+        for node_id, partition in assign_partitions(partitions, nodes):
+            for start, stop in self.ledger.runs(Mark.OPEN, partition.first, partition.last + 1):
+                self.dealer.queues.put(node_id, start, stop)
+
+    @property
+    def tolerance_exceeded(self) -> bool:
+        """More items have failed for good than was tolerated (whatever the strategy makes of it)."""
+        return self.tolerated is not None and self.ledger.failed > self.tolerated
+
+    def handle(self, message: Message) -> list[Command]:
+        """Take note of what happened and answer with what to do about it, in order."""
+        at = message.at
+        commands: list[Command] = []
+        match message:
+            case OutcomesArrived():
+                self._account(message.holder, message.lease_id, message.block, at)
+            case SliceFinished():
+                self._account(message.holder, message.lease_id, message.block, at)
+                self.dealer.finish(message.holder, message.lease_id, at)
+            case SliceShortened():
+                self.dealer.shorten(message.holder, message.lease_id, message.kept, at)
+            case ItemRunsLong():
+                commands += self.dealer.revoke_rest(message.holder, message.lease_id)
+            case TimePassed():
+                pass
+            case CheckpointSaved():
+                self._charges_saved(message.ticket)
+                self.recorder.saved(message.ticket)
+            case HolderJoined():
+                self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
+            case HolderLost():
+                self._holder_lost(message)
+            case NodeFailed():
+                self._node_failed(message)
+            case PauseAsked():
+                commands += self._pause(at)
+            case ResumeAsked():
+                commands += self._resume(at)
+            case CancelAsked():
+                self._close(Verdict(Ending.CANCELLED, "the execution was cancelled", ErrorCode.EXECUTION_ERROR))
+                self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
+            case StopAsked():
+                self._close(Verdict(Ending.INTERRUPTED, f"stopped by {message.reason}"))
+                wait = 0.0 if message.at_once else self.configuration.drain
+                self._interrupt_at = min(self._interrupt_at, at + wait)
+            case StoreFailed():
+                return self._store_failed(message)
+        commands += self._advance(at)
+        return commands
+
+    # -- outcomes ---------------------------------------------------------------------------------
+
+    def _account(self, holder: str, lease_id: int, block: OutcomeBlock, at: float) -> None:
+        """Record a block under its lease; whatever comes too late or twice is dropped."""
+        held = self.dealer.held(holder, lease_id)
+        if held is None:
+            return
+        count = 0
+        for run in block.successes:
+            run = self._still_awaited(held, run)
+            for first, length in run.ranges:
+                self.ledger.succeed(first, first + length)
+                count += length
+            if run.ranges:
+                self.recorder.add_successes(run)
+                self.busy_us += sum(run.durations_us)
+        for failure in block.failures:
+            if self._awaits(held, failure.index):
+                held.settled.add(failure.index)
+                self._failed(failure, at)
+                count += 1
+        if block.logs:
+            # a lost holder's block is offered to each of its leases: every record has one owner
+            self.recorder.add_logs([log for log in block.logs if held.covers(log[0], log[0] + 1)])
+        self.dealer.note(holder, held, count, at)
+
+    def _awaits(self, held: HeldLease, index: int) -> bool:
+        return (
+            held.covers(index, index + 1)
+            and index not in held.settled
+            and self.ledger.mark(index) == Mark.LEASED
+        )
+
+    def _still_awaited(self, held: HeldLease, run: Successes) -> Successes:
+        """The part of a run that the lease still covers and that has no outcome yet (mostly: all)."""
+        whole = all(
+            held.covers(first, first + length) and self.ledger.all_leased(first, first + length)
+            for first, length in run.ranges
+        )
+        if whole and (not held.settled or held.settled.isdisjoint(run.indices())):
+            return run
+        return run.keep({index for index in run.indices() if self._awaits(held, index)})
+
+    def _failed(self, failure: Failure, at: float) -> None:
+        """One attempt of a leased item failed: retry it, or that was its outcome."""
+        self.busy_us += failure.duration_us
+        retry = self._next_attempt(failure, at)
+        if retry is None:
+            self._failed_for_good(failure)
+            return
+        self.recorder.add_failure(failure)
+        self.ledger.wait(failure.index)
+        attempts = failure.attempt if failure.retry_after is None else failure.attempt - 1
+        self.recorder.pending(failure.index, attempts, retry.due, alone=retry.alone)
+        if retry.alone:
+            # a worker's death is charged on disk before the item may kill the next worker
+            self._awaiting_charge.append((self.recorder.secure_charges(), retry))
+        else:
+            self.retries.push(retry)
+
+    def _next_attempt(self, failure: Failure, at: float) -> Retry | None:
+        if failure.permanent:
+            return None
+        if failure.retry_after is not None:
+            return Retry(failure.index, failure.attempt, at + max(0.0, failure.retry_after), failure.alone)
+        policy = self.configuration.retry
+        if failure.attempt > policy.max_retries:
+            return None
+        if failure.attempt == 1:
+            self.retried += 1
+        delay = policy.delay(failure.attempt, chance=self._chance())
+        return Retry(failure.index, failure.attempt + 1, at + delay, failure.alone)
+
+    def _failed_for_good(self, failure: Failure) -> None:
+        if self.verdict is not None and self.configuration.stops_on_failures:
+            # after the deciding failure further final failures stay unrecorded: exactly limit + 1
+            self.ledger.reopen(failure.index)
+            return
+        failure.final = True
+        self.ledger.fail(failure.index)
+        self.recorder.add_failure(failure)
+        self.failed_now += 1
+        cause = f"{failure.type}: {failure.message.splitlines()[0][:120] if failure.message else ''}"
+        if cause in self.failures_by_cause or len(self.failures_by_cause) < 100:
+            self.failures_by_cause[cause] = self.failures_by_cause.get(cause, 0) + 1
+        if self.configuration.stops_on_failures and self.tolerated is not None:
+            if self.failed_now > self.tolerated:
+                self._close(self._tolerance_verdict(failure))
+
+    def _tolerance_verdict(self, failure: Failure) -> Verdict:
+        if self.configuration.strategy is ErrorStrategy.FAIL_FAST:
+            text = f"stopped at the first final failure (item at index {failure.index}: {failure.message})"
+            return Verdict(Ending.FAILED_FAST, text, ErrorCode.ITEM_ERROR)
+        text = f"{self.failed_now} items have failed for good, {self.tolerated} are tolerated"
+        return Verdict(Ending.TOLERANCE_EXCEEDED, text, ErrorCode.ITEM_ERROR)
+
+    def _charges_saved(self, ticket: int) -> None:
+        still_waiting = []
+        for needed, retry in self._awaiting_charge:
+            if needed <= ticket:
+                self.retries.push(retry)
+            else:
+                still_waiting.append((needed, retry))
+        self._awaiting_charge = still_waiting
+
+    # -- holders and nodes ------------------------------------------------------------------------
+
+    def _holder_lost(self, message: HolderLost) -> None:
+        for lease_id in self.dealer.leases_of(message.holder):
+            self._account(message.holder, lease_id, message.block, message.at)
+        node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
+        if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
+            self._alive.discard(node_id)
+            self._check_capacity(message.reason)
+
+    def _node_failed(self, message: NodeFailed) -> None:
+        self._alive.discard(message.node_id)
+        for holder in self.dealer.holders_of(message.node_id):
+            self.dealer.lose(holder, message.at)
+        self._check_capacity(f"node {message.node_id}: {message.reason}")
+
+    def _check_capacity(self, reason: str) -> None:
+        if not self._alive and self.verdict is None:
+            text = f"nothing is left that could run items ({reason})"
+            self._close(Verdict(Ending.OUT_OF_RESOURCES, text, ErrorCode.RESOURCE_ERROR))
+
+    # -- phases -----------------------------------------------------------------------------------
+
+    def _pause(self, at: float) -> list[Command]:
+        if self.phase is not Phase.OPEN:
+            return []
+        self.phase = Phase.PAUSED
+        self._paused_at = at
+        return [*self.dealer.revoke_all(), ChangeStatus(ExecutionStatus.PAUSED)]
+
+    def _resume(self, at: float) -> list[Command]:
+        if self.phase is not Phase.PAUSED:
+            return []
+        self.phase = Phase.OPEN
+        # the batch timeout counts active time only
+        self._deadline += at - self._paused_at
+        self._paused += at - self._paused_at
+        return [ChangeStatus(ExecutionStatus.RUNNING)]
+
+    def _close(self, verdict: Verdict) -> None:
+        """Start nothing more; the first reason to end is the one reported."""
+        if self.verdict is None:
+            self.verdict = verdict
+
+    def _store_failed(self, message: StoreFailed) -> list[Command]:
+        """Nothing can be recorded any more: interrupt and answer; a resume continues."""
+        if self.phase is Phase.FINISHED:
+            return []
+        self.phase = Phase.FINISHED
+        self.verdict = Verdict(Ending.STORE_FAILED, message.reason, message.code)
+        return [InterruptNodes(), Finish(self.verdict)]
+
+    def active_seconds(self, at: float) -> float:
+        """Seconds this run has been active: pauses excluded."""
+        paused = self._paused + (at - self._paused_at if self.phase is Phase.PAUSED else 0.0)
+        return max(0.0, at - self._started_at - paused)
+
+    def _advance(self, at: float) -> list[Command]:
+        """What follows from where we stand now."""
+        if self.phase is Phase.FINISHED:
+            return []
+        commands: list[Command] = []
+        self.retries.release(at)
+        if at >= self._deadline and self.phase is not Phase.PAUSED:
+            text = f"the batch timeout of {self.configuration.timeout / 3600:g} h is over"
+            self._close(Verdict(Ending.TIMED_OUT, text, ErrorCode.TIMEOUT_ERROR))
+            self._interrupt_at = min(self._interrupt_at, self._deadline + TIMEOUT_GRACE)
+        if self.ledger.open == 0:
+            self._close(Verdict(Ending.COMPLETED))
+        if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
+            self.phase = Phase.CLOSING
+            commands += self.dealer.revoke_all()
+            # every ending but an interruption asked for drains in bounded time
+            self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
+        if self.phase is Phase.OPEN and self.recorder.has_room:
+            commands += self.dealer.deal(at)
+        if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:
+            self.recorder.cut_soon()
+        if self.phase is Phase.CLOSING:
+            commands += self._drain(at)
+        commands += self.recorder.advance(
+            at, retried=self.retried, steals=self.dealer.queues.steals, busy_us=self.busy_us
+        )
+        if self.phase is Phase.SAVING and self.recorder.all_saved and self.verdict is not None:
+            self.phase = Phase.FINISHED
+            return [*commands, Finish(self.verdict)]
+        return [*commands, WakeAt(self._wake_at(at))]
+
+    def _drain(self, at: float) -> list[Command]:
+        if self.dealer.is_idle:
+            self.phase = Phase.SAVING
+            self.recorder.cut_last()
+            if self.ledger.open == 0 and self.verdict and self.verdict.ending in _OVERTAKEN:
+                self.verdict = Verdict(Ending.COMPLETED)
+            return []
+        if at >= self._interrupt_at and not self._interrupted:
+            self._interrupted = True
+            return [InterruptNodes()]
+        return []
+
+    def _wake_at(self, at: float) -> float | None:
+        times = [self.recorder.next_cut()]
+        if self.phase is Phase.OPEN:
+            times += [self.retries.next_due(), self.retries.group_due(), self._deadline]
+        elif self.phase is Phase.CLOSING and not self._interrupted:
+            times.append(self._interrupt_at)
+        # a moment that has passed already needs no waking: whatever it waits for sends a message
+        coming = [time for time in times if time is not None and at < time < math.inf]
+        return min(coming, default=None)
+
+
+def assign_partitions(
+    partitions: Sequence[Partition], nodes: Sequence[tuple[str, int]]
+) -> list[tuple[str, Partition]]:
+    """Which node starts with which partition: contiguous shares in proportion to the nodes' slots."""
+    slots = sum(count for _, count in nodes)
+    assigned = []
+    items = sum(map(len, partitions))
+    done = 0
+    node, room = 0, items * nodes[0][1] / slots if nodes and slots else math.inf
+    for partition in partitions:
+        # the middle of the partition decides whose it is
+        while done + len(partition) / 2 > room and node < len(nodes) - 1:
+            node += 1
+            room += items * nodes[node][1] / slots
+        assigned.append((nodes[node][0], partition))
+        done += len(partition)
+    return assigned
