@@ -1,0 +1,118 @@
+"""What the coordinator and a worker process say to each other over their socket.
+
+A frame is the length of its body (4 bytes, big-endian) and the body, one MessagePack message. Outcomes do
+not travel here but through the ring (`work/ring.py`), except those too large for it.
+"""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from everyitem.work.assignment import Assignment
+
+_LENGTH: Final = struct.Struct("!I")
+
+
+class Begin(msgspec.Struct, tag=0, array_like=True, frozen=True, gc=False):
+    """To the worker, first of all: load the item processor and run its `setup`."""
+
+    assignment: Assignment
+
+
+class RunSlice(msgspec.Struct, tag=1, array_like=True, frozen=True, gc=False):
+    """To the worker: work on these items. `items` is a JSON array in the order of `indices`."""
+
+    lease_id: int
+    #: (first index, count) of each run of indices.
+    ranges: list[tuple[int, int]]
+    attempt: int
+    budget: float
+    until_failure: bool
+    items: bytes
+
+
+class Emptied(msgspec.Struct, tag=2, array_like=True, frozen=True, gc=False):
+    """To the worker: the ring is empty, begin at its start."""
+
+
+class Leave(msgspec.Struct, tag=3, array_like=True, frozen=True, gc=False):
+    """To the worker: run `teardown` and end."""
+
+
+ToWorker = Begin | RunSlice | Emptied | Leave
+
+
+class Ready(msgspec.Struct, tag=0, array_like=True, frozen=True, gc=False):
+    """From the worker: the item processor is loaded and set up."""
+
+
+class CannotStart(msgspec.Struct, tag=1, array_like=True, frozen=True, gc=False):
+    """From the worker: loading or setting up the item processor failed; the worker ends."""
+
+    reason: str
+
+
+class SliceDone(msgspec.Struct, tag=2, array_like=True, frozen=True, gc=False):
+    """From the worker: the slice is over; its outcomes are in the ring."""
+
+    lease_id: int
+
+
+class RingFull(msgspec.Struct, tag=3, array_like=True, frozen=True, gc=False):
+    """From the worker: it waits for `Emptied`."""
+
+    lease_id: int
+
+
+class LargeOutcome(msgspec.Struct, tag=4, array_like=True, frozen=True, gc=False):
+    """From the worker: the text of an outcome that no ring could hold."""
+
+    lease_id: int
+    position: int
+    text: bytes
+
+
+class Logged(msgspec.Struct, tag=5, array_like=True, frozen=True, gc=False):
+    """From the worker: log records of items, (index, attempt, level name, text)."""
+
+    lease_id: int
+    records: list[tuple[int, int, str, str]]
+
+
+FromWorker = Ready | CannotStart | SliceDone | RingFull | LargeOutcome | Logged
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """The message as it goes over the socket."""
+    body = _encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Cuts a stream of bytes into the bodies of frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._wanted = _LENGTH.size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add what was read; returns the bodies that are complete now."""
+        buffer = self._buffer
+        buffer += data
+        bodies: list[bytes] = []
+        position = 0
+        while len(buffer) - position >= self._wanted:
+            if self._wanted == _LENGTH.size:
+                self._wanted += _LENGTH.unpack_from(buffer, position)[0]
+                continue
+            bodies.append(bytes(memoryview(buffer)[position + _LENGTH.size : position + self._wanted]))
+            position += self._wanted
+            self._wanted = _LENGTH.size
+        if position:
+            del buffer[:position]
+        return bodies
