@@ -1,0 +1,275 @@
+"""The item loop: one slot calling the item processor for one item after the other.
+
+Budget: 1.5 us per item on the reference machine for a processor that does nothing, with decoding, context,
+stop check, time stamps and strict results included (`benchmarks/item_loop.py`). Hence one flat loop per
+colour (plain and `async`), the handling of exceptions outside of it, and nothing computed that nobody asks
+for.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everyitem.work.chunks import ChunkCalls, Raised
+from everyitem.work.context import BatchView, ItemContext
+from everyitem.work.failures import failure_of, is_final
+from everyitem.work.outcomes import Collector
+from everyitem.work.processors import ItemProcessor
+from everyitem.work.stretch import Stretch
+from everyitem.work.window import END, SINCE, STARTED, Window
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+_now = time.monotonic_ns
+
+#: For `stop_at`: work until the stretch or the window ends.
+NEVER = (1 << 63) - 1
+
+
+class Slot:
+    """Runs one item (or chunk) at a time, in the thread or task that calls `work`.
+
+    Nothing an item does is raised from here: every exception, `SystemExit` and `KeyboardInterrupt`
+    included, becomes a `Failure`.
+    """
+
+    def __init__(self, processor: ItemProcessor, batch: BatchView) -> None:
+        self._processor = processor
+        self._last_attempt = batch.assignment.max_attempts
+        self.context = ItemContext(batch)
+        self._decode, self._decode_one = _decoders(decimals=processor.decimals)
+        self._home = _working_directory()
+        self._loop: AbstractEventLoop | None = None
+
+    def work(
+        self,
+        stretch: Stretch,
+        window: Window,
+        collector: Collector,
+        *,
+        stop_at: int = NEVER,
+        until_failure: bool = False,
+    ) -> int:
+        """Run the items of a stretch; returns the first position that was not started.
+
+        Stops at `window[END]`, at the first item that ends at or after `stop_at` (`time.monotonic_ns()`),
+        and, with `until_failure`, at the first failure that cannot be retried.
+        """
+        if self._processor.is_async:
+            call = self.work_async(stretch, window, collector, stop_at=stop_at, until_failure=until_failure)
+            return self._run_in_loop(call)
+        try:
+            if self._processor.chunk_size:
+                calls = self._chunk_calls(stretch, window, collector, stop_at, until_failure)
+                return self._work_chunks(calls)
+            return self._work_items(stretch, window, collector, stop_at, until_failure)
+        finally:
+            self._return_home()
+
+    async def work_async(
+        self,
+        stretch: Stretch,
+        window: Window,
+        collector: Collector,
+        *,
+        stop_at: int = NEVER,
+        until_failure: bool = False,
+    ) -> int:
+        """As `work`, for an `async def` processor, in the event loop that awaits it."""
+        try:
+            if self._processor.chunk_size:
+                calls = self._chunk_calls(stretch, window, collector, stop_at, until_failure)
+                return await self._work_chunks_async(calls)
+            return await self._work_items_async(stretch, window, collector, stop_at, until_failure)
+        finally:
+            self._return_home()
+
+    def close(self) -> None:
+        """Free the event loop the slot made for coroutines, ending what items left running on it."""
+        if self._loop is not None:
+            loop, self._loop = self._loop, None
+            end_loop(loop)
+
+    def _work_items(
+        self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
+    ) -> int:
+        function, context = self._processor.function, self.context
+        keep, stamp = collector.keep, collector.stamp
+        items = self._begin(stretch, window, collector)
+        position = stretch.first
+        while True:
+            try:
+                for item in items:
+                    # this order makes revocation exact: see window.py
+                    window[STARTED] = position
+                    if position >= window[END]:
+                        return position
+                    keep(function(item, context))
+                    ended = _now()
+                    stamp(ended)
+                    window[SINCE] = ended
+                    position += 1
+                    if ended >= stop_at:
+                        return position
+                return position
+            except BaseException as error:
+                is_last = self._charge(error, position, stretch, window, collector)
+            position += 1
+            if (until_failure and is_last) or window[SINCE] >= stop_at:
+                return position
+
+    async def _work_items_async(
+        self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
+    ) -> int:
+        # `_work_items` with one `await`; a shared body would cost more than the item is allowed to
+        function, context = self._processor.function, self.context
+        keep, stamp = collector.keep, collector.stamp
+        items = self._begin(stretch, window, collector)
+        position = stretch.first
+        while True:
+            try:
+                for item in items:
+                    window[STARTED] = position
+                    if position >= window[END]:
+                        return position
+                    keep(await function(item, context))
+                    ended = _now()
+                    stamp(ended)
+                    window[SINCE] = ended
+                    position += 1
+                    if ended >= stop_at:
+                        return position
+                return position
+            except BaseException as error:
+                is_last = self._charge(error, position, stretch, window, collector)
+            position += 1
+            if (until_failure and is_last) or window[SINCE] >= stop_at:
+                return position
+
+    def _work_chunks(self, calls: ChunkCalls) -> int:
+        function, context = self._processor.function, self.context
+        while (items := calls.next()) is not None:
+            try:
+                calls.returned(function(items, context))
+            except BaseException as error:
+                calls.returned(Raised(error))
+        return calls.position
+
+    async def _work_chunks_async(self, calls: ChunkCalls) -> int:
+        function, context = self._processor.function, self.context
+        while (items := calls.next()) is not None:
+            try:
+                calls.returned(await function(items, context))
+            except BaseException as error:
+                calls.returned(Raised(error))
+        return calls.position
+
+    def _chunk_calls(
+        self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
+    ) -> ChunkCalls:
+        return ChunkCalls(
+            list(self._begin(stretch, window, collector)),
+            stretch,
+            window,
+            collector,
+            self.context,
+            size=self._processor.chunk_size or 1,
+            stop_at=stop_at,
+            final_attempt=self._last_attempt if until_failure else None,
+        )
+
+    def _begin(self, stretch: Stretch, window: Window, collector: Collector) -> Iterator[Any]:
+        self.context._begin(stretch, window, collector.log)
+        try:
+            items = iter(self._decode(stretch.text))
+        except (msgspec.DecodeError, MemoryError, RecursionError):
+            # one by one, so that only the item at fault fails: `map` goes on after an exception
+            items = map(self._decode_one, stretch.raws())
+        at = _now()
+        window[SINCE] = at
+        collector.begin(stretch, at)
+        return items
+
+    def _charge(
+        self, error: BaseException, position: int, stretch: Stretch, window: Window, collector: Collector
+    ) -> bool:
+        """Make the exception the item's failure; returns whether it cannot be retried."""
+        ended = _now()
+        failure = failure_of(
+            error,
+            index=stretch.index_at(position),
+            attempt=stretch.attempt,
+            duration_us=(ended - window[SINCE]) // 1000,
+        )
+        # the exception's own local variables must not outlive the item
+        error.__traceback__ = None
+        collector.failed(position, failure, ended)
+        window[SINCE] = ended
+        return is_final(failure, self._last_attempt)
+
+    def _run_in_loop(self, work: Coroutine[Any, Any, int]) -> int:
+        if self._loop is None:
+            # not at the top: workers of plain processors need no asyncio
+            import asyncio  # noqa: PLC0415
+
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(work)
+
+    def _return_home(self) -> None:
+        """Undo an item's `os.chdir`, so that the next stretch finds the directory it expects."""
+        if self._home is not None and _working_directory() != self._home:
+            with contextlib.suppress(OSError):
+                os.chdir(self._home)
+
+
+def run_hook(hook: Callable[[], Any] | None) -> None:
+    """Call a processor's `setup` or `teardown`, plain or `async def`; raises what it raises."""
+    if hook is None:
+        return
+    pending = hook()
+    if hasattr(pending, "__await__"):
+        import asyncio  # noqa: PLC0415
+
+        async def wait() -> None:
+            await pending
+
+        asyncio.run(wait())
+
+
+def end_loop(loop: "AbstractEventLoop") -> None:
+    """Cancel what still runs on a stopped event loop and close it."""
+    import asyncio  # noqa: PLC0415
+
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        # a task that swallows its cancellation is left behind, not waited for
+        loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable[[Any], Any]]:
+    if decimals:
+        # not at the top: few processors ask for it
+        from decimal import Decimal  # noqa: PLC0415
+
+        return (
+            msgspec.json.Decoder(list[Any], float_hook=Decimal).decode,
+            msgspec.json.Decoder(float_hook=Decimal).decode,
+        )
+    return msgspec.json.Decoder(list[Any]).decode, msgspec.json.Decoder().decode
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        # it was deleted; there is nothing to come back to
+        return None

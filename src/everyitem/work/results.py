@@ -1,0 +1,148 @@
+"""Strict results: what an item processor returns must be JSON as it stands, or the item fails.
+
+msgspec encodes NaN as null, sets and tuples as lists, bytes and Decimals as strings, and integer keys as
+strings, without a word. So a block of results is encoded in one go, decoded, and compared with the
+originals; only when they differ (or contain anything but JSON's own types, whose `__eq__` proves nothing)
+does a slow walk look for the culprits, item by item. The fast way costs about 0.2 us per small result.
+"""
+
+import gc
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+#: Largest JSON text of one result, in bytes.
+MAX_RESULT_BYTES = 256 << 20
+#: Deepest nesting of one result.
+MAX_DEPTH = 500
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_JSON_TYPES = frozenset({dict, list, str, int, float, bool, type(None)})
+_HINTS = {
+    "set": "; return sorted(...) or list(...)",
+    "frozenset": "; return sorted(...) or list(...)",
+    "tuple": "; return list(...)",
+    "bytes": "; decode it to str first",
+    "bytearray": "; decode it to str first",
+    "Decimal": "; return str(...) to keep every digit",
+    "datetime": "; return .isoformat()",
+    "date": "; return .isoformat()",
+    "UUID": "; return str(...)",
+    "coroutine": '; declare the item processor with "async def"',
+    "ndarray": "; return .tolist()",
+}
+
+
+class UnusableResult(Exception):
+    """A result that is not strictly JSON; the message says where and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        #: JSON path to the culprit, built while the walk unwinds, innermost step first.
+        self.steps: list[str] = []
+
+    def __str__(self) -> str:
+        return f"result ${''.join(reversed(self.steps))}: {self.reason}"
+
+
+def encode_results(results: list[Any]) -> bytes | None:
+    """The JSON array of all `results`, or None when at least one needs the careful way."""
+    if not results:
+        return b"[]"
+    try:
+        text = _encode(results)
+        if len(text) <= MAX_RESULT_BYTES and _decode(text) == results and _is_builtin(results):
+            return text
+    except Exception:  # an unusual type's own method may raise anything; the careful way says what is wrong
+        return None
+    return None
+
+
+def encode_result(result: Any) -> bytes:
+    """The JSON text of one result; raises `UnusableResult`."""
+    text = encode_results([result])
+    return text[1:-1] if text is not None else _encode_carefully(result)
+
+
+def _is_builtin(values: list[Any]) -> bool:
+    """Whether nothing but exact JSON types occurs at any depth, found level by level at C speed."""
+    level: Sequence[Any] = values
+    depth = 0
+    while level:
+        types = set(map(type, level))
+        if not types <= _JSON_TYPES or depth > MAX_DEPTH:
+            return False
+        depth += 1
+        # strings and numbers refer to nothing, so what comes back is the contents of dicts and lists
+        level = gc.get_referents(*level) if dict in types or list in types else ()
+    return True
+
+
+def _encode_carefully(result: Any) -> bytes:
+    try:
+        plain = _plain(result, 0)
+    except RecursionError as error:
+        raise UnusableResult("it is nested too deeply, or contains itself") from error
+    try:
+        text = _encode(plain)
+    except (OverflowError, ValueError, RecursionError):
+        # integers beyond 64 bits on msgspec versions that do not write them
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if len(text) > MAX_RESULT_BYTES:
+        raise UnusableResult(
+            f"it has {len(text):,} bytes of JSON, more than the {MAX_RESULT_BYTES:,} allowed; "
+            "store large data elsewhere and return where it is"
+        )
+    return text
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value in JSON's own types (subclasses reduced to their base); raises `UnusableResult`."""
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        text = str.__str__(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UnusableResult("a string with a lone surrogate is not valid UTF-8") from error
+        return text
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        number = float.__float__(value)
+        if not math.isfinite(number):
+            name = "NaN" if math.isnan(number) else "Infinity"
+            raise UnusableResult(f"{name} is not JSON; return None or raise an error")
+        return number
+    if isinstance(value, dict | list) and depth >= MAX_DEPTH:
+        raise UnusableResult(f"it is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, dict):
+        return {_plain_key(key): _plain_part(part, key, depth) for key, part in dict.items(value)}
+    if isinstance(value, list):
+        return [_plain_part(part, number, depth) for number, part in enumerate(list.__iter__(value))]
+    name = type(value).__name__
+    raise UnusableResult(
+        f"{name} is not JSON{_HINTS.get(name, '; return dict, list, str, int, float, bool or None')}"
+    )
+
+
+def _plain_key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise UnusableResult(f"the key {key!r:.80} ({type(key).__name__}) is not a string")
+    return str(_plain(key, 0))
+
+
+def _plain_part(part: Any, step: Any, depth: int) -> Any:
+    try:
+        return _plain(part, depth + 1)
+    except UnusableResult as fault:
+        # deep paths are cut: the last steps are the ones that help
+        if len(fault.steps) < 20:
+            fault.steps.append(f"[{step}]" if isinstance(step, int) else f".{step:.80}")
+        raise
