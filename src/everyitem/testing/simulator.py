@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from everyitem.engine.messages import (
     CancelAsked,
     CheckpointSaved,
@@ -83,7 +85,9 @@ class VirtualStore:
                     self._record(index, 1)
             for failure in segment.failures:
                 if failure.attempt > self.max_attempts:
-                    raise SimulationFailed(f"attempt {failure.attempt} of item {failure.index} is one too many")
+                    raise SimulationFailed(
+                        f"attempt {failure.attempt} of item {failure.index} is one too many"
+                    )
                 if failure.final:
                     self._record(failure.index, 2)
         for change in save.retries:
@@ -175,8 +179,10 @@ class VirtualHolder:
         if duration > 0.02 and not self.shared:
             world.at(
                 world.now + 0.02,
-                lambda: self._is_working(held, position)
-                and self.post(ItemRunsLong(world.now, self.name, held.lease.lease_id)),
+                lambda: (
+                    self._is_working(held, position)
+                    and self.post(ItemRunsLong(world.now, self.name, held.lease.lease_id))
+                ),
             )
         world.at(world.now + duration, lambda: self._done(held, position, duration))
 
@@ -459,7 +465,6 @@ class Simulation:
         state = self._state
         if state is None or self._verdict is not None:
             return
-        message.at  # noqa: B018 - every message has a time
         commands = state.handle(_retimed(message, self.now))
         ledger = state.ledger
         if ledger.succeeded + ledger.failed + ledger.open != self.items:
@@ -507,7 +512,5 @@ _CRASH = object()
 
 
 def _retimed(message: Message, now: float) -> Message:
-    """The message as it arrives: the loop stamps nothing, but a late message must not turn time back."""
-    import msgspec
-
+    """The message as it arrives: a late one must not turn time back."""
     return msgspec.structs.replace(message, at=now)
