@@ -63,5 +63,5 @@ def run_timed_batch(batch: Mapping[str, Any], store: Path, *, processes: int = 0
             os.environ.pop(RENDEZVOUS, None)
     with everyitem.open(f"sqlite:///{store}") as session:
         first = min(outcome.result for outcome in session.results(batch["batchId"]))
-        last = max(checkpoint.created_at for checkpoint in session.checkpoints(batch["batchId"]))
+        last = max(checkpoint.created_at or "" for checkpoint in session.checkpoints(batch["batchId"]))
     return Timing(timing.call, datetime.fromisoformat(last).timestamp() - first / 1e9)

@@ -16,9 +16,9 @@ from everyitem import item_processor
 RENDEZVOUS = "EVERYITEM_BENCHMARK_RENDEZVOUS"
 
 
-def meet_the_others(*_: Any) -> None:
+def meet_the_others(*_given: Any) -> None:
     """Wait until all worker processes are up, so that starting them is not part of the figure."""
-    directory, _, workers = os.environ.get(RENDEZVOUS, "").rpartition(":")
+    directory, _colon, workers = os.environ.get(RENDEZVOUS, "").rpartition(":")
     if not directory:
         return
     (Path(directory) / str(os.getpid())).touch()
