@@ -42,6 +42,7 @@ def expected(example):
 def run(example, *arguments, **environment):
     return subprocess.run(
         arguments,
+        check=False,
         cwd=example,
         capture_output=True,
         text=True,

@@ -1,0 +1,64 @@
+"""The arithmetic and the page of the benchmarks; what they measure is measured by `make bench`."""
+
+import pytest
+
+from benchmarks import report
+from benchmarks.cases.skewed import FAST, SLOW, skewed_items
+from benchmarks.measure import Figure, interleaved
+
+
+def figure(**changes):
+    return Figure(**{"case": "c", "what": "w", "unit": "×", "values": [1.0, 3.0, 2.0], **changes})
+
+
+def test_pairs_are_interleaved_and_the_first_does_not_count():
+    """Ours and the comparator alternate, and so does who goes first."""
+    calls = []
+    pairs = interleaved(lambda: calls.append("ours"), lambda: calls.append("bare"), pairs=2)
+    assert len(pairs) == 2
+    assert calls == ["ours", "bare", "bare", "ours", "ours", "bare"]
+
+
+@pytest.mark.parametrize(
+    ("goal", "reached"),
+    [
+        ({}, None),
+        ({"at_most": 2.0}, True),
+        ({"at_most": 1.9}, False),
+        ({"at_least": 2.0}, True),
+        ({"at_least": 2.1}, False),
+    ],
+)
+def test_a_goal_is_kept_by_the_median(goal, reached):
+    """Neither the best nor the worst pair decides."""
+    assert figure(**goal).reached is reached
+
+
+def test_the_interval_holds_the_median_and_stays_within_the_values():
+    """The bootstrap draws from what was measured, the same way every time."""
+    one = figure(values=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0])
+    low, high = one.interval()
+    assert 1.0 <= low <= one.median <= high <= 9.0
+    assert one.interval() == (low, high)
+
+
+@pytest.mark.parametrize("place", ["start", "middle", "end"])
+def test_the_slow_items_are_one_block(place):
+    """The slowest 1 % stand together where the case says."""
+    seconds = [item["seconds"] for item in skewed_items(1000, place)]
+    first = {"start": 0, "middle": 495, "end": 990}[place]
+    assert seconds == [FAST] * first + [SLOW] * 10 + [FAST] * (990 - first)
+
+
+def test_a_run_replaces_the_generated_part_of_the_page_only(tmp_path):
+    """What people wrote around the figures stays, however often they are measured."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        report.write([figure(at_most=2.0)], "python -m benchmarks", page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert text.count("| c | w | **2.000 ×** | 1.000 … 3.000 |") == 1
+    assert "Command: `python -m benchmarks`" in text
