@@ -37,7 +37,7 @@ class HeldLease:
     accounted: int = 0
     #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
     settled: set[int] = field(default_factory=set)
-    #: A revocation is under way.
+    #: A revocation was asked for; once answered nothing unstarted is left, so there is never a second.
     revoked: bool = False
 
     @property
@@ -118,6 +118,7 @@ class Dealer:
         self._until_failure = until_failure
         self.queues = NodeQueues()
         self._holders: dict[str, Holder] = {}
+        self._known: set[str] = set()
         self._wanting: dict[str, None] = {}
         self._lease_id = 0
 
@@ -146,7 +147,10 @@ class Dealer:
         return {holder.node_id for holder in self._holders.values()}
 
     def join(self, name: str, node_id: str, slots: int, *, shared: bool) -> None:
-        """A holder is there and wants work."""
+        """A holder is there and wants work; names are used once, so a late echo raises no ghost."""
+        if name in self._known:
+            return
+        self._known.add(name)
         self._holders[name] = Holder(name, node_id, slots, shared)
         self._wanting[name] = None
 
@@ -168,7 +172,6 @@ class Dealer:
         held = self.held(name, lease_id)
         if held is None:
             return
-        held.revoked = False
         holder = self._holders[name]
         rest = held.shorten(kept)
         self._give_back(holder.node_id, held, rest, at)

@@ -166,7 +166,7 @@ class ExecutionState:
             case CheckpointSaved():
                 self._charges_saved(message.ticket)
                 self.recorder.saved(message.ticket)
-            case HolderJoined():
+            case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
             case HolderLost():
                 self._holder_lost(message)
@@ -363,6 +363,8 @@ class ExecutionState:
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
         if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
+            if self.phase is Phase.PAUSED:
+                self._paused += at - self._paused_at
             self.phase = Phase.CLOSING
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
