@@ -62,10 +62,14 @@ def item_id_of(text: bytes, index: int) -> str:
 class InMemoryItems:
     """Items held as one text with an offset per item (inline documents)."""
 
-    def __init__(self, text: bytes, *, named: bool, digest: str | None = None) -> None:
-        raws = _raw_list(text)
+    def __init__(
+        self, text: bytes, *, named: bool, digest: str | None = None, lengths: Sequence[int] | None = None
+    ) -> None:
+        """`lengths` are the items' lengths in bytes, for who knows them already; else they are looked up."""
+        if lengths is None:
+            lengths = list(map(len, _raw_list(text)))
         # offsets[i] is where item i begins, offsets[n] one behind the comma the last item would have
-        self._offsets = array("Q", accumulate([len(raw) + 1 for raw in raws], initial=1))
+        self._offsets = array("Q", accumulate([length + 1 for length in lengths], initial=1))
         self._text = text
         self.named = named
         self.digest = digest or hashlib.sha256(text).hexdigest()
@@ -142,7 +146,9 @@ class StoredItems:
                 parts.append(chunk.text(range(indices[position] - first, stop - first))[1:-1])
                 position += stop - indices[position]
             else:
-                parts.append(chunk.text(range(indices[position] - first, indices[position] - first + 1))[1:-1])
+                parts.append(
+                    chunk.text(range(indices[position] - first, indices[position] - first + 1))[1:-1]
+                )
                 position += 1
         return b"[" + b",".join(parts) + b"]"
 

@@ -1,0 +1,141 @@
+"""Reading the envelope: every problem at once, with its JSON path; near-misses as warnings."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from everyitem.faces.documents.problems import Problems
+from everyitem.faces.documents.schema import BatchDocument
+from everyitem.faces.documents.strict_json import member_path, shorten
+
+_SIMILARITY = 0.8
+
+#: Our words for pydantic's error types; the rest is said in pydantic's.
+_MESSAGES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:,g}",
+    "less_than_equal": "must be at most {le:,.15g}",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+}
+
+#: Known names that are refused until they exist: (where, what people should know).
+_NOT_YET = "is known but not available in this version"
+
+
+def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument | None:
+    """Check the envelope; None when it cannot be used. `batchItems` must be `[]` in `value`."""
+    try:
+        document = BatchDocument.model_validate(value)
+    except ValidationError as refused:
+        for error in refused.errors(include_url=False):
+            problems.add(_path(error["loc"]), _message(error))
+        document = None
+    for path, key, near in _near_misses(value, BatchDocument, "$"):
+        problems.warn(member_path(path, key), f"unknown field, kept as it is; did you mean {near!r}?")
+    if document is not None:
+        for path, message in _absent(document):
+            problems.add(path, message)
+        if "\x00" in document.batch_id:
+            problems.add("$.batchId", "must not contain the character U+0000")
+    return document
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = "$"
+    for step in location:
+        path = f"{path}[{step}]" if isinstance(step, int) else member_path(path, step)
+    return path
+
+
+def _message(error: Any) -> str:
+    template = _MESSAGES.get(error["type"])
+    if template is None:
+        return str(error["msg"])
+    message = template.format(**error.get("ctx", {}))
+    if error["type"] == "missing":
+        return message
+    return f"{message}; found {_describe(error['input'])}"
+
+
+def _describe(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return shorten(repr(value))
+        case int() | float():
+            return shorten(str(value)) if abs(value) < 10**300 else "a huge number"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+    return type(value).__name__
+
+
+def _near_misses(value: object, model: type[BaseModel], path: str) -> Iterator[tuple[str, str, str]]:
+    """Unknown keys that look like known ones, in the envelope's objects: (path, key, what was meant)."""
+    if not isinstance(value, dict):
+        return
+    known = {field.alias or name: field for name, field in model.model_fields.items()}
+    lower = {name.lower(): name for name in known}
+    for key, member in value.items():
+        if not isinstance(key, str):
+            continue
+        if key in known:
+            inner = _model_of(known[key].annotation)
+            if inner is None:
+                continue
+            if isinstance(member, list):
+                for position, one in enumerate(member):
+                    yield from _near_misses(one, inner, f"{member_path(path, key)}[{position}]")
+            else:
+                yield from _near_misses(member, inner, member_path(path, key))
+        elif len(key) <= 80:
+            near = difflib.get_close_matches(key.replace("_", "").lower(), lower, n=1, cutoff=_SIMILARITY)
+            if near:
+                yield path, key, lower[near[0]]
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `Model`, `Model | None` or `list[Model] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_of(inner))), None)
+
+
+def _absent(document: BatchDocument) -> Iterator[tuple[str, str]]:
+    """What the document asks for that the contract knows and this version does not have."""
+    configuration = document.processing_configuration
+    where = "$.processingConfiguration"
+    if configuration.delivery == "at-most-once":
+        yield f"{where}.delivery", f"at-most-once {_NOT_YET}; use at-least-once"
+    if configuration.rate_limit:
+        yield f"{where}.rateLimit", f"rateLimit {_NOT_YET}; leave it out"
+    if configuration.control_totals:
+        yield f"{where}.controlTotals", f"controlTotals {_NOT_YET}; leave it out"
+    for position, node in enumerate(document.allocated_resources.nodes or ()):
+        if node.kind == "dask":
+            yield (
+                f"$.allocatedResources.nodes[{position}].kind",
+                f"the node kind dask {_NOT_YET}; use thread, process or async",
+            )
+    source = document.item_source
+    if source is not None and source.kind not in ("inline", "jsonl", "csv"):
+        yield "$.itemSource.kind", f"the item source {source.kind} {_NOT_YET}; use inline, jsonl or csv"

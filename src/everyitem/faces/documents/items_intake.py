@@ -1,0 +1,287 @@
+"""Taking in the items: checked once, kept as canonical text, never seen by pydantic.
+
+Items come as the text of an array, as Python values, or in chunks from a source. Each way ends in
+`_admit`, which looks at ids, sizes, depth and number range; the costly naming of culprits happens only
+for a chunk that failed its cheap check.
+"""
+
+import hashlib
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import Any
+
+import msgspec
+
+from everyitem.faces.documents.document_text import READING_ERRORS
+from everyitem.faces.documents.problems import Problems
+from everyitem.faces.documents.strict_json import find_faults, find_too_deep, parse_leniently
+from everyitem.model.errors import ErrorCode
+from everyitem.model.items import CHUNK_ITEMS, InMemoryItems
+from everyitem.ports.source import ItemSource
+from everyitem.settings import Settings
+
+#: Problems named within one item before the rest of it is left alone.
+_FAULTS_PER_ITEM = 1000
+_HUGE_NUMBER = re.compile(rb"[0-9]{309}")
+
+_raws_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode = msgspec.json.Decoder().decode
+
+
+class ItemsIntake:
+    """Collects the items of one document and what is wrong with them."""
+
+    def __init__(self, settings: Settings, problems: Problems, *, max_batch_size: int | None = None) -> None:
+        """`max_batch_size` is the document's own limit; it can only lower the operator's."""
+        self._settings = settings
+        self._ceiling = min(max_batch_size or settings.max_batch_size, settings.max_batch_size)
+        self._problems = problems
+        self._texts: list[bytes] = []
+        self._lengths = array("Q")
+        self._count = 0
+        #: Own ids by item, filled from the first item that has one.
+        self._ids: list[str | None] = []
+        self._named = False
+        #: Shorter items can neither nest too deep nor hold a number out of range that decodes.
+        self._suspicious = min(2 * settings.max_depth, 309)
+        self._path: Callable[[int], str] = "$.batchItems[{}]".format
+        self._id_step = ".itemId"
+
+    def read_text(self, array: msgspec.Raw) -> None:
+        """Items as the text of a JSON array, as it stands in the document."""
+        if bytes(memoryview(array)[:1]) != b"[":
+            self._problems.add("$.batchItems", "must be an array")
+            return
+        text = msgspec.json.format(memoryview(array), indent=-1)
+        lengths = list(map(len, _raws_of(text)))
+        if not self._fits(len(lengths)):
+            return
+        starts = list(accumulate([length + 1 for length in lengths], initial=1))
+        for first, last in _chunk_bounds(len(lengths)):
+            self._read_chunk(b"[" + text[starts[first] : starts[last] - 1] + b"]", lengths[first:last])
+
+    def read_values(self, values: Any) -> None:
+        """Items as Python values; refused where they are not strictly JSON."""
+        if not isinstance(values, list):
+            self._problems.add("$.batchItems", f"must be an array, not {type(values).__name__}")
+            return
+        if not self._fits(len(values)):
+            return
+        for first, last in _chunk_bounds(len(values)):
+            chunk = values[first:last]
+            try:
+                text = msgspec.json.encode(chunk)
+                decoded = _decode(text)
+                # msgspec writes NaN as null, sets as lists: only what comes back equal is JSON
+                sound = bool(decoded == chunk)
+            except (*READING_ERRORS, TypeError):
+                sound = False
+            if sound:
+                self._admit(text, list(map(len, _raws_of(text))), decoded)
+            else:
+                self._name_culprits(chunk)
+
+    def read_source(self, source: ItemSource) -> None:
+        """Items of a source; positions read `items.jsonl:17`. Raises `SourceUnavailable`."""
+        lines: list[int] = []
+        self._path = lambda index: f"{source.name}:{lines[index]}"
+        self._id_step = ""
+        own_limit = self._settings.max_source_items
+        ceiling, name = (
+            (self._ceiling, "maxBatchSize") if own_limit is None else (own_limit, "maxSourceItems")
+        )
+        for chunk in source.chunks():
+            for fault in chunk.faults:
+                self._problems.add(f"{source.name}:{fault.line}", fault.message, ErrorCode.ITEM_ERROR)
+            lines.extend(chunk.lines)
+            if len(lines) > ceiling:
+                self._problems.add(source.name, f"more than {ceiling:,} items; that is the limit ({name})")
+                return
+            self._read_lines(chunk.texts)
+
+    def finish(self) -> InMemoryItems:
+        """Check the ids against one another and hand over the items."""
+        if self._named:
+            self._check_ids()
+        text = b"[" + b",".join(self._texts) + b"]"
+        self._texts = []
+        digest = hashlib.sha256(text).hexdigest()
+        return InMemoryItems(text, named=self._named, digest=digest, lengths=self._lengths)
+
+    def _fits(self, count: int) -> bool:
+        if count > self._ceiling:
+            self._problems.add(
+                "$.batchItems", f"{count:,} items; the limit is {self._ceiling:,} (maxBatchSize)"
+            )
+        return count <= self._ceiling
+
+    def _read_lines(self, texts: list[bytes]) -> None:
+        """Lines that should hold one JSON value each; joined only if that cannot merge or part them."""
+        try:
+            joined = b"[" + b",".join(texts) + b"]"
+            if list(map(len, _raws_of(joined))) != list(map(len, texts)):
+                raise ValueError
+            compact = msgspec.json.format(joined, indent=-1)
+            lengths = list(map(len, _raws_of(compact)))
+            decoded = _decode(compact)
+        except READING_ERRORS:
+            self._name_culprits(texts, is_text=True)
+        else:
+            self._admit(compact, lengths, decoded)
+
+    def _read_chunk(self, text: bytes, lengths: list[int]) -> None:
+        try:
+            decoded = _decode(text)
+        except READING_ERRORS:
+            self._name_culprits([bytes(raw) for raw in _raws_of(text)], is_text=True)
+        else:
+            self._admit(text, lengths, decoded)
+
+    def _admit(self, text: bytes, lengths: list[int], decoded: list[Any]) -> None:
+        """Take a chunk that is strictly JSON, after a look at ids and at long items."""
+        first = self._count
+        self._count += len(lengths)
+        if b"itemId" in text or b"\\u" in text:  # an escaped key is a key too
+            self._take_ids(first, decoded)
+        if lengths and max(lengths) > self._suspicious:
+            starts = accumulate([length + 1 for length in lengths], initial=1)
+            for index, (start, length) in enumerate(zip(starts, lengths, strict=False)):
+                if length > self._suspicious:
+                    self._examine(first + index, text[start : start + length])
+        if lengths:
+            self._texts.append(text[1:-1])
+            self._lengths.extend(lengths)
+
+    def _examine(self, index: int, text: bytes) -> None:
+        """Size, depth and number range of one long item."""
+        limits = self._settings
+        if len(text) > limits.max_item_bytes:
+            limit = f"{limits.max_item_bytes:,} (max_item_bytes)"
+            self._add(index, "", f"the item is {len(text):,} bytes long; the limit is {limit}")
+            return
+        if text.count(b"[") + text.count(b"{") > limits.max_depth and (
+            deep := find_too_deep(text.decode(), "", max_depth=limits.max_depth)
+        ):
+            self._add(index, deep, f"nested deeper than {limits.max_depth} levels")
+        elif _HUGE_NUMBER.search(text):
+            self._name_faults(index, parse_leniently(text.decode()))
+
+    def _take_ids(self, first: int, decoded: list[Any]) -> None:
+        own = [item.get("itemId", _UNNAMED) if type(item) is dict else _UNNAMED for item in decoded]
+        if all(one is _UNNAMED for one in own):
+            return
+        self._named = True
+        self._ids.extend([None] * (first - len(self._ids)))
+        self._ids.extend(self._usable_id(index, one) for index, one in enumerate(own, start=first))
+
+    def _usable_id(self, index: int, item_id: object) -> str | None:
+        """The id an item carries; None without one or after a problem was added."""
+        if item_id is _UNNAMED:
+            return None
+        if not isinstance(item_id, str):
+            self._add(index, self._id_step, f"itemId must be a string, not {_json_type(item_id)}")
+        elif not item_id:
+            self._add(index, self._id_step, "itemId must not be empty")
+        elif "\x00" in item_id:
+            self._add(index, self._id_step, "itemId must not contain the character U+0000")
+        else:
+            return item_id
+        return None
+
+    def _check_ids(self) -> None:
+        """Every id once: own ids among each other and against the positions of items without one."""
+        self._ids.extend([None] * (self._count - len(self._ids)))
+        own = [one for one in self._ids if one is not None]
+        if len(own) == self._count and len(set(own)) == self._count:
+            return
+        first_with: dict[str, int] = {}
+        for index, one in enumerate(self._ids):
+            if one is None:
+                continue
+            if (earlier := first_with.setdefault(one, index)) != index:
+                self._add(index, self._id_step, f"itemId {one!r} is already the id of item {earlier}")
+            elif (
+                (other := _as_position(one)) is not None
+                and other != index
+                and (other < self._count and self._ids[other] is None)
+            ):
+                self._add(
+                    index,
+                    self._id_step,
+                    f"itemId {one!r} is the position id of item {other}, which has no own",
+                )
+
+    def _name_culprits(self, items: Sequence[Any], *, is_text: bool = False) -> None:
+        """The slow way through a chunk in which something is wrong: item by item, everything named."""
+        first = self._count
+        self._count += len(items)
+        values = [self._parse(first + k, one) for k, one in enumerate(items)] if is_text else list(items)
+        for index, value in enumerate(values, start=first):
+            self._name_faults(index, value)
+        self._take_ids(first, values)
+
+    def _parse(self, index: int, text: bytes) -> Any:
+        """One item's text; None after a problem was added."""
+        if len(text) > self._settings.max_item_bytes:
+            self._examine(index, text)
+            return None
+        try:
+            return parse_leniently(text.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: byte 0x{text[error.start]:02x} at byte {error.start} of the item"
+        except RecursionError:
+            limit = self._settings.max_depth
+            self._add(
+                index,
+                find_too_deep(text.decode(), "", max_depth=limit) or "",
+                f"nested deeper than {limit} levels",
+            )
+            return None
+        except ValueError as error:
+            message, at = getattr(error, "msg", error), getattr(error, "pos", 0)
+            reason = f"not valid JSON: {message} at character {at + 1}"
+        self._add(index, "", reason)
+        return None
+
+    def _name_faults(self, index: int, value: Any) -> None:
+        faults = find_faults(value, "", max_depth=self._settings.max_depth)
+        for path, message in islice(faults, _FAULTS_PER_ITEM):
+            self._add(index, path, message)
+
+    def _add(self, index: int, step: str, message: str) -> None:
+        path = self._path(index)
+        # a file position is a place of its own; the path within the item follows it
+        joint = " $" if step and not path.startswith("$") else ""
+        self._problems.add(f"{path}{joint}{step}", message, ErrorCode.ITEM_ERROR)
+
+
+_UNNAMED = object()
+
+
+def _chunk_bounds(count: int) -> Iterator[tuple[int, int]]:
+    """First index and end of each chunk."""
+    return ((first, min(first + CHUNK_ITEMS, count)) for first in range(0, count, CHUNK_ITEMS))
+
+
+def _as_position(item_id: str) -> int | None:
+    """The position whose id this text is, if any: "7", not "07"."""
+    if item_id.isascii() and item_id.isdigit() and len(item_id) < 12 and str(int(item_id)) == item_id:
+        return int(item_id)
+    return None
+
+
+def _json_type(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+    return type(value).__name__

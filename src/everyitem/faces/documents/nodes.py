@@ -1,0 +1,128 @@
+"""The nodes a batch gets and how parallel it starts."""
+
+from dataclasses import replace
+
+from everyitem.faces.documents.overrides import Overrides
+from everyitem.faces.documents.precedence import Precedence
+from everyitem.faces.documents.problems import Problems
+from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDocument
+from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
+from everyitem.settings import Origin, Setting, Settings
+
+_DEFAULT_MAX_PARALLELISM = 10
+_WHERE = "$.allocatedResources"
+
+
+def settle_resources(
+    wishes: AllocatedResourcesDocument,
+    *,
+    natural: str,
+    overrides: Overrides,
+    precedence: Precedence,
+    problems: Problems,
+    settings: Settings,
+) -> AllocatedResources:
+    """The nodes asked for; without any, one node `local` of the processor's `natural` kind."""
+    if wishes.nodes and wishes.allocated_nodes is not None:
+        problems.warn(f"{_WHERE}.allocatedNodes", "nodes are given too and win over the number")
+    nodes = _asked_for(wishes, NodeKind(natural), problems)
+    origin = Origin.DOCUMENT if nodes else Origin.DEFAULT
+    most = precedence.decide(
+        "maxParallelism", document=wishes.max_parallelism, default=_DEFAULT_MAX_PARALLELISM
+    )
+    if not nodes:
+        nodes = (NodeSpec(node_id="local", kind=NodeKind(natural), slots=most),)
+    if overrides.nodes is not None:
+        kind = NodeKind(overrides.nodes)
+        if origin is Origin.DOCUMENT and any(node.kind is not kind for node in nodes):
+            problems.warn(
+                f"{_WHERE}.nodes", f"all nodes are of kind {kind} now, as the call asks (nodes={kind})"
+            )
+        nodes = tuple(replace(node, kind=kind) for node in nodes)
+        origin = Origin.CLI
+    nodes = _within_memory(nodes, settings, problems)
+    # with an override the kind alone is remembered: a recovery applies it to the document's nodes again
+    shown = overrides.nodes or [f"{node.node_id}: {node.kind} x {node.slots}" for node in nodes]
+    precedence.in_force["nodes"] = Setting(shown, origin)
+    least = precedence.decide("minParallelism", document=wishes.min_parallelism, default=1)
+    slots = sum(node.slots for node in nodes)
+    if wishes.min_parallelism is not None and wishes.max_parallelism is not None and least > most:
+        problems.add(
+            f"{_WHERE}.minParallelism", f"must not be above maxParallelism; found {least} above {most}"
+        )
+    elif least > slots:
+        problems.warn(
+            f"{_WHERE}.minParallelism", f"{least} is more than the {slots} allocated slots; {slots} is used"
+        )
+    return AllocatedResources(nodes=nodes, min_parallelism=min(least, slots))
+
+
+def _asked_for(
+    wishes: AllocatedResourcesDocument, natural: NodeKind, problems: Problems
+) -> tuple[NodeSpec, ...]:
+    if not wishes.nodes:
+        count = wishes.allocated_nodes or 0
+        return tuple(
+            NodeSpec(node_id=f"node-{k}", kind=NodeKind.PROCESS, slots=1) for k in range(1, count + 1)
+        )
+    nodes = tuple(
+        NodeSpec(
+            node_id=node.node_id or f"node-{position}",
+            kind=node.kind or natural,
+            slots=node.slots,
+            memory_mb=node.memory_mb,
+        )
+        for position, node in enumerate(wishes.nodes, start=1)
+    )
+    seen: dict[str, int] = {}
+    for position, spec in enumerate(nodes):
+        if (earlier := seen.setdefault(spec.node_id, position)) != position:
+            problems.add(
+                f"{_WHERE}.nodes[{position}].nodeId", f"{spec.node_id!r} is already the id of node {earlier}"
+            )
+    return nodes
+
+
+def _within_memory(
+    nodes: tuple[NodeSpec, ...], settings: Settings, problems: Problems
+) -> tuple[NodeSpec, ...]:
+    """No node above the operator's memory ceiling; the engine holds all of them together under it."""
+    ceiling = settings.max_memory_mb
+    asked = sum(node.memory_mb or 0 for node in nodes)
+    if asked > ceiling:
+        problems.warn(
+            f"{_WHERE}.nodes",
+            f"{asked:,} MB together is above the operator's max_memory_mb of {ceiling:,}; that one holds",
+        )
+    return tuple(
+        replace(node, memory_mb=min(node.memory_mb, ceiling)) if node.memory_mb else node for node in nodes
+    )
+
+
+def settle_parallelism(
+    document: BatchDocument,
+    resources: AllocatedResources,
+    *,
+    overrides: Overrides,
+    precedence: Precedence,
+    problems: Problems,
+) -> int:
+    """How many items run at once at the start; never more than the slots."""
+    slots = resources.slots
+    standard = precedence.decide(
+        "defaultParallelism",
+        document=document.processing_configuration.default_parallelism,
+        setting="default_parallelism",
+    )
+    if overrides.parallelism is None and document.parallelism_level is None:
+        origin = precedence.in_force["defaultParallelism"].origin
+        parallelism: int = min(max(standard, resources.min_parallelism), slots)
+        precedence.in_force["parallelismLevel"] = Setting(parallelism, origin)
+        return parallelism
+    level: int = precedence.decide(
+        "parallelismLevel", cli=overrides.parallelism, document=document.parallelism_level
+    )
+    if level > slots:
+        path = "--parallelism" if overrides.parallelism is not None else "$.parallelismLevel"
+        problems.warn(path, f"{level} is more than the {slots} allocated slots; {slots} is used")
+    return min(level, slots)

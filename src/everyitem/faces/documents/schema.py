@@ -1,0 +1,116 @@
+"""The batch document's envelope as pydantic models: the only place that knows its camelCase names.
+
+Types are strict ("5" is no number) and unknown fields are kept. Bounds that depend on the operator's
+settings are applied later, by `settling`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from everyitem.model.configuration import ErrorStrategy, Priority
+from everyitem.model.resources import NodeKind
+from everyitem.model.retry import Jitter
+
+_BILLION = 1_000_000_000
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=_BILLION)]
+Milliseconds = Annotated[float, Field(ge=0, le=_BILLION)]
+
+
+class Part(BaseModel):
+    """What all objects of the document have in common."""
+
+    model_config = ConfigDict(
+        strict=True, extra="allow", frozen=True, alias_generator=to_camel, allow_inf_nan=False
+    )
+
+
+class RetryDocument(Part):
+    """When a failed attempt is tried again; `null` means the default."""
+
+    initial_delay_ms: Milliseconds | None = None
+    multiplier: Annotated[float, Field(ge=1, le=1_000_000)] | None = None
+    max_delay_ms: Milliseconds | None = None
+    jitter: Annotated[Jitter, Field(strict=False)] | None = None
+
+
+class ProcessingConfigurationDocument(Part):
+    """The rules of this batch; every key of the specification's section 9 may stand here."""
+
+    processor: Name = Field(description="Name of a registered item processor; never code to import.")
+    parameters: dict[str, Any] | None = None
+    item_timeout_ms: Annotated[float, Field(gt=0, le=_BILLION)] | None = None
+    max_retry_attempts: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    retry: RetryDocument | None = None
+    tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
+    tolerated_failure_count: Annotated[int, Field(ge=0, le=_BILLION)] | None = None
+    max_batch_size: Count | None = None
+    default_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    checkpoint_interval: Count | None = None
+    checkpoint_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    timeout_hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
+    enable_checkpointing: bool | None = None
+    control_totals: list[str] | None = None
+    delivery: Literal["at-least-once", "at-most-once"] | None = None
+    rate_limit: dict[str, Any] | None = None
+
+
+class NodeDocument(Part):
+    """One allocated node."""
+
+    node_id: Name | None = None
+    kind: Annotated[NodeKind, Field(strict=False)] | None = None
+    slots: Annotated[int, Field(ge=1, le=10_000)] = 1
+    memory_mb: Annotated[int, Field(ge=1, le=_BILLION)] | None = None
+    address: Name | None = None
+
+
+class AllocatedResourcesDocument(Part):
+    """Nodes, or a number of them, and the bounds of parallelism."""
+
+    nodes: list[NodeDocument] | None = None
+    allocated_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
+    min_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class PartitionDocument(Part):
+    """One planned share; both indices are included."""
+
+    partition_id: Name
+    first_index: Annotated[int, Field(ge=0, le=_BILLION)]
+    last_index: Annotated[int, Field(ge=0, le=_BILLION)]
+
+
+class ExecutionPlanDocument(Part):
+    """How the items are shared out."""
+
+    partition_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    partitions: list[PartitionDocument] | None = None
+
+
+class ItemSourceDocument(Part):
+    """Where the items are, when they do not stand in the document."""
+
+    kind: Literal[
+        "inline", "jsonl", "csv", "parquet", "sql", "directory", "http", "cyoda-search", "cyoda-entities"
+    ] = "inline"
+    reference: Name | None = None
+
+
+class BatchDocument(Part):
+    """The specification's ProcessingBatch. Items are any JSON values, checked apart from this model."""
+
+    batch_id: Name
+    batch_items: list[Any]
+    processing_configuration: ProcessingConfigurationDocument
+    allocated_resources: AllocatedResourcesDocument
+    execution_plan: ExecutionPlanDocument
+    item_source: ItemSourceDocument | None = None
+    priority: Annotated[Priority, Field(strict=False)] | None = None
+    checkpoint_interval: Count | None = None
+    error_handling_strategy: Annotated[ErrorStrategy, Field(strict=False)] | None = None
+    parallelism_level: Annotated[int, Field(ge=1, le=100_000)] | None = None

@@ -1,0 +1,158 @@
+"""Filling in every default: from a valid envelope to the values the engine runs under."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from everyitem.faces.documents.nodes import settle_parallelism, settle_resources
+from everyitem.faces.documents.overrides import Overrides
+from everyitem.faces.documents.precedence import Precedence
+from everyitem.faces.documents.problems import Problems
+from everyitem.faces.documents.schema import BatchDocument, ExecutionPlanDocument, RetryDocument
+from everyitem.model.configuration import ErrorStrategy, Priority, ProcessingConfiguration
+from everyitem.model.plan import ExecutionPlan, Partition, coverage_faults
+from everyitem.model.resources import AllocatedResources
+from everyitem.model.retry import RetryPolicy
+from everyitem.settings import Origin, Setting, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A document's wishes with everything decided."""
+
+    configuration: ProcessingConfiguration
+    resources: AllocatedResources
+    plan: ExecutionPlan
+    priority: Priority
+    #: Settings in force by their document name.
+    origins: dict[str, Setting]
+
+
+def settle(
+    document: BatchDocument,
+    *,
+    settings: Settings,
+    overrides: Overrides,
+    is_async: Callable[[str], bool],
+    item_count: int | None,
+    problems: Problems,
+) -> Settled:
+    """Decide every setting; problems and warnings are added to `problems`.
+
+    `item_count` is None where the items could not be read; then partitions are not checked against them.
+    """
+    wishes = document.processing_configuration
+    precedence = Precedence(settings, problems)
+    decide = precedence.decide
+    natural = "async" if is_async(wishes.processor) else "thread"
+    resources = settle_resources(
+        document.allocated_resources,
+        natural=natural,
+        overrides=overrides,
+        precedence=precedence,
+        problems=problems,
+        settings=settings,
+    )
+    parallelism = settle_parallelism(
+        document, resources, overrides=overrides, precedence=precedence, problems=problems
+    )
+    configuration = ProcessingConfiguration(
+        processor=wishes.processor,
+        parameters=wishes.parameters or {},
+        item_timeout=_seconds(decide("itemTimeoutMs", document=wishes.item_timeout_ms)),
+        retry=_retry_policy(
+            wishes.retry or RetryDocument(), wishes.max_retry_attempts, overrides, precedence
+        ),
+        strategy=decide(
+            "errorHandlingStrategy",
+            document=document.error_handling_strategy,
+            default=ErrorStrategy.CONTINUE_ON_ERROR,
+        ),
+        tolerated_failure_count=decide("toleratedFailureCount", document=wishes.tolerated_failure_count),
+        tolerated_failure_percentage=decide(
+            "toleratedFailurePercentage", document=wishes.tolerated_failure_percentage
+        ),
+        parallelism=parallelism,
+        checkpoint_interval=decide(
+            "checkpointInterval",
+            cli=overrides.checkpoint_interval,
+            document=document.checkpoint_interval or wishes.checkpoint_interval,
+            setting="checkpoint_interval",
+        ),
+        checkpoint_interval_seconds=decide(
+            "checkpointIntervalSeconds",
+            document=wishes.checkpoint_interval_seconds,
+            setting="checkpoint_interval_seconds",
+        ),
+        enable_checkpointing=decide(
+            "enableCheckpointing", document=wishes.enable_checkpointing, setting="enable_checkpointing"
+        ),
+        timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
+        drain=decide("drainSeconds", setting="drain_seconds"),
+    )
+    decide("maxBatchSize", document=wishes.max_batch_size, setting="max_batch_size")
+    precedence.cap(
+        "maxBatchSize",
+        settings.max_batch_size,
+        path="$.processingConfiguration.maxBatchSize",
+        setting="max_batch_size",
+    )
+    decide("maxMemoryMb", setting="max_memory_mb")
+    priority = decide("priority", document=document.priority, default=Priority.NORMAL)
+    plan = _plan(document.execution_plan, item_count, problems)
+    return Settled(configuration, resources, plan, priority, precedence.in_force)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _retry_policy(
+    wishes: RetryDocument, max_retries: int | None, overrides: Overrides, precedence: Precedence
+) -> RetryPolicy:
+    decide, standard = precedence.decide, RetryPolicy()
+    return RetryPolicy(
+        max_retries=decide(
+            "maxRetryAttempts", cli=overrides.max_retries, document=max_retries, setting="max_retry_attempts"
+        ),
+        initial_delay=decide(
+            "retry.initialDelayMs", document=wishes.initial_delay_ms, default=standard.initial_delay * 1000
+        )
+        / 1000,
+        multiplier=decide("retry.multiplier", document=wishes.multiplier, default=standard.multiplier),
+        max_delay=decide("retry.maxDelayMs", document=wishes.max_delay_ms, default=standard.max_delay * 1000)
+        / 1000,
+        jitter=decide("retry.jitter", document=wishes.jitter, default=standard.jitter),
+    )
+
+
+def _timeout_hours(
+    wish: float | None, overrides: Overrides, precedence: Precedence, settings: Settings
+) -> float:
+    """Hours one window may last: a ceiling where the operator set it, else only a default."""
+    hours: float = precedence.decide(
+        "timeoutHours", cli=overrides.timeout_hours, document=wish, setting="timeout_hours"
+    )
+    if settings.origin("timeout_hours") in (Origin.ENVIRONMENT, Origin.FILE):
+        path = "--timeout-hours" if overrides.timeout_hours else "$.processingConfiguration.timeoutHours"
+        hours = precedence.cap("timeoutHours", settings.timeout_hours, path=path, setting="timeout_hours")
+    return hours
+
+
+def _plan(wishes: ExecutionPlanDocument, item_count: int | None, problems: Problems) -> ExecutionPlan:
+    where = "$.executionPlan.partitions"
+    partitions = tuple(
+        Partition(one.partition_id, one.first_index, one.last_index) for one in wishes.partitions or ()
+    )
+    if partitions and wishes.partition_count is not None:
+        problems.warn("$.executionPlan.partitionCount", "partitions are given too and win over the count")
+    seen: set[str] = set()
+    for position, one in enumerate(partitions):
+        if one.partition_id in seen:
+            problems.add(f"{where}[{position}].partitionId", f"{one.partition_id!r} is used twice")
+        seen.add(one.partition_id)
+    if partitions and item_count is not None and (faults := coverage_faults(partitions, item_count)):
+        problems.add(
+            where, "; ".join(faults[:20]) + (f"; and {len(faults) - 20} more" if len(faults) > 20 else "")
+        )
+    ordered = tuple(sorted(partitions, key=lambda one: one.first))
+    return ExecutionPlan(partition_count=wishes.partition_count, partitions=ordered)

@@ -1,0 +1,164 @@
+"""Reading the configuration file and the environment into `Settings`.
+
+Command line and API win over the environment, the environment over the file, the file over the defaults.
+Imported lazily: pydantic-settings costs a sixth of a second.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from everyitem.model.errors import Problem, UsageError
+from everyitem.settings.origin import Origin
+from everyitem.settings.values import DEVELOPMENT_PRESET, Environment, Settings
+
+DEFAULT_FILE = "everyitem.toml"
+_PREFIX = "EVERYITEM_"
+
+
+def _split_list(value: object) -> object:
+    """`EVERYITEM_PROCESSORS=a.py,b.py`: the environment has no lists, so commas part the entries."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class _Model(BaseSettings):
+    """Types and bounds of every setting; the values themselves live on in `Settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", allow_inf_nan=False)
+
+    environment: Environment = Environment.PRODUCTION
+    max_batch_size: int = Field(100_000, ge=1, le=1_000_000_000)
+    default_parallelism: int = Field(5, ge=1, le=100_000)
+    checkpoint_interval: int = Field(1000, ge=1, le=1_000_000_000)
+    checkpoint_interval_seconds: float = Field(30.0, gt=0, le=86_400)
+    max_retry_attempts: int = Field(3, ge=0, le=10_000)
+    timeout_hours: float = Field(4.0, gt=0, le=87_600)
+    enable_checkpointing: bool = True
+    drain_seconds: float = Field(30.0, ge=0, le=86_400)
+    max_memory_mb: int = Field(16_384, ge=1)
+    max_source_items: int | None = Field(None, ge=1)
+    max_document_bytes: int = Field(1 << 30, ge=1024)
+    max_item_bytes: int = Field(16 << 20, ge=64)
+    max_envelope_bytes: int = Field(4 << 20, ge=1024)
+    max_depth: int = Field(100, ge=2, le=200)
+    store: str | None = Field(None, min_length=1)
+    processors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands in: it asks each source itself, to know where a value came from."""
+        return (init_settings,)
+
+
+def load(config: str | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force.
+
+    `config` names the file; without it `everyitem.toml` of the working directory is read where there is
+    one. Raises `UsageError` when the named file is missing, the file is not TOML, or values are unusable
+    (all of them named).
+    """
+    path, from_file, warnings = _read_file(config)
+    layers = (
+        (Origin.FILE, from_file),
+        (Origin.ENVIRONMENT, EnvSettingsSource(_Model)()),
+        (Origin.CLI, dict(overrides or {})),
+    )
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for origin, layer in layers:
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    if values.get("environment") == Environment.DEVELOPMENT:
+        for name, value in DEVELOPMENT_PRESET.items():
+            if name not in values:
+                values[name], origins[name] = value, origins["environment"]
+    try:
+        model = _Model(**values)
+    except ValidationError as refused:
+        raise UsageError(_explain(refused, origins, path)) from None
+    return Settings(**model.model_dump(), file=path, origins=origins, warnings=warnings)
+
+
+def _read_file(config: str | None) -> tuple[str | None, dict[str, Any], tuple[Problem, ...]]:
+    """Path, values by snake_case name, and warnings about keys nobody knows."""
+    path = Path(config or DEFAULT_FILE)
+    try:
+        content = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        if config is None:
+            return None, {}, ()
+        raise UsageError(f"configuration file {config}: no such file") from None
+    except OSError as error:
+        raise UsageError(f"configuration file {path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"configuration file {path}: not valid TOML: {error}") from None
+    values: dict[str, Any] = {}
+    warnings: list[Problem] = []
+    for key, value in content.items():
+        name = _snake(key)
+        if name in _Model.model_fields:
+            values[name] = value
+        else:
+            warnings.append(Problem(f"{path}", f"unknown setting {key!r} is ignored{_suggest(name)}"))
+    _anchor_paths(values, path.parent)
+    return str(path), values, tuple(warnings)
+
+
+def _snake(name: str) -> str:
+    """`maxBatchSize` and `max-batch-size` mean `max_batch_size`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
+
+
+def _suggest(name: str) -> str:
+    near = difflib.get_close_matches(name, _Model.model_fields, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
+    """Relative processor files in the file are meant from the file's folder, as long as they exist there."""
+    processors = values.get("processors")
+    if isinstance(processors, list):
+        values["processors"] = [
+            os.fspath(folder / one)
+            if isinstance(one, str) and one.endswith(".py") and (folder / one).exists()
+            else one
+            for one in processors
+        ]
+
+
+def _explain(refused: ValidationError, origins: Mapping[str, Origin], path: str | None) -> str:
+    """One line per unusable value: where it was set, its name, what is wrong."""
+    lines = []
+    for error in refused.errors(include_url=False):
+        name = str(error["loc"][0])
+        match origins.get(name):
+            case Origin.ENVIRONMENT:
+                where = f"environment variable {_PREFIX}{name.upper()}"
+            case Origin.FILE:
+                where = f"{path}: {name}"
+            case _:
+                where = name
+        lines.append(f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r})")
+    return "; ".join(lines)

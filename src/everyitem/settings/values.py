@@ -1,0 +1,65 @@
+"""The settings with the specification's defaults (section 9) and our own limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from everyitem.model.errors import Problem
+from everyitem.settings.origin import Origin
+
+
+class Environment(StrEnum):
+    """A preset: development means smaller batches and less parallelism."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+#: What `environment = "development"` changes; each value can still be set by itself.
+DEVELOPMENT_PRESET: Mapping[str, int] = {"max_batch_size": 1000, "default_parallelism": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for every batch of this process, before a document is read. Frozen once loaded."""
+
+    environment: Environment = Environment.PRODUCTION
+    #: Ceiling: the most items one batch may have.
+    max_batch_size: int = 100_000
+    #: How many items run at once at the start, where the document does not say.
+    default_parallelism: int = 5
+    #: Outcomes between two checkpoints.
+    checkpoint_interval: int = 1000
+    #: Seconds after which a checkpoint is cut however few outcomes there are.
+    checkpoint_interval_seconds: float = 30.0
+    #: Retries per item after the first attempt.
+    max_retry_attempts: int = 3
+    #: Batch timeout in hours of active time; a ceiling where the operator set it.
+    timeout_hours: float = 4.0
+    enable_checkpointing: bool = True
+    #: Seconds a stop waits for items in flight before it interrupts them.
+    drain_seconds: float = 30.0
+    #: Ceiling: coordinator and workers of one execution together, in MB.
+    max_memory_mb: int = 16_384
+    #: Ceiling for items of a source; None means `max_batch_size`.
+    max_source_items: int | None = None
+    #: Ceiling: bytes of one batch document, of one item, and of the document without its items.
+    max_document_bytes: int = 1 << 30
+    max_item_bytes: int = 16 << 20
+    max_envelope_bytes: int = 4 << 20
+    #: Ceiling: levels of nesting in one item or in the document without its items.
+    max_depth: int = 100
+    #: Store URL; None means SQLite in the user's data directory.
+    store: str | None = None
+    #: Files or modules that register item processors.
+    processors: tuple[str, ...] = ()
+    #: Path of the configuration file that was read, None without one.
+    file: str | None = None
+    #: Who decided each value that is not a default.
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    #: Things worth saying: unknown keys in the file, most of all.
+    warnings: tuple[Problem, ...] = ()
+
+    def origin(self, name: str) -> Origin:
+        """Where the value of a setting (snake_case) came from."""
+        return self.origins.get(name, Origin.DEFAULT)
