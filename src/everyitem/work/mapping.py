@@ -9,7 +9,6 @@ process that dies at any instruction leaves it readable.
 import mmap
 import os
 import sys
-import tempfile
 from typing import Final
 
 _WORD: Final = 8
@@ -59,6 +58,8 @@ def create_mapping_file(*, outcomes: int = RING_OUTCOMES, text_bytes: int = RING
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("everyitem-worker")
     else:  # macOS has no anonymous files: an unlinked one serves
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     os.ftruncate(fd, _HEADER_BYTES + 2 * outcomes * _WORD + text_bytes)

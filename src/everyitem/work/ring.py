@@ -20,6 +20,7 @@ import msgspec
 
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.work.mapping import FINISHED, LEASE, Mapping
+from everyitem.work.outcomes import ranges_of
 from everyitem.work.window import STARTED
 
 # Flags beside the duration. FAILED: the text is a MessagePack `Failure`. ELSEWHERE: the outcome was too
@@ -175,16 +176,3 @@ class RingReader:
     def emptied(self) -> None:
         """Everything was taken and the worker is about to be told to begin at the start of the ring."""
         self._base = self.taken
-
-
-def ranges_of(indices: Sequence[int]) -> list[tuple[int, int]]:
-    """The indices as (first, count) pairs, in their order."""
-    if isinstance(indices, range) and indices.step == 1:
-        return [(indices.start, len(indices))]
-    ranges: list[tuple[int, int]] = []
-    for index in indices:
-        if ranges and index == ranges[-1][0] + ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], ranges[-1][1] + 1)
-        else:
-            ranges.append((index, 1))
-    return ranges

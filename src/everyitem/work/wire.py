@@ -21,15 +21,17 @@ class Begin(msgspec.Struct, tag=0, array_like=True, frozen=True, gc=False):
 
 
 class RunSlice(msgspec.Struct, tag=1, array_like=True, frozen=True, gc=False):
-    """To the worker: work on these items. `items` is a JSON array in the order of `indices`."""
+    """To the worker: work on these items.
+
+    `ranges` are (first index, count); `stretches` are JSON arrays of at most `stretch.MAX_ITEMS` items.
+    """
 
     lease_id: int
-    #: (first index, count) of each run of indices.
     ranges: list[tuple[int, int]]
     attempt: int
     budget: float
     until_failure: bool
-    items: bytes
+    stretches: list[bytes]
 
 
 class Emptied(msgspec.Struct, tag=2, array_like=True, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.work.mapping import LEASE, Mapping, create_mapping_file
-from everyitem.work.ring import RingReader, RingWriter, ranges_of
+from everyitem.work.ring import RingReader, RingWriter
 
 
 class Pair:
@@ -161,13 +161,6 @@ def test_the_lease_is_published_last(pair: Pair) -> None:
     pair.begin(range(2), lease_id=2)
     assert pair.mapping.words[LEASE] == 2
     assert pair.reader.finished == 0
-
-
-def test_indices_become_ranges() -> None:
-    """Neighbouring indices are joined, others stand alone, the order is kept."""
-    assert ranges_of(range(3, 7)) == [(3, 4)]
-    assert ranges_of((1, 2, 5, 7, 8)) == [(1, 2), (5, 1), (7, 2)]
-    assert ranges_of(()) == []
 
 
 _events = st.lists(

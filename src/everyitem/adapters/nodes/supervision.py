@@ -1,0 +1,353 @@
+"""The supervision of a process node's workers: what happens when, in one thread that owns them all.
+
+    spawn ──Ready──▶ idle ──lease──▶ busy ──SliceDone──▶ idle ──Leave──▶ gone
+      │                                │
+      └──CannotStart, death──▶ again   └──death, item timeout──▶ HolderLost, and a replacement
+
+Nothing here blocks: workers are spoken to through non-blocking sockets, watched through their mappings,
+and their deaths are descriptors that become readable.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from everyitem.adapters.nodes.losses import Loss, assess
+from everyitem.adapters.nodes.reactor import Reactor
+from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess, holder_name
+from everyitem.model.items import Items
+from everyitem.model.outcome import OutcomeBlock
+from everyitem.ports.node import (
+    HolderJoined,
+    HolderLost,
+    ItemRunsLong,
+    Lease,
+    NodeFailed,
+    OutcomesArrived,
+    Post,
+    SliceFinished,
+    SliceShortened,
+    WorkerView,
+)
+from everyitem.work.assignment import Assignment
+from everyitem.work.stretch import MAX_ITEMS
+from everyitem.work.wire import CannotStart, FromWorker, Ready, RingFull, SliceDone
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a young lease is left in peace, and between two looks at running ones.
+_FIRST_LOOK: Final = 0.02
+_LOOK: Final = 0.01
+#: Seconds an item may run before `ItemRunsLong`.
+_LONG: Final = 0.02
+#: Seconds between two drains of a ring whose slice runs on.
+_DRAIN: Final = 0.1
+#: Seconds between lowering `end` and reading `begun` (design section 3).
+_REVOCATION: Final = 0.001
+#: Seconds a worker has for its current item and `teardown` when the node closes.
+_GRACE: Final = 2.0
+#: Seconds between a worker's closing its socket and being killed for living on.
+_HANG_UP: Final = 1.0
+#: Failed starts in a row after which a slot counts as down; the node fails when all slots are.
+_STARTS: Final = 3
+_BACKOFF: Final = 0.1
+_BACKOFF_MAX: Final = 5.0
+
+
+class _Slot:
+    """One worker's place: who sits in it, and how often starting somebody there went wrong."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.generation = 0
+        #: Failed starts in a row.
+        self.failures = 0
+
+
+class Supervision:
+    """Keeps `slots` worker processes running and carries messages between them and the engine.
+
+    `call` and `views` may be used from any thread; everything else runs in the thread of `run`.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        slots: int,
+        assignment: Assignment,
+        items: Items,
+        post: Post,
+        clock: Callable[[], float],
+    ) -> None:
+        self._node_id, self._assignment, self._items = node_id, assignment, items
+        self._post, self._clock = post, clock
+        self._slots = [_Slot(number) for number in range(slots)]
+        self._workers: dict[str, WorkerProcess] = {}
+        self._reactor = Reactor()
+        self.call = self._reactor.call
+        self._is_looking = False
+        #: Set once no replacement is wanted any more.
+        self._is_ending = False
+        self._is_closing = False
+
+    def run(self) -> None:
+        """The thread's life: from the first spawn to the last burial."""
+        try:
+            for slot in self._slots:
+                self._spawn(slot)
+            self._reactor.run()
+        except Exception:  # a fault of ours must end the batch, not hang it
+            logger.exception("the supervision of node %s failed", self._node_id)
+            self._fail(f"the supervision of its workers failed: {traceback.format_exc(limit=-3)}")
+        finally:
+            for worker in list(self._workers.values()):
+                worker.kill(Verdict.CLOSED)
+                self._bury(worker)
+                worker.free()
+            self._reactor.close()
+
+    def views(self) -> list[WorkerView]:
+        """What each worker does now."""
+        views = []
+        for worker in list(self._workers.values()):
+            try:
+                lease, flight = worker.lease, worker.in_flight
+                index = lease.indices[flight.start] if lease is not None and flight else None
+                views.append(WorkerView(worker.holder, index, worker.since, worker.done + worker.finished))
+            except (ValueError, IndexError):
+                continue  # it went away, or on to another lease, while we looked
+        return views
+
+    # -- what the engine asks --------------------------------------------------------------------------
+
+    def run_slice(self, holder: str, lease: Lease) -> None:
+        """Hand a lease on, unless its worker is gone."""
+        worker = self._workers.get(holder)
+        if worker is None:
+            return
+        if worker.phase is not Phase.IDLE:
+            raise RuntimeError(f"{holder} was given lease {lease.lease_id} while it was {worker.phase.name}")
+        indices = lease.indices
+        cuts = range(0, len(indices), MAX_ITEMS)
+        worker.run(lease, [self._items.text(indices[cut : cut + MAX_ITEMS]) for cut in cuts])
+        if worker.is_sending:
+            self._watch_socket(worker)
+        if not self._is_looking:
+            self._is_looking = True
+            self._reactor.call_after(_FIRST_LOOK, self._look)
+
+    def revoke(self, holder: str, lease_id: int) -> None:
+        """Begin to take back what is unstarted of a lease, unless it is over."""
+        worker = self._workers.get(holder)
+        if worker is None or worker.lease is None or worker.lease.lease_id != lease_id or worker.revoked:
+            return
+        worker.stop_early()
+        self._reactor.call_after(_REVOCATION, partial(self._shorten, worker, lease_id))
+
+    def _shorten(self, worker: WorkerProcess, lease_id: int) -> None:
+        if worker.holder in self._workers and worker.lease is not None and worker.lease.lease_id == lease_id:
+            self._post(SliceShortened(self._clock(), worker.holder, lease_id, worker.settle_end()))
+
+    def interrupt(self) -> None:
+        """Kill all workers; nobody is charged."""
+        self._is_ending = True
+        for worker in self._workers.values():
+            worker.kill(Verdict.INTERRUPTED)
+
+    def close(self) -> None:
+        """Let idle workers run `teardown`, kill whoever is left after the grace, and end."""
+        self._is_ending = self._is_closing = True
+        for worker in self._workers.values():
+            if worker.phase is Phase.STARTING:
+                worker.kill(Verdict.CLOSED)
+            else:
+                worker.ask_to_leave()
+                self._watch_socket(worker)
+        self._reactor.call_after(_GRACE, self._kill_rest)
+        self._stop_when_empty()
+
+    def _kill_rest(self) -> None:
+        for worker in self._workers.values():
+            logger.warning("%s did not end within %g s and is killed", worker.holder, _GRACE)
+            worker.kill(Verdict.CLOSED)
+
+    def _stop_when_empty(self) -> None:
+        if self._is_closing and not self._workers:
+            self._reactor.stop()
+
+    # -- starting --------------------------------------------------------------------------------------
+
+    def _spawn(self, slot: _Slot) -> None:
+        if self._is_ending:
+            return
+        slot.generation += 1
+        holder = holder_name(self._node_id, slot.number, slot.generation)
+        try:
+            worker = WorkerProcess(holder=holder, slot=slot.number, assignment=self._assignment)
+        except OSError as error:
+            self._start_failed(slot, f"the machine cannot start a worker process: {error}")
+            return
+        self._workers[holder] = worker
+        self._watch_socket(worker)
+        self._reactor.watch(worker.log.fd, partial(self._read_log, worker))
+        if worker.death_fd is not None:
+            self._reactor.watch(worker.death_fd, partial(self._died, worker))
+
+    def _start_failed(self, slot: _Slot, reason: str) -> None:
+        if self._is_ending:
+            return
+        slot.failures += 1
+        logger.warning("slot %d of node %s: %s", slot.number + 1, self._node_id, reason)
+        if all(other.failures >= _STARTS for other in self._slots):
+            self._fail(reason)
+            return
+        delay = min(_BACKOFF_MAX, _BACKOFF * 2 ** (slot.failures - 1))
+        self._reactor.call_after(delay, partial(self._spawn, slot))
+
+    def _fail(self, reason: str) -> None:
+        self._is_ending = True
+        for worker in self._workers.values():
+            worker.kill(Verdict.INTERRUPTED)
+        self._post(NodeFailed(self._clock(), self._node_id, reason))
+
+    # -- what workers say ------------------------------------------------------------------------------
+
+    def _watch_socket(self, worker: WorkerProcess) -> None:
+        self._reactor.watch(worker.socket.fileno(), partial(self._talk, worker), writing=worker.is_sending)
+
+    def _talk(self, worker: WorkerProcess) -> None:
+        was_sending = worker.is_sending
+        worker.flush()
+        for message in worker.receive():
+            self._hear(worker, message)
+        if worker.has_hung_up:
+            self._reactor.forget(worker.socket.fileno())
+            if worker.death_fd is None:
+                self._died(worker)
+            else:
+                # its death follows, unless it closed the socket and lives on, out of reach
+                self._reactor.call_after(_HANG_UP, partial(self._put_down, worker))
+        elif was_sending != worker.is_sending:
+            self._watch_socket(worker)
+
+    def _put_down(self, worker: WorkerProcess) -> None:
+        if worker.holder in self._workers:
+            worker.kill()
+
+    def _hear(self, worker: WorkerProcess, message: FromWorker) -> None:
+        match message:
+            case Ready():
+                worker.phase = Phase.IDLE
+                self._post(HolderJoined(self._clock(), worker.holder, self._node_id, slots=1))
+            case CannotStart(reason):
+                worker.start_problem = reason
+            case RingFull(lease_id) if worker.lease is not None:
+                self._drain(worker, worker.lease)
+                worker.tell_emptied()
+            case SliceDone(lease_id) if worker.lease is not None:
+                block = worker.take()
+                worker.end_lease()
+                self._slots[worker.slot].failures = 0
+                self._post(SliceFinished(self._clock(), worker.holder, lease_id, block))
+
+    def _drain(self, worker: WorkerProcess, lease: Lease) -> None:
+        block = worker.take()
+        if block or block.logs:
+            self._post(OutcomesArrived(self._clock(), worker.holder, lease.lease_id, block))
+
+    def _read_log(self, worker: WorkerProcess) -> None:
+        worker.log.read()
+        if worker.log.ended:
+            self._reactor.forget(worker.log.fd)
+
+    # -- what the mappings show ------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Look at every running lease; as long as there are any, come back soon."""
+        busy = [worker for worker in self._workers.values() if worker.lease is not None]
+        for worker in busy:
+            self._look_at(worker, time.monotonic())
+        self._is_looking = bool(busy)
+        if busy:
+            self._reactor.call_after(_LOOK, self._look)
+
+    def _look_at(self, worker: WorkerProcess, now: float) -> None:
+        lease, timeout = worker.lease, self._assignment.item_timeout
+        if lease is None or now - worker.leased_at < _LOOK:
+            return
+        if now - worker.drained_at >= _DRAIN:
+            self._drain(worker, lease)
+        flight = worker.in_flight
+        if not flight:
+            return
+        if now - worker.since > _LONG and worker.reported != flight.stop:
+            worker.reported = flight.stop
+            self._post(ItemRunsLong(self._clock(), worker.holder, lease.lease_id))
+        # read once more before the kill: the item may have been finished meanwhile
+        if timeout is not None and now - worker.alive_at > timeout and worker.in_flight == flight:
+            worker.time_out(flight.start)
+
+    # -- deaths ----------------------------------------------------------------------------------------
+
+    def _died(self, worker: WorkerProcess) -> None:
+        """A worker has ended: recover what it finished, charge whom it was, and put another one there."""
+        for message in self._bury(worker):
+            self._hear(worker, message)
+        slot = self._slots[worker.slot]
+        if worker.phase is Phase.STARTING:
+            self._start_failed(slot, worker.start_problem or _start_problem(worker))
+        else:
+            self._report_loss(worker)
+            if worker.lease is None:
+                # it died of nobody's item; should that go on, it must not spin
+                self._start_failed(slot, f"an idle worker process ended with {worker.exit_text}")
+            else:
+                slot.failures = 0
+                self._spawn(slot)
+        worker.free()
+        self._stop_when_empty()
+
+    def _bury(self, worker: WorkerProcess) -> list[FromWorker]:
+        del self._workers[worker.holder]
+        for fd in (worker.socket.fileno(), worker.log.fd, worker.death_fd):
+            if fd is not None:
+                self._reactor.forget(fd)
+        return worker.bury()
+
+    def _report_loss(self, worker: WorkerProcess) -> None:
+        if self._is_closing:
+            return
+        block, loss, reason = OutcomeBlock(), Loss(), f"the worker process ended with {worker.exit_text}"
+        if worker.lease is not None:
+            block = worker.take()
+            loss = assess(worker, worker.lease, self._assignment.item_timeout)
+            block.failures += loss.failures
+        if worker.verdict is not None:
+            reason = _REASONS[worker.verdict]
+        self._post(
+            HolderLost(
+                self._clock(),
+                worker.holder,
+                block,
+                reason,
+                isolate=loss.isolate,
+                replaced=not self._is_ending,
+            )
+        )
+
+
+_REASONS: Final = {
+    Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
+    Verdict.INTERRUPTED: "the worker process was interrupted",
+    Verdict.CLOSED: "the worker process was closed",
+}
+
+
+def _start_problem(worker: WorkerProcess) -> str:
+    lines = worker.log.last_lines()
+    text = f"a worker process ended with {worker.exit_text} before it was ready"
+    return f"{text}; it last printed:\n{lines}" if lines else text

@@ -1,0 +1,335 @@
+"""One worker process as its coordinator sees it: spawned, spoken to, killed, and what it leaves behind.
+
+Mechanics only; what to do when is decided in `supervision.py`.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from everyitem.adapters.nodes.guard import GUARD
+from everyitem.adapters.nodes.log_tail import LogTail
+from everyitem.model.outcome import OutcomeBlock
+from everyitem.ports.node import Lease
+from everyitem.work.assignment import Assignment
+from everyitem.work.mapping import LEASE, Mapping, create_mapping_file
+from everyitem.work.outcomes import ranges_of
+from everyitem.work.ring import RingReader
+from everyitem.work.window import CANCELLED, END, HEARTBEAT, SINCE, STARTED
+from everyitem.work.wire import (
+    Begin,
+    Emptied,
+    Frames,
+    FromWorker,
+    LargeOutcome,
+    Leave,
+    Logged,
+    RunSlice,
+    ToWorker,
+    decode_from_worker,
+    frame,
+)
+
+_RECEIVE: Final = 1 << 20
+
+# The worker imports what the coordinator would, also from a checkout that is not installed and whatever
+# the current directory is; so `python -m everyitem.work.worker` with its own search path would not do.
+_BOOT: Final = (
+    "import os, sys; sys.path[:] = os.environ.pop('EVERYITEM_WORKER_PATH').split(os.pathsep); "
+    "from everyitem.work.worker import main; main()"
+)
+
+
+class Phase(Enum):
+    """Where a worker process is in its life."""
+
+    STARTING = auto()
+    IDLE = auto()
+    BUSY = auto()
+
+
+class Verdict(Enum):
+    """Why the coordinator killed a worker, where it did."""
+
+    ITEM_TIMEOUT = auto()
+    INTERRUPTED = auto()
+    CLOSED = auto()
+
+
+class WorkerProcess:
+    """A living worker process and everything shared with it. Used by the node's thread only."""
+
+    def __init__(self, *, holder: str, slot: int, assignment: Assignment) -> None:
+        """Spawn the process and send it its assignment.
+
+        Raises `OSError` where the machine has no process, descriptor or memory left for it.
+        """
+        self.holder, self.slot = holder, slot
+        self.phase = Phase.STARTING
+        self.verdict: Verdict | None = None
+        self.lease: Lease | None = None
+        #: Positions of the lease this worker may still hand in outcomes for (less after a revocation).
+        self.kept = 0
+        #: Whether a revocation of the lease is being carried out or was.
+        self.revoked = False
+        self.leased_at = self.drained_at = 0.0
+        #: Positions begun when a long run was last reported; 0 for not yet in this lease.
+        self.reported = 0
+        #: Position of the item for whose timeout the worker was killed.
+        self.timed_out_at = -1
+        #: Why the worker could not start, in its own words.
+        self.start_problem = ""
+        #: Whether the other end of the socket is closed.
+        self.has_hung_up = False
+        #: Items finished over the whole life, without those of the current lease.
+        self.done = 0
+        self._elsewhere: dict[int, bytes] = {}
+        self._logs: list[tuple[int, int, str, str]] = []
+        self._inbox: list[FromWorker] = []
+        self._frames = Frames()
+        self._outgoing = bytearray()
+        self._spawn()
+        self.send(Begin(assignment))
+
+    def _spawn(self) -> None:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            self.socket, far_socket = socket.socketpair()
+            ours.callback(self.socket.close)
+            theirs.callback(far_socket.close)
+            self.socket.setblocking(False)
+            mapping_fd = create_mapping_file()
+            theirs.callback(os.close, mapping_fd)
+            mapping = Mapping(mapping_fd)
+            ours.callback(mapping.close)
+            log_fd, far_log_fd = os.pipe()
+            theirs.callback(os.close, far_log_fd)
+            self.log = LogTail(log_fd, self.holder)
+            ours.callback(self.log.close)
+            self._process = _popen(far_socket.fileno(), mapping_fd, far_log_fd)
+            self.pid = self._process.pid
+            try:
+                GUARD.watch(self.pid)
+                self.death_fd = _death_fd(self.pid)
+            except OSError:
+                self._kill_group()
+                self._process.wait()
+                raise
+            if self.death_fd is not None:
+                ours.callback(os.close, self.death_fd)
+            self._resources = ours.pop_all()
+        self._words = mapping.words
+        self._ring = RingReader(mapping)
+
+    # -- talking ---------------------------------------------------------------------------------------
+
+    def send(self, message: ToWorker) -> None:
+        """Send a message, or as much of it as goes through; `flush` sends the rest."""
+        self._outgoing += frame(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is left over. A worker that is gone takes nothing; its death is noticed elsewhere."""
+        while self._outgoing:
+            try:
+                sent = self.socket.send(self._outgoing)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._outgoing.clear()
+                return
+            del self._outgoing[:sent]
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether something is left over for `flush`."""
+        return bool(self._outgoing)
+
+    def receive(self) -> list[FromWorker]:
+        """Read a portion; returns the messages that are complete, less those kept for `take`."""
+        self._read()
+        messages, self._inbox = self._inbox, []
+        return messages
+
+    def _read(self) -> bool:
+        """Read a portion of what is there; False when there is nothing or the worker is gone."""
+        try:
+            data = self.socket.recv(_RECEIVE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        self.has_hung_up = not data
+        for body in self._frames.feed(data):
+            message = decode_from_worker(body)
+            if isinstance(message, LargeOutcome):
+                self._elsewhere[message.position] = message.text
+            elif isinstance(message, Logged):
+                self._logs += message.records
+            else:
+                self._inbox.append(message)
+        return bool(data)
+
+    # -- leases ----------------------------------------------------------------------------------------
+
+    def run(self, lease: Lease, stretches: list[bytes]) -> None:
+        """Give the idle worker a lease with the texts of its items, as `RunSlice` describes them."""
+        self.phase, self.lease, self.kept = Phase.BUSY, lease, len(lease.indices)
+        self.revoked = False
+        self.reported = 0
+        self.leased_at = self.drained_at = time.monotonic()
+        self._words[END], self._words[CANCELLED] = self.kept, 0
+        self._ring.begin(lease.lease_id, lease.indices, lease.attempt)
+        self.send(
+            RunSlice(
+                lease_id=lease.lease_id,
+                ranges=ranges_of(lease.indices),
+                attempt=lease.attempt,
+                budget=lease.budget,
+                until_failure=lease.until_failure,
+                stretches=stretches,
+            )
+        )
+
+    def stop_early(self) -> None:
+        """First half of a revocation: begin no further item."""
+        self.revoked = True
+        self._words[END] = 0
+
+    def settle_end(self) -> int:
+        """Second half, at least a millisecond later: the position from which on nothing was begun."""
+        self.kept = min(self.kept, self.begun)
+        return self.kept
+
+    @property
+    def begun(self) -> int:
+        """How many positions of the lease were begun; one too many where the worker found its end there."""
+        lease, words = self.lease, self._words
+        return words[STARTED] + 1 if lease is not None and words[LEASE] == lease.lease_id else 0
+
+    @property
+    def in_flight(self) -> range:
+        """Positions of the lease begun but not finished: none, one item, or a chunk."""
+        begun = self.begun
+        return range(self._ring.finished, min(begun, self.kept))
+
+    @property
+    def finished(self) -> int:
+        """How many positions of the lease are finished."""
+        return self._ring.finished if self.lease is not None else 0
+
+    @property
+    def since(self) -> float:
+        """Monotonic seconds at which the current attempt began."""
+        return self._words[SINCE] / 1e9
+
+    @property
+    def alive_at(self) -> float:
+        """Monotonic seconds from which the item's timeout counts: begin of the attempt or last heartbeat."""
+        return max(self._words[SINCE], self._words[HEARTBEAT]) / 1e9
+
+    def take(self) -> OutcomeBlock:
+        """The outcomes and logs that were not taken yet."""
+        block = self._ring.take(self._elsewhere)
+        for position in [position for position in self._elsewhere if position < self._ring.taken]:
+            del self._elsewhere[position]
+        if self._logs:
+            block.logs, self._logs = self._logs, []
+        self.drained_at = time.monotonic()
+        return block
+
+    def tell_emptied(self) -> None:
+        """Everything finished was taken: let the worker go on."""
+        self._ring.emptied()
+        self.send(Emptied())
+
+    def end_lease(self) -> None:
+        """The lease is over and its outcomes are taken."""
+        self.done += self.finished
+        self.phase, self.lease, self.kept = Phase.IDLE, None, 0
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def ask_to_leave(self) -> None:
+        """Let the worker run `teardown` and end, once it is idle."""
+        self._words[CANCELLED] = 1
+        self.send(Leave())
+
+    def time_out(self, position: int) -> None:
+        """Kill the worker because the item at this position has had its time."""
+        self.timed_out_at = position
+        self.kill(Verdict.ITEM_TIMEOUT)
+
+    def kill(self, verdict: Verdict | None = None) -> None:
+        """Kill the process and everything it started. Its death follows at once."""
+        if self.verdict is None:
+            self.verdict = verdict
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        # The leader is at worst a zombie here, so its number cannot belong to a stranger yet.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def bury(self) -> list[FromWorker]:
+        """After the death: end what it leaked, read what it left, and reap it. Returns its last messages."""
+        self._kill_group()
+        while self._read():
+            continue
+        self.log.read_rest()
+        self._process.wait()
+        GUARD.release(self.pid)
+        messages, self._inbox = self._inbox, []
+        return messages
+
+    @property
+    def exit_text(self) -> str:
+        """How the dead process ended: its exit code or the signal that killed it."""
+        code = self._process.returncode
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+
+    def free(self) -> None:
+        """Give back what was shared with the dead process."""
+        self._resources.close()
+
+
+def _popen(socket_fd: int, mapping_fd: int, log_fd: int) -> subprocess.Popen[bytes]:
+    package_root = str(Path(__file__).parents[3])
+    search_path = [path or str(Path.cwd()) for path in sys.path]
+    if package_root not in search_path:
+        search_path.append(package_root)
+    environment = dict(os.environ)
+    environment["EVERYITEM_WORKER"] = "1"
+    environment["EVERYITEM_WORKER_PATH"] = os.pathsep.join(search_path)
+    optimise = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    return subprocess.Popen(
+        [sys.executable, "-P", *optimise, "-c", _BOOT, str(socket_fd), str(mapping_fd)],
+        stdin=subprocess.DEVNULL,
+        stdout=log_fd,
+        stderr=log_fd,
+        pass_fds=(socket_fd, mapping_fd),
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _death_fd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    return os.pidfd_open(pid) if sys.platform == "linux" else None
+
+
+def holder_name(node_id: str, slot: int, generation: int) -> str:
+    """`local/1` for the first worker of a slot, `local/1.2` for its replacement, and so on."""
+    name = f"{node_id}/{slot + 1}"
+    return name if generation == 1 else f"{name}.{generation}"
