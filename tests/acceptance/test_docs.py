@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.status import TRANSITIONS, ExecutionStatus
 
 COMMAND = re.compile(r"^\| `([a-z]+)` \|", re.MULTILINE)
@@ -97,3 +98,60 @@ def test_every_adr_has_the_platforms_sections(root):
         assert "**Date:**" in text, path.name
         for section in ("Context", "Decision", "Consequences", "Alternatives"):
             assert f"\n## {section}" in text, f"{path.name}: {section}"
+
+
+def code_blocks(page, language):
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def test_the_readmes_ten_lines_do_what_their_comments_say(root, tmp_path):
+    """The example runs as a script, without a main guard, and prints what the README says."""
+    script = tmp_path / "positions.py"
+    script.write_text(code_blocks(root / "README.md", "python")[0], encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert re.search(r'"itemsProcessed": ?2,\s*"itemsSuccessful": ?1,\s*"itemsFailed": ?1', run.stdout)
+    assert "short positions are valued elsewhere" in run.stdout
+
+
+def test_the_documents_of_the_pages_are_accepted(root, tmp_path):
+    """What docs/batch-document.md shows can be planned as it stands."""
+    (document,) = code_blocks(root / "docs/batch-document.md", "json")
+    (tmp_path / "batch.json").write_text(document, encoding="utf-8")
+    (tmp_path / "processors.py").write_text(
+        "from everyitem import item_processor\n\n\n"
+        '@item_processor("value-position")\ndef value_position(item, context):\n    return item["amount"]\n',
+        encoding="utf-8",
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "everyitem", "plan", "batch.json", "--processors", "processors.py", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr + run.stdout
+
+
+def test_the_pages_defaults_are_the_models(root):
+    """The table of docs/batch-document.md gives the defaults that hold when nothing is said."""
+    page = (root / "docs/batch-document.md").read_text(encoding="utf-8")
+    rules = ProcessingConfiguration(processor="any")
+    for field, default in {
+        "maxRetryAttempts": rules.retry.max_retries,
+        "retry.initialDelayMs": f"{rules.retry.initial_delay * 1000:.0f}",
+        "retry.multiplier": rules.retry.multiplier,
+        "retry.maxDelayMs": f"{rules.retry.max_delay * 1000:.0f}",
+        "retry.jitter": f"`{rules.retry.jitter.value}`",
+        "checkpointInterval": rules.checkpoint_interval,
+        "checkpointIntervalSeconds": f"{rules.checkpoint_interval_seconds:g}",
+        "timeoutHours": f"{rules.timeout / 3600:g}",
+        "defaultParallelism": rules.parallelism,
+        "errorHandlingStrategy": f"`{rules.strategy.value}`",
+    }.items():
+        assert re.search(rf"^\| `{re.escape(field)}` \|.*\| {re.escape(str(default))} \|$", page, re.M), field
