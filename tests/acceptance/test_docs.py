@@ -154,4 +154,5 @@ def test_the_pages_defaults_are_the_models(root):
         "defaultParallelism": rules.parallelism,
         "errorHandlingStrategy": f"`{rules.strategy.value}`",
     }.items():
-        assert re.search(rf"^\| `{re.escape(field)}` \|.*\| {re.escape(str(default))} \|$", page, re.M), field
+        row = rf"^\| `{re.escape(field)}` \|.*\| {re.escape(str(default))} \|$"
+        assert re.search(row, page, re.MULTILINE), field
