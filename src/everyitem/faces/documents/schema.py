@@ -24,7 +24,12 @@ class Part(BaseModel):
     """What all objects of the document have in common."""
 
     model_config = ConfigDict(
-        strict=True, extra="allow", frozen=True, alias_generator=to_camel, allow_inf_nan=False
+        strict=True,
+        extra="allow",
+        frozen=True,
+        alias_generator=to_camel,
+        allow_inf_nan=False,
+        field_title_generator=lambda name, _: to_camel(name),
     )
 
 
