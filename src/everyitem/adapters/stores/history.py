@@ -1,0 +1,69 @@
+"""Every recorded attempt of one item, gathered from the segments that tell of it."""
+
+from collections.abc import Iterable
+
+from everyitem.adapters.stores.index_sets import unpack_indices, unpack_ranges
+from everyitem.adapters.stores.segments import StoredSegment
+from everyitem.ports.store import HistoryEntry, SegmentDraft
+
+
+def tells_of(segment: StoredSegment, index: int) -> bool:
+    """Whether the segment's body holds anything of the item; looks at columns only."""
+    return (
+        any(first <= index < first + count for first, count in unpack_ranges(segment.succeeded_ranges))
+        or index in unpack_indices(segment.failed_items)
+        or index in unpack_indices(segment.touched_items)
+    )
+
+
+def attempts_of(index: int, told: Iterable[tuple[StoredSegment, SegmentDraft]]) -> list[HistoryEntry]:
+    """The item's attempts, oldest first; a log record goes to its attempt wherever the two were saved."""
+    entries: list[HistoryEntry] = []
+    logs: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for segment, draft in told:
+        entries.extend(_entries(index, segment, draft))
+        for item, attempt, level, text in draft.logs:
+            if item == index:
+                logs.setdefault((segment.round, attempt), []).append((level, text))
+    entries.sort(key=lambda entry: (entry.round, entry.attempt))
+    for entry in entries:
+        # attempts of the same number (RetryLater repeats one) share their records; the first shows them
+        entry.logs.extend(logs.pop((entry.round, entry.attempt), []))
+    return entries
+
+
+def _entries(index: int, segment: StoredSegment, draft: SegmentDraft) -> list[HistoryEntry]:
+    entries = [
+        HistoryEntry(
+            round=segment.round,
+            attempt=failure.attempt,
+            succeeded=False,
+            final=failure.final,
+            duration_ms=failure.duration_us / 1000,
+            checkpoint=segment.sequence,
+            recorded_at=segment.created_at,
+            failure=failure,
+            logs=[],
+        )
+        for failure in draft.failures
+        if failure.index == index
+    ]
+    for run in draft.successes:
+        indices = run.indices()
+        if index not in indices:
+            continue
+        position = indices.index(index)
+        entries.append(
+            HistoryEntry(
+                round=segment.round,
+                attempt=run.attempt,
+                succeeded=True,
+                final=True,
+                duration_ms=run.durations_us[position] / 1000,
+                checkpoint=segment.sequence,
+                recorded_at=segment.created_at,
+                result=run.result_texts()[position],
+                logs=[],
+            )
+        )
+    return entries

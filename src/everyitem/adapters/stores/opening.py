@@ -1,0 +1,41 @@
+"""From a store URL to an open store; the technology behind a scheme is imported only when it is asked for."""
+
+from pathlib import Path
+
+from everyitem.model.errors import UsageError
+from everyitem.ports.store import Store
+
+_SQLITE = "sqlite:///"
+
+
+def open_store(url: str, *, read_only: bool = False) -> Store:
+    """Open the store at `url`, creating it where nothing is yet (unless `read_only`).
+
+    `sqlite:///PATH` or a plain path names an SQLite file; what follows the three slashes is the path as
+    it stands, so an absolute one makes four. Raises `UsageError` for any other scheme and for a read-only
+    store that does not exist, `StoreTooNew` for one written by a newer everyitem, and `StoreError` where
+    the place cannot hold a store.
+    """
+    path = _sqlite_path(url)
+    from everyitem.adapters.stores.sqlite.store import SqliteStore
+
+    return SqliteStore(path, read_only=read_only)
+
+
+def _sqlite_path(url: str) -> Path:
+    scheme, separator, _ = url.partition("://")
+    if url.startswith(_SQLITE):
+        path = url.removeprefix(_SQLITE)
+    elif not separator:
+        path = url
+    elif scheme in ("postgresql", "postgres"):
+        raise UsageError(
+            f"store {url.rpartition('@')[2]!r}: this version keeps its data in SQLite only; use sqlite:///PATH"
+        )
+    elif scheme == "sqlite":
+        raise UsageError(f"store {url!r}: a store needs a file and three slashes: sqlite:///PATH")
+    else:
+        raise UsageError(f"store {url!r}: unknown scheme {scheme!r}; use sqlite:///PATH or a plain path")
+    if not path or path == ":memory:":
+        raise UsageError(f"store {url!r}: a store needs a file that outlives the process: sqlite:///PATH")
+    return Path(path).expanduser().absolute()

@@ -1,0 +1,208 @@
+"""One connection to the file, with the discipline that keeps the file sound.
+
+- Writing happens in `BEGIN IMMEDIATE` transactions under the write lock, and so does moving the WAL into
+  the database; SQLite never does the latter by itself here (`wal_autocheckpoint=0`).
+- After any error the connection is closed, and the next use opens a new one: nothing a failed fsync may
+  have left in memory is believed.
+- Readers keep their transactions short, or the WAL could not be reset.
+"""
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from everyitem.adapters.stores.sqlite.failures import translated
+from everyitem.adapters.stores.sqlite.write_lock import WriteLock
+from everyitem.model.errors import StoreError
+
+#: Bytes written after which the WAL is moved into the database.
+_WAL_LIMIT = 8 << 20
+#: What a transaction costs in the WAL beside its blobs: the pages of the rows it touches.
+_TRANSACTION_COST = 32 << 10
+
+#: Seconds SQLite waits for programs that do not know our lock (backup tools, a shell).
+_BUSY_TIMEOUT = 5.0
+
+
+class Connection:
+    """A connection usable from any thread, one at a time; opened on first use and again after errors."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._guard = threading.RLock()  # one thread at a time in `_open`ed connection and its transactions
+        self._open: _Open | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that each are their own short transaction."""
+        with self._guard:
+            opened = self._opened()
+            try:
+                yield opened.database
+            except sqlite3.Error as error:
+                self.close()
+                raise translated(error, self.path) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """One read transaction: everything read belongs to the same moment."""
+        with self.reading() as database:
+            database.execute("BEGIN")
+            try:
+                yield database
+            finally:
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction, on disk when this returns; all of it or, on any exception, nothing.
+
+        Raises `StoreFull`, `StoreDamaged` or `StoreError`; whether the transaction happened is then known
+        only by reading.
+        """
+        with self._guard:
+            opened = self._opened()
+            if opened.lock is None:
+                raise StoreError(f"store {self.path} was opened for reading only")
+            with opened.lock.held():
+                try:
+                    self._refuse_replaced(opened)
+                    opened.database.execute("BEGIN IMMEDIATE")
+                    yield opened.database
+                    opened.database.execute("COMMIT")
+                    opened.move_wal()
+                except BaseException as error:
+                    self._abandon(opened)
+                    if isinstance(error, sqlite3.Error):
+                        raise translated(error, self.path) from error
+                    raise
+
+    def note_size(self, size: int) -> None:
+        """Inside a write transaction: about how many bytes of blobs it writes."""
+        if self._open is not None:
+            self._open.unmoved += size
+
+    def close(self) -> None:
+        """Move what is in the WAL into the database where this connection wrote, and free everything."""
+        with self._guard:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    def _opened(self) -> "_Open":
+        if self._open is None:
+            try:
+                self._open = _Open(self.path, read_only=self.read_only)
+            except sqlite3.Error as error:
+                raise translated(error, self.path) from error
+            except OSError as error:
+                raise StoreError(f"store {self.path}: {error.strerror}; check its permissions") from error
+            # an interpreter that just ends must not make SQLite write without the lock
+            weakref.finalize(self, self._open.close)
+        return self._open
+
+    def _abandon(self, opened: "_Open") -> None:
+        """Roll back; under the lock already, so SQLite may do what it does when a connection closes."""
+        with suppress(sqlite3.Error):
+            opened.database.execute("ROLLBACK")
+        opened.abandon()
+        self._open = None
+
+    def _refuse_replaced(self, opened: "_Open") -> None:
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != opened.identity:
+            raise StoreError(
+                f"store {self.path}: the file was removed or replaced while in use; "
+                "put it back, or start again with the file that is there now"
+            )
+
+
+class _Open:
+    """An open SQLite connection and the files that go with it."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self.lock = None if read_only else WriteLock(path)
+        self.database = connect(path, read_only=read_only)
+        status = path.stat()
+        self.identity = (status.st_dev, status.st_ino)
+        #: Bytes written since the WAL was last moved, about.
+        self.unmoved = 0
+        self._closed = False
+
+    def move_wal(self) -> None:
+        """Move the WAL into the database when enough was written; the caller holds the lock."""
+        self.unmoved += _TRANSACTION_COST
+        if self.unmoved >= _WAL_LIMIT:
+            self.unmoved = 0
+            # PASSIVE never waits for readers; what they still need stays in the WAL
+            self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        """Close under the lock: the last connection of all makes SQLite move the WAL."""
+        if self._closed:
+            return
+        if self.lock is not None:
+            self._close_under(self.lock)
+        self.abandon()
+
+    def _close_under(self, lock: WriteLock) -> None:
+        with suppress(StoreError, sqlite3.Error), lock.held():
+            if self.unmoved:
+                self.database.execute("PRAGMA busy_timeout=0")
+                self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.database.close()
+
+    def abandon(self) -> None:
+        """Close without moving anything on purpose."""
+        if not self._closed:
+            self._closed = True
+            self.database.close()
+            if self.lock is not None:
+                self.lock.close()
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A bare connection with our settings; transactions are begun and ended by hand."""
+    mode = "ro" if read_only else "rw"
+    database = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA wal_autocheckpoint=0")
+        database.execute("PRAGMA cell_size_check=ON")
+        database.execute("PRAGMA trusted_schema=OFF")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def insert_rows(database: sqlite3.Connection, into: str, rows: list[tuple[Any, ...]]) -> None:
+    """Insert many rows with few statements; `into` is `INSERT ... VALUES` without the values.
+
+    Each statement lets go of the GIL and may wait 5 ms to get it back from a thread that computes, so a
+    hundred rows in one statement are a hundred times kinder than `executemany`.
+    """
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        places = "(" + ",".join("?" * len(part[0])) + ")"
+        database.execute(f"{into} {','.join([places] * len(part))}", [value for row in part for value in row])
+
+
+#: Keeps the largest statement (13 columns) below the 999 variables old versions of SQLite allow.
+_ROWS_AT_ONCE = 64

@@ -1,0 +1,38 @@
+"""What SQLite's errors mean for the user of a store."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from everyitem.model.errors import StoreDamaged, StoreError, StoreFull
+
+_PRIMARY = 0xFF
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_REFUSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+#: Below this many free bytes an I/O error on writing is taken for a full disk (quotas report it so).
+_NEARLY_NOTHING = 1 << 20
+
+
+def translated(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store error that says what happened to the file, and what to do."""
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & _PRIMARY
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_nearly_full(path)):
+        return StoreFull(f"store {path}: no space left to write ({error}); free some, then resume")
+    if code in _DAMAGED:
+        return StoreDamaged(f"store {path}: is damaged or no SQLite file ({error}); restore it from a copy")
+    if code in _REFUSED:
+        return StoreError(f"store {path}: cannot be opened or written ({error}); check its permissions")
+    if code in _BUSY:
+        return StoreError(f"store {path}: kept locked by another program ({error}); close it and try again")
+    return StoreError(f"store {path}: {error}; check the disk, then resume")
+
+
+def _is_nearly_full(path: Path) -> bool:
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _NEARLY_NOTHING

@@ -1,0 +1,76 @@
+"""Where a store's file may lie, and with which permissions it is made."""
+
+import os
+import re
+from pathlib import Path
+
+from everyitem.model.errors import StoreError, UsageError
+
+#: File systems on which the locks and the shared memory of SQLite's WAL cannot be relied on.
+REMOTE_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ncpfs",
+        "davfs",
+        "fuse.sshfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+    }
+)
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def prepare(path: Path) -> None:
+    """Make the store's directory (0700) and file (0600) where they are missing.
+
+    Raises `UsageError` when `path` is no file, `StoreError` when nothing can be written there.
+    """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"store {path}: this is not a file; name the file the store shall be")
+    refuse_remote(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its -wal and -shm files the permissions of the file they belong to
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"store {path}: cannot be written ({error.strerror}); name another place with --store"
+        ) from error
+
+
+def refuse_remote(path: Path) -> None:
+    """Raise `StoreError` when the path lies on a network file system."""
+    kind = file_system_of(path)
+    if kind in REMOTE_FILE_SYSTEMS:
+        raise StoreError(
+            f"store {path}: lies on a network file system ({kind}), where SQLite can lose data; "
+            "name a place on a local disk with --store"
+        )
+
+
+def file_system_of(path: Path) -> str | None:
+    """Type of the file system the path lies on (`ext4`, `nfs4`, ...), None where that cannot be told."""
+    try:
+        lines = _MOUNTS.read_text().splitlines()
+    except OSError:
+        return None
+    place = path.resolve()
+    best: tuple[int, str | None] = (-1, None)
+    for line in lines:
+        # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
+        fields, _, rest = line.partition(" - ")
+        mount = Path(_unescape(fields.split()[4]))
+        # a later mount over the same point hides the earlier one
+        if place.is_relative_to(mount) and len(mount.parts) >= best[0]:
+            best = (len(mount.parts), rest.split()[0])
+    return best[1]
+
+
+def _unescape(mount: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount)

@@ -1,0 +1,145 @@
+"""Schema migrations: numbered SQL files, each applied once, in one transaction, under the write lock."""
+
+import hashlib
+import sqlite3
+import time
+from contextlib import closing
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from everyitem.adapters.stores.sqlite.connection import connect
+from everyitem.adapters.stores.sqlite.failures import translated
+from everyitem.adapters.stores.sqlite.write_lock import WriteLock
+from everyitem.model.errors import StoreError, StoreTooNew
+
+#: "EvIt": marks the file as ours (`PRAGMA application_id`), so that no other database is ever touched.
+APPLICATION_ID = 0x45764974
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version     INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    checksum    TEXT NOT NULL,
+    applied_at  REAL NOT NULL
+)
+"""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One step of the schema."""
+
+    version: int
+    name: str
+    script: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the script: what was applied must be what is in the package."""
+        return hashlib.sha256(self.script.encode()).hexdigest()
+
+
+@cache
+def known_migrations() -> tuple[Migration, ...]:
+    """The migrations in this package, in order."""
+    folder = resources.files("everyitem.adapters.stores") / "sql" / "sqlite"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return tuple(
+        Migration(int(name.split("_")[0]), name, (folder / name).read_text(encoding="utf-8"))
+        for name in names
+    )
+
+
+def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
+    """Bring the store's schema up to date, creating it in an empty file.
+
+    Raises `StoreTooNew` for a schema of a newer everyitem, `StoreError` for a file that is not ours or whose
+    migrations are not those of this package.
+    """
+    try:
+        lock = WriteLock(path)
+        try:
+            with lock.held(), closing(connect(path, read_only=False)) as database:
+                if _version(database, path) < migrations[-1].version:
+                    # the journal mode stays in the file; it cannot be changed inside a transaction
+                    database.execute("PRAGMA journal_mode=WAL")
+                    for migration in migrations:
+                        _apply(database, migration)
+                    database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                _refuse_foreign(database, path, migrations)
+        finally:
+            lock.close()
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    except OSError as error:
+        raise StoreError(f"store {path}: {error.strerror}; check its permissions") from error
+
+
+def check_schema(database: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
+    """Raise unless the schema is exactly the one this package knows (for readers, who must not migrate)."""
+    if _version(database, path) < migrations[-1].version:
+        raise StoreError(
+            f"store {path}: written by an older everyitem; any command that writes brings it up to date"
+        )
+    _refuse_foreign(database, path, migrations)
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """The schema's version; 0 for an empty file."""
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    application: int = database.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StoreError(f"store {path}: is an SQLite database of another program; name another file")
+    return version
+
+
+def _apply(database: sqlite3.Connection, migration: Migration) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if database.execute("PRAGMA user_version").fetchone()[0] < migration.version:
+            database.execute(_LEDGER)
+            for statement in _statements(migration.script):
+                database.execute(statement)
+            database.execute(
+                "INSERT INTO schema_migrations VALUES (?, ?, ?, ?)",
+                (migration.version, migration.name, migration.checksum, time.time()),
+            )
+            database.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version={migration.version}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """The single statements: `executescript` would end the transaction it is called in."""
+    statements = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def _refuse_foreign(database: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
+    known = {migration.version: migration.checksum for migration in migrations}
+    for version, name, checksum in database.execute(
+        "SELECT version, name, checksum FROM schema_migrations ORDER BY version DESC"
+    ):
+        if version > migrations[-1].version:
+            raise StoreTooNew(
+                f"store {path}: has schema {version} ({name}), this everyitem knows up to "
+                f"{migrations[-1].version}; use the newer everyitem that wrote it"
+            )
+        if known.get(version) != checksum:
+            raise StoreError(
+                f"store {path}: its migration {name} is not the one of this everyitem; "
+                "it was made by a development version, start with a new store"
+            )

@@ -1,0 +1,305 @@
+"""The writing side of one execution: every transaction proves that the token is still the current one."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from everyitem.adapters.stores.index_sets import pack_ranges
+from everyitem.adapters.stores.input_chunks import correction_digest
+from everyitem.adapters.stores.liveness import LEASE
+from everyitem.adapters.stores.rounds import seal_round
+from everyitem.adapters.stores.segments import StoredSegment, seal
+from everyitem.adapters.stores.sqlite import rows
+from everyitem.adapters.stores.sqlite.connection import Connection
+from everyitem.model.errors import OwnershipLost, StoreError, UsageError
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress
+
+_json = msgspec.json.Encoder().encode
+
+#: Ends that stand until somebody resumes or redrives.
+_ENDS = frozenset(
+    {
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.COMPLETED_WITH_ERRORS,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+    }
+)
+
+#: The first statement of every transaction. It changes nothing unless the token is still ours and our
+#: count of transactions is the store's: so no stale owner writes, and nothing is ever written twice.
+_GUARD = """
+UPDATE execution_states SET
+    owner_writes = owner_writes + 1,
+    owner_expires_at = :expires_at,
+    last_sequence = :last_sequence,
+    last_digest = :last_digest,
+    last_checkpoint_at = coalesce(:checkpoint_at, last_checkpoint_at),
+    counters = coalesce(:counters, counters),
+    progress = coalesce(:progress, progress),
+    round = :round,
+    status = coalesce(:status, status),
+    finished_at = CASE WHEN :status IS NULL THEN finished_at ELSE :finished_at END
+WHERE execution_key = :execution_key AND owner_token = :token AND owner_writes = :writes
+    AND owner_expires_at IS NOT NULL
+"""
+
+
+class _Position(msgspec.Struct, frozen=True):
+    """Where the execution's record stands, as far as this owner knows."""
+
+    writes: int
+    round: int
+    last_sequence: int
+    last_digest: bytes
+
+
+class SqliteOwnership:
+    """`ports.store.Ownership` in SQLite; usable from any thread.
+
+    A `commit` or `open_round` that raised `StoreError` may be repeated with the very same objects: when the
+    transaction turns out to have happened after all, it is not done again.
+    """
+
+    def __init__(self, path: Path, *, execution_key: int, token: int, chain: bytes) -> None:
+        self.execution_key = execution_key
+        self.token = token
+        self._chain = chain
+        self._connection = Connection(path)
+        self._guard = threading.Lock()  # one transaction at a time, and every field below
+        #: None while only the store knows.
+        self._position: _Position | None = None
+        #: What was being written when an error came, and the count of transactions it would lead to.
+        self._uncertain: tuple[object, int] | None = None
+        #: What raised an error and was found written afterwards.
+        self._done: object | None = None
+        #: Requests read from the inbox and not handed over yet.
+        self._taken: list[Control] = []
+        self._released = False
+
+    def commit(self, commit: Commit) -> int:
+        """Write one checkpoint transaction; returns the sequence number of the last segment."""
+
+        def write(position: _Position) -> _Position:
+            now = time.time()
+            sealed = self._seal(commit, position, now)
+            after = position
+            if sealed:
+                after = replace(position, last_sequence=sealed[-1].sequence, last_digest=sealed[-1].digest)
+            with self._connection.writing() as database:
+                self._connection.note_size(sum(len(segment.body) for segment in sealed))
+                after = self._pass_guard(
+                    database,
+                    after,
+                    checkpoint_at=now if sealed else None,
+                    counters=commit.counters,
+                    progress=commit.progress,
+                    status=commit.status,
+                )
+                rows.insert_commit(database, self.execution_key, position.round, commit, sealed, now)
+            return after
+
+        return self._transact(write, what=commit).last_sequence
+
+    def renew(self, progress: Progress | None) -> list[Control]:
+        """Prolong the lease, publish progress, and take the requests that have come in."""
+
+        def write(position: _Position) -> _Position:
+            with self._connection.writing() as database:
+                after = self._pass_guard(database, position, progress=progress)
+                waiting = _waiting(database, self.execution_key)
+                if waiting:
+                    known = {control.position for control in self._taken}
+                    self._taken += [control for control in waiting if control.position not in known]
+                    database.execute("DELETE FROM controls WHERE execution_key = ?", (self.execution_key,))
+            return after
+
+        self._transact(write)
+        with self._guard:
+            taken, self._taken = self._taken, []
+        return taken
+
+    def controls(self) -> list[Control]:
+        """Requests that have come in and were not taken yet (a cheap read)."""
+        with self._guard:
+            self._refuse_released()
+            with self._connection.reading() as database:
+                return _waiting(database, self.execution_key)
+
+    def open_round(self, indices: Sequence[int], corrections: Mapping[int, bytes]) -> int:
+        """Open the next round over some failed items; returns its number.
+
+        Raises `UsageError` when one of them does not count as failed.
+        """
+
+        def write(position: _Position) -> _Position:
+            number = position.round + 1
+            opened = seal_round(
+                self._chain, number, time.time(), pack_ranges((index, 1) for index in set(indices))
+            )
+            corrected = [
+                (self.execution_key, index, number, correction_digest(self._chain, number, index, item), item)
+                for index, item in corrections.items()
+            ]
+            with self._connection.writing() as database:
+                self._connection.note_size(sum(map(len, corrections.values())))
+                after = replace(position, round=number)
+                after = self._pass_guard(database, after, status=ExecutionStatus.RUNNING)
+                rows.insert_round(database, self.execution_key, opened, corrected, set(indices))
+            return after
+
+        return self._transact(write, what=indices).round
+
+    def release(self, status: ExecutionStatus | None = None) -> None:
+        """Give ownership back, leaving the execution in `status` (None: as it is); safe to repeat."""
+
+        def write(position: _Position) -> _Position:
+            with self._connection.writing() as database:
+                return self._pass_guard(database, position, keep=False, status=status)
+
+        if self._released:
+            return
+        try:
+            self._transact(write)
+        except OwnershipLost:
+            self._released = True
+            self._connection.close()
+            raise
+        self._released = True
+        self._connection.close()
+
+    def _seal(self, commit: Commit, position: _Position, now: float) -> list[StoredSegment]:
+        """Encode, pack and chain the segments: outside of any lock, it is the long part."""
+        sealed: list[StoredSegment] = []
+        previous = position.last_digest
+        for sequence, draft in enumerate(commit.segments, start=position.last_sequence + 1):
+            segment = seal(
+                draft,
+                chain=self._chain,
+                sequence=sequence,
+                round_=position.round,
+                created_at=now,
+                previous=previous,
+            )
+            sealed.append(segment)
+            previous = segment.digest
+        return sealed
+
+    def _transact(self, write: Callable[[_Position], _Position], *, what: object = None) -> _Position:
+        """Run one transaction, or find that it has happened already; the position after it.
+
+        `what` is the caller's object by which a repeated call is known again.
+        """
+        with self._guard:
+            self._refuse_released()
+            position = self._read_position()
+            if self._was_done(what):
+                return position
+            # until the end of the transaction was seen, only the store knows where we are
+            self._position = None
+            self._uncertain = None if what is None else (what, position.writes + 1)
+            try:
+                self._position = write(position)
+                self._uncertain = None
+            except (OwnershipLost, UsageError):
+                self._uncertain = None
+                raise
+            except StoreError:
+                if not self._happened(what):
+                    raise
+            return self._read_position()
+
+    def _happened(self, what: object) -> bool:
+        """After an error: whether the store holds the transaction all the same; False while unreadable."""
+        try:
+            self._read_position()
+        except OwnershipLost:
+            raise
+        except StoreError:
+            return False
+        return self._was_done(what)
+
+    def _was_done(self, what: object) -> bool:
+        if what is None or self._done is not what:
+            return False
+        self._done = None
+        return True
+
+    def _read_position(self) -> _Position:
+        """Where the record stands, read from the store where that is not known."""
+        if self._position is None:
+            with self._connection.reading() as database:
+                row = database.execute(
+                    "SELECT owner_writes, round, last_sequence, last_digest FROM execution_states "
+                    "WHERE execution_key = ? AND owner_token = ? AND owner_expires_at IS NOT NULL",
+                    (self.execution_key, self.token),
+                ).fetchone()
+            if row is None:
+                raise self._lost()
+            self._position = _Position(*row)
+            if self._uncertain is not None:
+                what, writes = self._uncertain
+                self._uncertain = None
+                self._done = what if writes == self._position.writes else None
+        return self._position
+
+    def _pass_guard(
+        self,
+        database: sqlite3.Connection,
+        after: _Position,
+        *,
+        keep: bool = True,
+        checkpoint_at: float | None = None,
+        counters: Counters | None = None,
+        progress: Progress | None = None,
+        status: ExecutionStatus | None = None,
+    ) -> _Position:
+        """The first statement of every transaction: prove the token and write the state row."""
+        now = time.time()
+        changed = database.execute(
+            _GUARD,
+            {
+                "execution_key": self.execution_key,
+                "token": self.token,
+                "writes": after.writes,
+                "expires_at": now + LEASE if keep else None,
+                "round": after.round,
+                "last_sequence": after.last_sequence,
+                "last_digest": after.last_digest,
+                "checkpoint_at": checkpoint_at,
+                "counters": None if counters is None else _json(counters).decode(),
+                "progress": None if progress is None else _json(progress).decode(),
+                "status": status,
+                "finished_at": now if status in _ENDS else None,
+            },
+        ).rowcount
+        if changed != 1:
+            raise self._lost()
+        return replace(after, writes=after.writes + 1)
+
+    def _lost(self) -> OwnershipLost:
+        return OwnershipLost(
+            f"execution {self.execution_key} is owned by another process now (token {self.token} has been "
+            "replaced); nothing more is recorded by this one"
+        )
+
+    def _refuse_released(self) -> None:
+        if self._released:
+            raise OwnershipLost(f"ownership of execution {self.execution_key} was given back")
+
+
+def _waiting(database: sqlite3.Connection, execution_key: int) -> list[Control]:
+    return [
+        Control(position, ControlKind(kind), requested_at, requested_by)
+        for position, kind, requested_at, requested_by in database.execute(
+            "SELECT position, kind, requested_at, requested_by FROM controls "
+            "WHERE execution_key = ? ORDER BY position",
+            (execution_key,),
+        )
+    ]

@@ -1,0 +1,150 @@
+"""Reads the rows of one execution, in short transactions of a few rows each."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from everyitem.adapters.stores.chain import ChainWalk
+from everyitem.adapters.stores.input_chunks import StoredChunk, correction_digest, open_chunk
+from everyitem.adapters.stores.rounds import StoredRound
+from everyitem.adapters.stores.rounds import is_sound as is_sound_round
+from everyitem.adapters.stores.segments import StoredSegment, open_draft
+from everyitem.adapters.stores.sqlite.connection import Connection
+from everyitem.adapters.stores.sqlite.records import Identity
+from everyitem.model.errors import StoreDamaged
+from everyitem.model.items import ItemChunk
+from everyitem.ports.store import PendingRetry, SegmentDraft, StoreFault
+
+#: Rows fetched at a time: with and without bodies.
+_WITH_BODIES, _WITHOUT = 32, 1024
+
+_SEGMENTS = (
+    "SELECT sequence, round, created_at, succeeded, failed, succeeded_ranges, failed_items, touched_items, "
+    "digest, previous, {} FROM segments WHERE execution_key = ? AND {}"
+)
+
+
+class ExecutionReader:
+    """Rows of one execution as the values they were stored from."""
+
+    def __init__(self, connection: Connection, identity: Identity) -> None:
+        self._connection = connection
+        self.identity = identity
+        self._key = identity.execution_key
+
+    def segments(self, *, bodies: bool) -> Iterator[StoredSegment]:
+        """All segments in order; without bodies these are empty."""
+        pages = self._pages("body", _WITH_BODIES) if bodies else self._pages("x''", _WITHOUT)
+        return (StoredSegment(*row) for row in pages)
+
+    def sizes(self) -> Iterator[tuple[StoredSegment, int]]:
+        """All segments without bodies, and the lengths of these."""
+        return (
+            (StoredSegment(*columns), size) for *columns, size in self._pages("x'', length(body)", _WITHOUT)
+        )
+
+    def draft(self, sequence: int) -> SegmentDraft:
+        """What one segment holds, proved. Raises `StoreDamaged`."""
+        rows = self._all(_SEGMENTS.format("body", "sequence = ?"), sequence)
+        if not rows:
+            raise StoreDamaged(f"segment {sequence} is missing; restore the store from a copy")
+        return open_draft(StoredSegment(*rows[0]), self.identity.chain)
+
+    def discarded(self) -> set[int]:
+        """Sequence numbers of damaged segments somebody decided to do without."""
+        rows = self._all("SELECT sequence FROM discarded_segments WHERE execution_key = ?")
+        return {sequence for (sequence,) in rows}
+
+    def proved_segments(self) -> tuple[list[StoredSegment], list[StoreFault]]:
+        """The sound segments, proved and without bodies; and what is wrong with the chain."""
+        walk = self.walk()
+        sound = [replace(segment, body=b"") for segment in walk.sound(self.segments(bodies=True))]
+        return sound, walk.faults
+
+    def walk(self) -> ChainWalk:
+        """A walk along this execution's chain."""
+        return ChainWalk(
+            self.identity.chain,
+            last_sequence=self.identity.last_sequence,
+            last_digest=self.identity.last_digest,
+            discarded=self.discarded(),
+        )
+
+    def rounds(self) -> list[StoredRound]:
+        """Rounds after the first. Raises `StoreDamaged` when one is not what was stored."""
+        rounds = [
+            StoredRound(*row)
+            for row in self._all(
+                "SELECT round, opened_at, item_ranges, digest FROM rounds "
+                "WHERE execution_key = ? ORDER BY round"
+            )
+        ]
+        for stored in rounds:
+            if not is_sound_round(stored, self.identity.chain):
+                raise StoreDamaged(
+                    f"round {stored.round} does not match its digest; restore the store from a copy"
+                )
+        if [stored.round for stored in rounds] != list(range(2, self.identity.round + 1)):
+            raise StoreDamaged("the record of a redrive's round is missing; restore the store from a copy")
+        return rounds
+
+    def retries(self) -> list[PendingRetry]:
+        """Items that wait for their next attempt, in item order."""
+        return [
+            PendingRetry(index, attempts, due, bool(alone))
+            for index, attempts, due, alone in self._all(
+                "SELECT item_index, attempts, due, alone FROM pending_retries "
+                "WHERE execution_key = ? ORDER BY item_index"
+            )
+        ]
+
+    def chunk_layout(self) -> list[tuple[int, int, int]]:
+        """(first index, item count, length of the text) of every input chunk, in order."""
+        return self._all(
+            "SELECT first_index, item_count, text_length FROM input_chunks "
+            "WHERE execution_key = ? ORDER BY chunk"
+        )
+
+    def chunk(self, number: int) -> ItemChunk:
+        """One input chunk as accepted, proved. Raises `StoreDamaged`."""
+        rows = self._all(
+            "SELECT chunk, first_index, item_count, text_length, digest, body FROM input_chunks "
+            "WHERE execution_key = ? AND chunk = ?",
+            number,
+        )
+        if not rows:
+            raise StoreDamaged(f"input chunk {number} is missing; restore the store from a copy")
+        return open_chunk(StoredChunk(*rows[0]), self.identity.chain)
+
+    def corrections(self) -> dict[int, bytes]:
+        """The corrected items in force, proved. Raises `StoreDamaged`."""
+        corrections = {}
+        for index, round_, digest, item in self._all(
+            "SELECT item_index, round, digest, item FROM corrections WHERE execution_key = ? ORDER BY round"
+        ):
+            if correction_digest(self.identity.chain, round_, index, item) != digest:
+                raise StoreDamaged(
+                    f"the corrected item {index} of round {round_} does not match its digest; "
+                    "restore the store from a copy"
+                )
+            corrections[index] = item
+        return corrections
+
+    def _pages(self, body: str, page: int) -> Iterator[tuple[Any, ...]]:
+        query = _SEGMENTS.format(body, "sequence > ? ORDER BY sequence LIMIT ?")
+        after = 0
+        while rows := self._all(query, after, page):
+            yield from rows
+            after = rows[-1][0]
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._connection.reading() as database:
+            return database.execute(query, (self._key, *values)).fetchall()
+
+
+def failed_indices(database: sqlite3.Connection, execution_key: int) -> set[int]:
+    """Items that count as failed now."""
+    rows = database.execute("SELECT item_index FROM failed_items WHERE execution_key = ?", (execution_key,))
+    return {index for (index,) in rows}

@@ -1,0 +1,155 @@
+"""Rows of executions as the port's records."""
+
+import hashlib
+import sqlite3
+import time
+from typing import Any
+
+import msgspec
+
+from everyitem.adapters.stores.liveness import Owner, ProcessIdentity
+from everyitem.model.errors import UsageError
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Counters, ExecutionRecord, NewExecution, Progress
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_counters = msgspec.json.Decoder(Counters).decode
+_decode_progress = msgspec.json.Decoder(Progress).decode
+
+_SELECT = """
+SELECT execution_key, batch_id, execution, content, items_digest, item_count, named, processor,
+    processor_code, created_at, envelope, settings, source,
+    status, round, runs, last_checkpoint_at, finished_at, counters, progress,
+    owner_expires_at, owner_host, owner_boot, owner_pid, owner_started,
+    (SELECT body FROM responses WHERE responses.execution_key = executions.execution_key
+        ORDER BY response_key DESC LIMIT 1) AS response
+FROM executions JOIN execution_states USING (execution_key)
+"""
+
+
+def chain_of(new: NewExecution, created_at: float) -> bytes:
+    """The execution's chain id: SHA-256 over all it was stored with."""
+    return hashlib.sha256(_encode((new, created_at))).digest()
+
+
+def stored_chain(database: sqlite3.Connection, execution_key: int) -> bytes:
+    """The chain id derived again from the columns of the execution."""
+    row = database.execute(
+        "SELECT batch_id, execution, content, items_digest, item_count, named, processor, processor_code, "
+        "envelope, settings, source, created_at FROM executions WHERE execution_key = ?",
+        (execution_key,),
+    ).fetchone()
+    *columns, created_at = row
+    named = NewExecution.__struct_fields__.index("named")
+    columns[named] = bool(columns[named])
+    return chain_of(
+        NewExecution(**dict(zip(NewExecution.__struct_fields__, columns, strict=True))), created_at
+    )
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What proving an execution's records needs to know of it."""
+
+    execution_key: int
+    item_count: int
+    chain: bytes
+    named: bool
+    items_digest: str
+    round: int
+    last_sequence: int
+    last_digest: bytes
+    status: ExecutionStatus
+    counters: Counters
+
+
+def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
+    """Raises `UsageError` when there is no such execution."""
+    row = database.execute(
+        "SELECT item_count, chain, named, items_digest, round, last_sequence, last_digest, status, counters "
+        "FROM executions JOIN execution_states USING (execution_key) WHERE execution_key = ?",
+        (execution_key,),
+    ).fetchone()
+    if row is None:
+        raise UsageError(f"the store holds no execution with key {execution_key}")
+    count, chain, named, digest, round_, sequence, last, status, counters = row
+    return Identity(
+        execution_key=execution_key,
+        item_count=count,
+        chain=chain,
+        named=bool(named),
+        items_digest=digest,
+        round=round_,
+        last_sequence=sequence,
+        last_digest=last,
+        status=ExecutionStatus(status),
+        counters=_decode_counters(counters),
+    )
+
+
+def latest(database: sqlite3.Connection, batch_id: str) -> ExecutionRecord | None:
+    """The last execution of a batch."""
+    return _one(database, "WHERE batch_id = ? ORDER BY execution DESC LIMIT 1", batch_id)
+
+
+def numbered(database: sqlite3.Connection, batch_id: str, execution: int) -> ExecutionRecord | None:
+    """One execution of a batch."""
+    return _one(database, "WHERE batch_id = ? AND execution = ?", batch_id, execution)
+
+
+def all_records(database: sqlite3.Connection) -> list[ExecutionRecord]:
+    """Every execution, newest first."""
+    return [_record(row) for row in _rows(database, "ORDER BY execution_key DESC")]
+
+
+def _one(database: sqlite3.Connection, where: str, *values: Any) -> ExecutionRecord | None:
+    rows = _rows(database, where, *values)
+    return _record(rows[0]) if rows else None
+
+
+def _rows(database: sqlite3.Connection, where: str, *values: Any) -> list[sqlite3.Row]:
+    cursor = database.cursor()
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(_SELECT + where, values).fetchall()
+
+
+def _record(row: sqlite3.Row) -> ExecutionRecord:
+    owner = owner_of(row)
+    owned = owner is not None and owner.is_living(time.time())
+    status = ExecutionStatus(row["status"])
+    if status.is_active and not owned:
+        # its owner died before it could say so
+        status = ExecutionStatus.INTERRUPTED
+    at_rest = status.is_finished or status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+    return ExecutionRecord(
+        execution_key=row["execution_key"],
+        batch_id=row["batch_id"],
+        execution=row["execution"],
+        round=row["round"],
+        status=status,
+        content=row["content"],
+        items_digest=row["items_digest"],
+        item_count=row["item_count"],
+        named=bool(row["named"]),
+        processor=row["processor"],
+        processor_code=row["processor_code"],
+        envelope=row["envelope"],
+        settings=row["settings"],
+        source=row["source"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"],
+        runs=row["runs"],
+        counters=_decode_counters(row["counters"]),
+        progress=_decode_progress(row["progress"]) if row["progress"] is not None else None,
+        # the response of an earlier run or round says nothing about one that goes on
+        response=row["response"] if at_rest else None,
+        last_checkpoint_at=row["last_checkpoint_at"],
+        owned=owned,
+    )
+
+
+def owner_of(row: sqlite3.Row) -> Owner | None:
+    """Who holds the execution of this row, dead or alive; None when nobody does."""
+    if row["owner_expires_at"] is None:
+        return None
+    process = ProcessIdentity(row["owner_host"], row["owner_boot"], row["owner_pid"], row["owner_started"])
+    return Owner(process, row["owner_expires_at"])

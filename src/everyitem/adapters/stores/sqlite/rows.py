@@ -1,0 +1,112 @@
+"""What the transactions of an owner insert, with as few statements as can be."""
+
+import sqlite3
+from collections.abc import Collection
+
+import msgspec
+
+from everyitem.adapters.stores.rounds import StoredRound
+from everyitem.adapters.stores.segments import StoredSegment
+from everyitem.adapters.stores.sqlite.connection import insert_rows
+from everyitem.model.errors import UsageError
+from everyitem.ports.store import Commit
+
+_encode = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+_fields = msgspec.structs.astuple
+
+
+def insert_commit(
+    database: sqlite3.Connection,
+    execution_key: int,
+    round_: int,
+    commit: Commit,
+    segments: list[StoredSegment],
+    now: float,
+) -> None:
+    """Everything of a commit but the state row, which the guard has written already."""
+    insert_rows(
+        database,
+        "INSERT INTO segments VALUES",
+        [(execution_key, *_fields(segment)) for segment in segments],
+    )
+    _change_retries(database, execution_key, commit)
+    insert_rows(
+        database,
+        "INSERT OR REPLACE INTO failed_items VALUES",
+        [
+            (
+                execution_key,
+                item.index,
+                item.item_id,
+                item.attempts,
+                item.code,
+                item.type,
+                item.message,
+                item.duration_ms,
+                _encode(item.frames),
+            )
+            for item in commit.failed
+        ],
+    )
+    insert_rows(
+        database,
+        "INSERT INTO outbox (execution_key, event_id, type, subject, time, data) VALUES",
+        [
+            (execution_key, event.event_id, event.type, event.subject, event.time, event.data)
+            for event in commit.events
+        ],
+    )
+    if commit.response is not None:
+        database.execute(
+            "INSERT INTO responses (execution_key, round, recorded_at, body) VALUES (?, ?, ?, ?)",
+            (execution_key, round_, now, commit.response),
+        )
+
+
+def _change_retries(database: sqlite3.Connection, execution_key: int, commit: Commit) -> None:
+    """Cleared ones first: an item that failed again is cleared and set by the same commit."""
+    if commit.retries_cleared:
+        database.execute(
+            "DELETE FROM pending_retries "
+            "WHERE execution_key = ? AND item_index IN (SELECT value FROM json_each(?))",
+            (execution_key, _json_list(commit.retries_cleared)),
+        )
+    insert_rows(
+        database,
+        "INSERT OR REPLACE INTO pending_retries VALUES",
+        [(execution_key, *_fields(retry)) for retry in commit.retries_set],
+    )
+
+
+def insert_round(
+    database: sqlite3.Connection,
+    execution_key: int,
+    opened: StoredRound,
+    corrections: list[tuple[int, int, int, bytes, bytes]],
+    indices: set[int],
+) -> None:
+    """A new round over failed items, which count as failed no longer.
+
+    Raises `UsageError` when one of them has not failed.
+    """
+    reopened = delete_failed(database, execution_key, indices)
+    if reopened != len(indices):
+        raise UsageError(
+            f"only {reopened} of these {len(indices)} items count as failed; a round opens over failed items"
+        )
+    database.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", (execution_key, *_fields(opened)))
+    insert_rows(database, "INSERT INTO corrections VALUES", list(corrections))
+
+
+def delete_failed(database: sqlite3.Connection, execution_key: int, indices: Collection[int]) -> int:
+    """These items count as failed no longer; returns how many of them did."""
+    return database.execute(
+        "DELETE FROM failed_items WHERE execution_key = ? AND item_index IN (SELECT value FROM json_each(?))",
+        (execution_key, _json_list(indices)),
+    ).rowcount
+
+
+def _json_list(indices: Collection[int]) -> str:
+    """Any number of indices as one bound value for `json_each`, so that the statement is prepared once."""
+    return _json(list(indices)).decode()
