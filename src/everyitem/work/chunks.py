@@ -57,11 +57,13 @@ class ChunkCalls:
         if not self._count:
             return None
         start = self.position - self._stretch.first
-        self._context._begin_chunk(self.position, self._count)
+        self._context._begin_chunk(  # noqa: SLF001  not for users, who see the context
+            self.position, self._count
+        )
         return self._items[start : start + self._count]
 
     def _claim(self) -> int:
-        """Mark the next items as started and return how many they are (the order is explained in window.py)."""
+        """Mark the next items as started and return how many (the order is explained in window.py)."""
         if self.position < self._singly_until:
             return 1
         count = min(self._size, self._stretch.stop - self.position)

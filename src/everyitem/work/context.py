@@ -152,7 +152,7 @@ class ItemContext:
         """A logger whose records are kept with the item's history, for `everyitem explain`."""
         if self._logger is None:
             # not at the top: a worker whose items log nothing need not load logging
-            from everyitem.work.item_logger import build_logger  # noqa: PLC0415
+            from everyitem.work.item_logger import build_logger
 
             self._logger = build_logger(self._log)
         return self._logger

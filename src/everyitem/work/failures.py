@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 from types import TracebackType
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
@@ -14,7 +15,7 @@ MAX_MESSAGE = 4_000
 _MAX_FRAMES = 20
 
 #: Our own frames are left out: `work` calls the user's code, nodes call `work`.
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: int) -> Failure:

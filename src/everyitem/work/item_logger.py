@@ -26,6 +26,6 @@ class _Keeper(logging.Handler):
 
 def build_logger(keep: Callable[[str, str], None]) -> logging.Logger:
     """A logger of its own (not in the application's tree), from DEBUG up; `keep(level name, text)`."""
-    logger = logging.Logger("everyitem.item", logging.DEBUG)
+    logger = logging.Logger("everyitem.item", logging.DEBUG)  # noqa: LOG001  kept out of the tree
     logger.addHandler(_Keeper(keep))
     return logger

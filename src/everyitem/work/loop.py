@@ -184,7 +184,9 @@ class Slot:
         )
 
     def _begin(self, stretch: Stretch, window: Window, collector: Collector) -> Iterator[Any]:
-        self.context._begin(stretch, window, collector.log)
+        self.context._begin(  # noqa: SLF001  not for users, who see the context
+            stretch, window, collector.log
+        )
         try:
             items = iter(self._decode(stretch.text))
         except (msgspec.DecodeError, MemoryError, RecursionError):
@@ -215,7 +217,7 @@ class Slot:
     def _run_in_loop(self, work: Coroutine[Any, Any, int]) -> int:
         if self._loop is None:
             # not at the top: workers of plain processors need no asyncio
-            import asyncio  # noqa: PLC0415
+            import asyncio
 
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(work)
@@ -233,7 +235,7 @@ def run_hook(hook: Callable[[], Any] | None) -> None:
         return
     pending = hook()
     if hasattr(pending, "__await__"):
-        import asyncio  # noqa: PLC0415
+        import asyncio
 
         async def wait() -> None:
             await pending
@@ -243,7 +245,7 @@ def run_hook(hook: Callable[[], Any] | None) -> None:
 
 def end_loop(loop: "AbstractEventLoop") -> None:
     """Cancel what still runs on a stopped event loop and close it."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
@@ -258,7 +260,7 @@ def end_loop(loop: "AbstractEventLoop") -> None:
 def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable[[Any], Any]]:
     if decimals:
         # not at the top: few processors ask for it
-        from decimal import Decimal  # noqa: PLC0415
+        from decimal import Decimal
 
         return (
             msgspec.json.Decoder(list[Any], float_hook=Decimal).decode,
@@ -269,7 +271,7 @@ def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable
 
 def _working_directory() -> str | None:
     try:
-        return os.getcwd()
+        return os.getcwd()  # noqa: PTH109  called per stretch, a Path costs more
     except OSError:
         # it was deleted; there is nothing to come back to
         return None

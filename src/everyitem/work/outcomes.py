@@ -24,7 +24,10 @@ class Collector(Protocol):
     #: Attributes rather than methods, so that a list's own `append` can serve: the slot's hot path.
     keep: Callable[[Any], None]
     stamp: Callable[[int], None]
-    log: Callable[[LogEntry], None]
+
+    def log(self, entry: LogEntry, /) -> None:
+        """Keep a log record of the current item."""
+        ...
 
     def begin(self, stretch: Stretch, at: int) -> None:
         """The slot starts on this stretch now (`time.monotonic_ns()`)."""
@@ -61,7 +64,7 @@ class StretchOutcomes:
         self._failures.append((position, failure))
         self._stamps.append(at)
 
-    def log(self, entry: LogEntry) -> None:
+    def log(self, entry: LogEntry, /) -> None:
         if len(self._logs) < MAX_LOGS:
             self._logs.append(entry)
 
@@ -71,7 +74,7 @@ class StretchOutcomes:
         return max(0, len(self._stamps) - 1)
 
     def block(self, finished: int | None = None) -> OutcomeBlock:
-        """The outcomes of the first `finished` items (all that ended, by default), results checked strictly."""
+        """The outcomes of the first `finished` items (default: of all that ended), results checked."""
         count = self.finished if finished is None else finished
         if not count:
             return OutcomeBlock(logs=self._logs)
@@ -92,8 +95,8 @@ class StretchOutcomes:
         if text is None:
             indices, durations, text, unusable = self._encode_singly(indices, durations, results)
             failures += unusable
-        successes = [Successes(ranges_of(indices), self._stretch.attempt, durations, text)] if indices else []
-        return OutcomeBlock(successes, failures, self._logs)
+        successes = Successes(ranges_of(indices), self._stretch.attempt, durations, text)
+        return OutcomeBlock([successes] if indices else [], failures, self._logs)
 
     def _encode_singly(
         self, indices: Sequence[int], durations: list[int], results: list[Any]

@@ -13,8 +13,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -55,8 +56,7 @@ class ItemProcessor(msgspec.Struct, frozen=True, kw_only=True):
         """SHA-256 (hex) of the code: the source file's bytes, else (notebooks) the function's bytecode."""
         digest = hashlib.sha256()
         try:
-            with open(self.source, "rb") as file:
-                digest.update(file.read())
+            digest.update(Path(self.source).read_bytes())
         except OSError:
             code = getattr(_plain_function(self.function), "__code__", None)
             for part in _code_parts(code) if code else (self.qualname.encode(),):
@@ -105,7 +105,7 @@ def chunk_processor(
     Otherwise like `item_processor`.
     """
     _check_name("chunk_processor", name)
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if type(size) is not int or size < 1:
         raise UsageError(f"chunk_processor({name!r}): size must be a whole number from 1 on, not {size!r}")
 
     def decorate(function: Function) -> Function:
@@ -193,7 +193,7 @@ class _Registry:
         )
         if old is not None and not same_place:
             raise UsageError(
-                f"two item processors are called {new.name!r}: {old.place} and {new.place}; rename one of them"
+                f"two item processors are called {new.name!r}: {old.place} and {new.place}; rename one"
             )
         self._by_name[new.name] = new
 
@@ -299,14 +299,13 @@ def _code_parts(code: CodeType) -> Iterable[bytes]:
 def _load_file(path: str) -> ModuleType:
     name = f"{_FILE_PREFIX}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"cannot read the item processors' file {path}: {error.strerror}") from error
     loaded = sys.modules.get(name)
     if loaded is not None and vars(loaded).get("__everyitem_digest__") in (digest, None):
         return loaded
-    folder = os.path.dirname(path)
+    folder = str(Path(path).parent)
     if folder not in sys.path:
         # at the end, so that helper modules beside the file are found and installed ones never shadowed
         sys.path.append(folder)
@@ -340,7 +339,7 @@ def _load_module(name: str) -> ModuleType:
         _raise_unloadable(name, error)
 
 
-def _raise_unloadable(where: str, error: BaseException) -> Any:
+def _raise_unloadable(where: str, error: BaseException) -> NoReturn:
     """Say in one message what went wrong in the user's file, and on which line."""
     if isinstance(error, (EveryitemError, KeyboardInterrupt)):
         raise error

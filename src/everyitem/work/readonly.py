@@ -6,7 +6,7 @@ They are real dicts and lists, so that `json.dumps`, `isinstance` and returning 
 from typing import Any, NoReturn
 
 
-def _refuse(self: object, *args: object, **kwargs: object) -> NoReturn:
+def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
     raise TypeError(
         "the batch's settings are read-only in an item processor; work on a copy: dict(...), list(...)"
     )
@@ -15,21 +15,21 @@ def _refuse(self: object, *args: object, **kwargs: object) -> NoReturn:
 class ReadOnlyDict(dict[str, Any]):
     """A dict that refuses changes; `dict(it)` and `copy.deepcopy(it)` are ordinary again."""
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return thaw(self)  # type: ignore[no-any-return]
+        return {key: thaw(part) for key, part in self.items()}
 
 
 class ReadOnlyList(list[Any]):
     """A list that refuses changes; `list(it)` and `copy.deepcopy(it)` are ordinary again."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
     def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
-        return thaw(self)  # type: ignore[no-any-return]
+        return [thaw(part) for part in self]
 
 
 def freeze(value: Any) -> Any:

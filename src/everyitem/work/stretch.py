@@ -47,5 +47,5 @@ class Stretch:
         return self._raws
 
     def item_id_at(self, position: int) -> str:
-        """The id of the item at this position, from its text: items may have been changed by their function."""
+        """The id of the item at this position, from its text: functions may change their items."""
         return item_id_of(bytes(self.raws()[position - self.first]), self.index_at(position))

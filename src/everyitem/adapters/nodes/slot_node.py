@@ -1,0 +1,177 @@
+"""A node whose slots share one queue: what thread and async nodes have in common.
+
+The node has a thread of its own: it runs `setup`, announces the holder, watches the slots while there is
+work, and at the end runs `teardown`.
+"""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+from everyitem.adapters.nodes.crews import GRACE, Crew, Worker
+from everyitem.adapters.nodes.shared_queue import Claim, SharedQueue
+from everyitem.adapters.nodes.watcher import Watcher
+from everyitem.model.items import Items
+from everyitem.model.outcome import Failure
+from everyitem.model.resources import NodeSpec
+from everyitem.ports.node import HolderJoined, Lease, NodeFailed, Post, WorkerView
+from everyitem.work.assignment import Assignment
+from everyitem.work.context import BatchView
+from everyitem.work.failures import timeout_failure
+from everyitem.work.processors import ItemProcessor
+from everyitem.work.window import SINCE
+
+#: Abandoned workers still running at the same time, per slot, that a node bears (contract section 1).
+MAX_ABANDONED_PER_SLOT = 4
+
+#: Makes the crew of a node from its queue and what its workers need.
+BuildCrew = Callable[[SharedQueue, ItemProcessor, BatchView], Crew]
+
+
+class SlotNode:
+    """One holder, named like the node, with `slots` workers on one shared queue."""
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        *,
+        slots: int,
+        assignment: Assignment,
+        processor: ItemProcessor,
+        items: Items,
+        clock: Callable[[], float] = time.monotonic,
+        build_crew: BuildCrew,
+    ) -> None:
+        """`clock` (monotonic seconds) stamps the messages; timeouts and budgets always run on real time."""
+        self.node_id = spec.node_id
+        self._slots, self._assignment, self._processor, self._clock = slots, assignment, processor, clock
+        self._queue = SharedQueue(
+            spec.node_id,
+            items=items,
+            clock=clock,
+            max_attempts=assignment.max_attempts,
+            on_work=self._wake,
+        )
+        self._crew = build_crew(self._queue, processor, BatchView(assignment))
+        self._watcher = Watcher(self._queue, item_timeout=assignment.item_timeout, on_timeout=self._time_out)
+        #: One per slot; replaced, not changed, when abandoned. Written by the node's thread only.
+        self._workers: list[Worker] = []
+        self._abandoned: list[Worker] = []
+        self._hired = 0
+        self._thread = threading.Thread(target=self._live, name=f"everyitem-{self.node_id}", daemon=True)
+        self._post: Post
+
+    @property
+    def dropped(self) -> int:
+        """Outcomes that came after their item was given up, and were dropped."""
+        return self._queue.dropped
+
+    def start(self, post: Post) -> None:
+        self._post = post
+        self._queue.open(post)
+        self._thread.start()
+
+    def run_slice(self, holder: str, lease: Lease) -> None:
+        self._queue.add(lease)
+        self._watcher.wake()
+
+    def revoke(self, holder: str, lease_id: int) -> None:
+        self._queue.revoke(lease_id)
+
+    def interrupt(self) -> None:
+        self._lose("interrupted")
+
+    def close(self) -> None:
+        self._queue.close()
+        self._watcher.stop()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            # `teardown` should be heard out, but a hanging one must not keep the caller
+            self._thread.join(2 * GRACE)
+
+    def views(self) -> list[WorkerView]:
+        return [_view_of(worker) for worker in list(self._workers)]
+
+    def _wake(self, count: int) -> None:
+        self._crew.wake(count)
+
+    def _live(self) -> None:
+        self._crew.start()
+        try:
+            self._crew.run_hook(self._processor.setup)
+        except BaseException as error:
+            self._fail(f"setup of item processor {self._processor.name!r} failed: {_in_short(error)}")
+        else:
+            self._workers = [self._hire() for _ in range(self._slots)]
+            self._post(HolderJoined(self._clock(), self.node_id, self.node_id, self._slots, shared=True))
+            self._watcher.watch()
+            self._end()
+        self._crew.close()
+
+    def _end(self) -> None:
+        if self._crew.end(self._workers):
+            try:
+                self._crew.run_hook(self._processor.teardown)
+            except BaseException:
+                # every item is done; there is nobody left to fail
+                traceback.print_exc()
+
+    def _hire(self) -> Worker:
+        self._hired += 1
+        worker = Worker(f"{self.node_id}/{self._hired}")
+        self._crew.hire(worker, self._break)
+        return worker
+
+    def _time_out(self, claim: Claim) -> None:
+        """Give up the item a claim is on, abandon its worker and put a new one in its place."""
+        if not self._queue.give_up(claim, self._timeout_failure):
+            return
+        for number, worker in enumerate(self._workers):
+            if worker is claim.owner:
+                self._crew.abandon(worker)
+                self._abandoned.append(worker)
+                self._workers[number] = self._hire()
+        self._abandoned = [worker for worker in self._abandoned if self._crew.is_running(worker)]
+        if len(self._abandoned) >= MAX_ABANDONED_PER_SLOT * self._slots:
+            self._fail(
+                f"{len(self._abandoned)} items ran out of time and still occupy their workers, "
+                f"{MAX_ABANDONED_PER_SLOT} for each of {self._slots} slots; "
+                "run items that can hang on process nodes, where they are killed"
+            )
+
+    def _timeout_failure(self, claim: Claim, index: int) -> Failure:
+        return timeout_failure(
+            index,
+            attempt=claim.stretch.attempt,
+            duration_us=(time.monotonic_ns() - claim.window[SINCE]) // 1000,
+            timeout=self._assignment.item_timeout or 0.0,
+        )
+
+    def _break(self, error: BaseException) -> None:
+        """A worker broke outside of any item: a fault of ours, said loudly instead of hanging."""
+        self._fail(f"a worker broke: {_in_short(error)}")
+
+    def _fail(self, reason: str) -> None:
+        self._lose(reason)
+        self._post(NodeFailed(self._clock(), self.node_id, reason))
+
+    def _lose(self, reason: str) -> None:
+        # the queue first: what an item answers to its cancellation must not count as its outcome
+        self._queue.lose(reason)
+        for worker in self._workers:
+            self._crew.abandon(worker)
+        self._watcher.stop()
+
+
+def _view_of(worker: Worker) -> WorkerView:
+    claim = worker.claim
+    if claim is None:
+        return WorkerView(worker.name, None, 0.0, worker.done)
+    since = (claim.window[SINCE] or claim.begun) / 1e9
+    return WorkerView(worker.name, claim.index, since, worker.done + claim.outcomes.finished)
+
+
+def _in_short(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

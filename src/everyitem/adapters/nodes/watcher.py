@@ -1,0 +1,55 @@
+"""The watcher: looks at running items every few milliseconds, so that nothing waits behind a slow one."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from everyitem.adapters.nodes.shared_queue import Claim, SharedQueue
+from everyitem.work.window import HEARTBEAT, SINCE
+
+#: Seconds between two looks while there is work; without work it sleeps until woken.
+TICK = 0.01
+#: Nanoseconds after which an item counts as slow: what its slot claimed behind it goes to others.
+SLOW = 20_000_000
+
+
+class Watcher:
+    """Watches the claims of one shared queue from the node's own thread."""
+
+    def __init__(
+        self, queue: SharedQueue, *, item_timeout: float | None, on_timeout: Callable[[Claim], None]
+    ) -> None:
+        self._queue = queue
+        self._timeout = None if item_timeout is None else int(item_timeout * 1e9)
+        self._on_timeout = on_timeout
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+
+    def wake(self) -> None:
+        """There is something to watch."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Let `watch` return."""
+        self._stopped.set()
+        self._woken.set()
+
+    def watch(self) -> None:
+        """Watch until stopped."""
+        while not self._stopped.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            # cleared before looking: a lease added after the look wakes it again
+            while self._queue.is_busy and not self._stopped.wait(TICK):
+                self.look()
+
+    def look(self) -> None:
+        """One look: give up items that are out of time, share what waits behind slow ones, flush."""
+        now = time.monotonic_ns()
+        for claim in self._queue.running():
+            begun = claim.window[SINCE] or claim.begun
+            if self._timeout is not None and now - max(begun, claim.window[HEARTBEAT]) > self._timeout:
+                self._on_timeout(claim)
+            elif now - begun > SLOW:
+                self._queue.trim(claim)
+        self._queue.flush_if_due()
