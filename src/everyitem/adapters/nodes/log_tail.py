@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Final
 
 logger = logging.getLogger("everyitem.worker")
@@ -10,6 +11,12 @@ logger = logging.getLogger("everyitem.worker")
 _KEPT: Final = 16 * 1024
 _LINE: Final = 500
 _READ: Final = 1 << 16
+#: How lines begin that `faulthandler` prints about us rather than about the user's code.
+_NOT_THEIRS: Final = (
+    f'  File "{Path(__file__).parents[2]}{os.sep}',
+    '  File "<string>"',
+    "Extension modules:",
+)
 #: Portions read at most of what a dead worker has left; a pipe holds one or two.
 _PORTIONS: Final = 32
 
@@ -47,10 +54,16 @@ class LogTail:
             if not self.read():
                 return
 
-    def last_lines(self, count: int = 5) -> str:
-        """The last lines printed, each cut to a bearable length; empty when nothing was."""
-        text = self._kept.decode(errors="replace").rstrip()
-        return "\n".join(line[:_LINE] for line in text.splitlines()[-count:])
+    def quoted(self, message: str) -> str:
+        """The message, followed by the last lines printed if there are any."""
+        lines = self.last_lines()
+        return "\n".join([f"{message}; it last printed:", *lines]) if lines else message
+
+    def last_lines(self, count: int = 12) -> list[str]:
+        """The last lines printed, each cut to a bearable length, without our own frames of a traceback."""
+        lines = self._kept.decode(errors="replace").splitlines()
+        kept = [line[:_LINE] for line in lines if line.strip() and not line.startswith(_NOT_THEIRS)]
+        return kept[-count:]
 
     def close(self) -> None:
         """Close the reading end of the pipe."""

@@ -52,6 +52,4 @@ def assess(worker: WorkerProcess, lease: Lease, item_timeout: float | None) -> L
 
 def _death_message(worker: WorkerProcess) -> str:
     hint = " (perhaps by the kernel for lack of memory)" if worker.exit_text.endswith("SIGKILL") else ""
-    message = f"the worker process ended with {worker.exit_text}{hint} while it ran this item"
-    lines = worker.log.last_lines()
-    return f"{message}; it last printed:\n{lines}" if lines else message
+    return worker.log.quoted(f"the worker process ended with {worker.exit_text}{hint} while it ran this item")

@@ -348,6 +348,4 @@ _REASONS: Final = {
 
 
 def _start_problem(worker: WorkerProcess) -> str:
-    lines = worker.log.last_lines()
-    text = f"a worker process ended with {worker.exit_text} before it was ready"
-    return f"{text}; it last printed:\n{lines}" if lines else text
+    return worker.log.quoted(f"a worker process ended with {worker.exit_text} before it was ready")

@@ -1,0 +1,212 @@
+"""F5, F8, F9: whatever an item does to its worker process costs that item one attempt, nobody else anything."""
+
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from everyitem.model.errors import ErrorCode
+from everyitem.ports.node import HolderJoined, HolderLost, NodeMessage, SliceFinished
+
+DEATHS = {
+    "segfault": ("import ctypes; ctypes.string_at(0)", "signal SIGSEGV"),
+    "exit": ("os._exit(7)", "exit code 7"),
+    "kill": ("os.kill(os.getpid(), signal.SIGKILL)", "signal SIGKILL"),
+    "abort": ("os.abort()", "signal SIGABRT"),
+}
+
+DEADLY = """
+import os, signal
+@item_processor("p")
+def p(item, context):
+    if item == "die":
+        {death}
+    return item * 2
+"""
+
+
+@pytest.mark.parametrize("kind", DEATHS)
+def test_a_death_charges_exactly_the_item_that_was_running(start: Callable, kind: str) -> None:
+    """The started item gets one charged attempt with the cause; all others succeed, none runs twice."""
+    death, cause = DEATHS[kind]
+    items = [str(number) for number in range(40)]
+    items[13] = '"die"'
+    driver = start(DEADLY.format(death=death), items, size=20).run(40)
+    (failure,) = driver.failures
+    assert (failure.index, failure.attempt, failure.code) == (13, 1, ErrorCode.SYSTEM_ERROR)
+    assert (failure.type, failure.alone) == ("WorkerDied", True)
+    assert cause in failure.message
+    assert driver.results == {n: str(2 * n).encode() for n in range(40) if n != 13}
+    (lost,) = driver.of(HolderLost)
+    assert (lost.holder, lost.replaced) == ("local/1", True)
+    assert [joined.holder for joined in driver.of(HolderJoined)] == ["local/1", "local/1.2"]
+
+
+def test_outcomes_finished_before_a_death_are_recovered(start: Callable) -> None:
+    """The 13 items finished before the fatal one come with the loss, from the ring."""
+    items = [*map(str, range(13)), '"die"', "14"]
+    driver = start(DEADLY.format(death="os._exit(1)"), items, size=15)
+    driver.lease(range(15))
+    lost = driver.wait_for(HolderLost)
+    (run,) = lost.block.successes
+    assert run.ranges == [(0, 13)]
+    assert [one.index for one in lost.block.failures] == [13]
+
+
+def test_a_poison_item_is_charged_every_attempt(start: Callable) -> None:
+    """F8: an item that kills every worker it meets is charged 1 + retries times, then left alone."""
+    items = [*map(str, range(9)), '"die"']
+    driver = start(DEADLY.format(death="os._exit(1)"), items, attempts=4, slots=2, size=5).run(10)
+    assert [(one.index, one.attempt) for one in driver.failures] == [(9, n) for n in (1, 2, 3, 4)]
+    assert len(driver.results) == 9
+    assert len(driver.of(HolderLost)) == 4
+
+
+def test_kills_at_random_moments_lose_nothing_that_was_finished(start: Callable, tmp_path) -> None:
+    """20 kills at work: only the item that was running is called again, each is recorded once."""
+    calls = tmp_path / "calls"
+    code = f"""
+    import os
+    calls = os.open({str(calls)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    @item_processor("p")
+    def p(item, context):
+        os.write(calls, b".")
+        return [item, os.getpid()]
+    """
+    count, rng = 150_000, random.Random(5)
+    driver = start(code, [str(n) for n in range(count)], slots=2, size=4000, attempts=100)
+    kills: dict[str, int] = {}
+
+    def kill_soon(message: SliceFinished) -> None:
+        pid = json.loads(message.block.successes[0].results)[0][1]
+        kills[message.holder] = pid
+        # the random moment is what is tested here, not something waited for
+        threading.Timer(rng.uniform(0, 0.02), os.kill, (pid, signal.SIGKILL)).start()
+
+    def watch(message: NodeMessage) -> None:
+        is_ours = isinstance(message, SliceFinished) and message.block.successes
+        if is_ours and message.holder not in kills and len(kills) < 20:
+            kill_soon(message)
+
+    driver.run(count, watch=watch)
+    while len(driver.of(HolderLost)) < len(kills):
+        driver.next()
+    assert len(kills) == 20
+    assert len(driver.failures) <= 20
+    assert calls.stat().st_size <= count + 20
+    assert [json.loads(driver.results[n])[0] for n in range(count)] == list(range(count))
+
+
+def test_the_death_of_an_idle_worker_charges_nobody(start: Callable) -> None:
+    """A worker that dies between leases costs no item an attempt and is replaced."""
+    code = """
+    import os
+    @item_processor("p")
+    def p(item, context):
+        return os.getpid()
+    """
+    driver = start(code, ["1", "2"], size=1)
+    driver.lease(range(1))
+    driver.wait_for(SliceFinished)
+    os.kill(int(driver.results[0]), signal.SIGKILL)
+    lost = driver.wait_for(HolderLost)
+    assert len(lost.block) == 0
+    assert lost.replaced
+    driver.lease(range(1, 2))
+    driver.wait_for(SliceFinished)
+    assert set(driver.results) == {0, 1}
+    assert not driver.failures
+
+
+def test_a_chunk_that_dies_is_taken_apart(start: Callable) -> None:
+    """The items of a fatal chunk run again alone, uncharged; only the culprit is charged then."""
+    code = """
+    import os
+    @chunk_processor("p", size=4)
+    def p(items, context):
+        if "die" in items:
+            os._exit(1)
+        return items
+    """
+    items = ["0", "1", "2", "3", "4", '"die"', "6", "7", "8"]
+    driver = start(code, items, size=9).run(9)
+    assert driver.of(HolderLost)[0].isolate == (4, 5, 6, 7)
+    assert [(one.index, one.type) for one in driver.failures] == [(5, "WorkerDied")]
+    assert set(driver.results) == {0, 1, 2, 3, 4, 6, 7, 8}
+
+
+def test_the_failure_shows_what_the_worker_last_printed(start: Callable) -> None:
+    """The end of a dead worker's output, with the place of a crash, is part of the message."""
+    code = """
+    import ctypes
+    @item_processor("p")
+    def p(item, context):
+        print("about to crash")
+        ctypes.string_at(0)
+    """
+    driver = start(code, ["1"]).run(1)
+    message = driver.failures[0].message
+    assert "about to crash" in message
+    assert "processors.py" in message
+    assert "worker.py" not in message
+
+
+@pytest.mark.parametrize(
+    ("action", "type_"),
+    [
+        ("sys.exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise BaseException('base')", "BaseException"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_exits_by_exception_are_item_failures(start: Callable, action: str, type_: str) -> None:
+    """`sys.exit` and any BaseException fail the item; the worker lives on."""
+    code = f"""
+    import sys
+    @item_processor("p")
+    def p(item, context):
+        if item == 1:
+            {action}
+        return item
+    """
+    driver = start(code, ["0", "1", "2"]).run(3)
+    assert [(one.index, one.type) for one in driver.failures] == [(1, type_)]
+    assert not driver.of(HolderLost)
+
+
+def test_children_an_item_leaks_end_with_the_worker(
+    start: Callable, ends_within: Callable[[int, float], bool]
+) -> None:
+    """F9: processes an item started and forgot are gone once the node is closed."""
+    code = """
+    import subprocess
+    @item_processor("p")
+    def p(item, context):
+        return subprocess.Popen(["sleep", "600"]).pid
+    """
+    driver = start(code, ["1", "2"]).run(2)
+    driver.node.close()
+    assert all(ends_within(int(pid), 10) for pid in driver.results.values())
+
+
+def test_children_do_not_keep_a_dead_worker_alive(
+    start: Callable, ends_within: Callable[[int, float], bool], tmp_path
+) -> None:
+    """A worker that dies while its children hold its pipes is noticed at once, and they go too."""
+    note = tmp_path / "pid"
+    code = f"""
+    import os, subprocess
+    @item_processor("p")
+    def p(item, context):
+        child = subprocess.Popen(["sleep", "600"], close_fds=False)
+        open({str(note)!r}, "w").write(str(child.pid))
+        os._exit(1)
+    """
+    driver = start(code, ["1"]).run(1)
+    assert driver.failures[0].type == "WorkerDied"
+    assert ends_within(int(note.read_text()), 10)
