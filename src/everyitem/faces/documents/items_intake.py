@@ -6,7 +6,6 @@ for a chunk that failed its cheap check.
 """
 
 import hashlib
-import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, islice
@@ -16,7 +15,13 @@ import msgspec
 
 from everyitem.faces.documents.document_text import READING_ERRORS
 from everyitem.faces.documents.problems import Problems
-from everyitem.faces.documents.strict_json import find_faults, find_too_deep, parse_leniently
+from everyitem.faces.documents.strict_json import (
+    find_faults,
+    find_too_deep,
+    is_too_deep,
+    may_hold_huge_number,
+    parse_leniently,
+)
 from everyitem.model.errors import ErrorCode
 from everyitem.model.items import CHUNK_ITEMS, InMemoryItems
 from everyitem.ports.source import ItemSource
@@ -24,7 +29,6 @@ from everyitem.settings import Settings
 
 #: Problems named within one item before the rest of it is left alone.
 _FAULTS_PER_ITEM = 1000
-_HUGE_NUMBER = re.compile(rb"[0-9]{309}")
 
 _raws_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode = msgspec.json.Decoder().decode
@@ -60,7 +64,11 @@ class ItemsIntake:
             return
         starts = list(accumulate([length + 1 for length in lengths], initial=1))
         for first, last in _chunk_bounds(len(lengths)):
-            self._read_chunk(b"[" + text[starts[first] : starts[last] - 1] + b"]", lengths[first:last])
+            if max(lengths[first:last]) > self._settings.max_item_bytes:
+                # looked at before decoding: a huge item of many small values takes many times its size
+                self._name_culprits(_raws_of(text)[first:last], is_text=True)
+            else:
+                self._read_chunk(b"[" + text[starts[first] : starts[last] - 1] + b"]", lengths[first:last])
 
     def read_values(self, values: Any) -> None:
         """Items as Python values; refused where they are not strictly JSON."""
@@ -120,6 +128,8 @@ class ItemsIntake:
     def _read_lines(self, texts: list[bytes]) -> None:
         """Lines that should hold one JSON value each; joined only if that cannot merge or part them."""
         try:
+            if max(map(len, texts), default=0) > self._settings.max_item_bytes:
+                raise ValueError  # not decoded: see read_text
             joined = b"[" + b",".join(texts) + b"]"
             if list(map(len, _raws_of(joined))) != list(map(len, texts)):
                 raise ValueError
@@ -135,7 +145,7 @@ class ItemsIntake:
         try:
             decoded = _decode(text)
         except READING_ERRORS:
-            self._name_culprits([bytes(raw) for raw in _raws_of(text)], is_text=True)
+            self._name_culprits(_raws_of(text), is_text=True)
         else:
             self._admit(text, lengths, decoded)
 
@@ -158,15 +168,21 @@ class ItemsIntake:
         """Size, depth and number range of one long item."""
         limits = self._settings
         if len(text) > limits.max_item_bytes:
-            limit = f"{limits.max_item_bytes:,} (max_item_bytes)"
-            self._add(index, "", f"the item is {len(text):,} bytes long; the limit is {limit}")
+            self._add_too_long(index, len(text))
             return
-        if text.count(b"[") + text.count(b"{") > limits.max_depth and (
-            deep := find_too_deep(text.decode(), "", max_depth=limits.max_depth)
-        ):
-            self._add(index, deep, f"nested deeper than {limits.max_depth} levels")
-        elif _HUGE_NUMBER.search(text):
+        if is_too_deep(text, limits.max_depth):
+            self._add_too_deep(index, text)
+        elif may_hold_huge_number(text):
             self._name_faults(index, parse_leniently(text.decode()))
+
+    def _add_too_long(self, index: int, length: int) -> None:
+        limit = f"{self._settings.max_item_bytes:,} (max_item_bytes)"
+        self._add(index, "", f"the item is {length:,} bytes long; the limit is {limit}")
+
+    def _add_too_deep(self, index: int, text: bytes) -> None:
+        limit = self._settings.max_depth
+        step = find_too_deep(text.decode(), "", max_depth=limit) or ""
+        self._add(index, step, f"nested deeper than {limit} levels")
 
     def _take_ids(self, first: int, decoded: list[Any]) -> None:
         own = [item.get("itemId", _UNNAMED) if type(item) is dict else _UNNAMED for item in decoded]
@@ -222,22 +238,18 @@ class ItemsIntake:
             self._name_faults(index, value)
         self._take_ids(first, values)
 
-    def _parse(self, index: int, text: bytes) -> Any:
-        """One item's text; None after a problem was added."""
-        if len(text) > self._settings.max_item_bytes:
-            self._examine(index, text)
+    def _parse(self, index: int, raw: bytes | msgspec.Raw) -> Any:
+        """One item's text as a value; None after a problem was added."""
+        if len(raw) > self._settings.max_item_bytes:
+            self._add_too_long(index, len(raw))
             return None
+        text = bytes(raw)
         try:
             return parse_leniently(text.decode("utf-8"))
         except UnicodeDecodeError as error:
             reason = f"not UTF-8: byte 0x{text[error.start]:02x} at byte {error.start} of the item"
         except RecursionError:
-            limit = self._settings.max_depth
-            self._add(
-                index,
-                find_too_deep(text.decode(), "", max_depth=limit) or "",
-                f"nested deeper than {limit} levels",
-            )
+            self._add_too_deep(index, text)
             return None
         except ValueError as error:
             message, at = getattr(error, "msg", error), getattr(error, "pos", 0)

@@ -1,6 +1,10 @@
 """Gathering every problem of a document before refusing it."""
 
+from everyitem.faces.documents.strict_json import shorten
 from everyitem.model.errors import DocumentRefused, ErrorCode, Problem
+
+#: Characters of a path people are shown.
+_LONGEST_PATH = 160
 
 
 class Problems:
@@ -18,15 +22,11 @@ class Problems:
 
     def add(self, path: str, message: str, code: ErrorCode = ErrorCode.EXECUTION_ERROR) -> None:
         """Something that makes the document unacceptable."""
-        self._found.setdefault(path, Problem(path, message, code))
+        self._found.setdefault(path, Problem(shorten(path, _LONGEST_PATH), message, code))
 
     def warn(self, path: str, message: str) -> None:
         """Something worth saying that stops nothing."""
         self.warnings.append(Problem(path, message))
-
-    def has(self, prefix: str) -> bool:
-        """Whether something is wrong at a path or below it."""
-        return any(path.startswith(prefix) for path in self._found)
 
     def raise_if_any(self) -> None:
         """Raises `DocumentRefused` with everything found."""
