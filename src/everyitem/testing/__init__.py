@@ -8,8 +8,8 @@
         assert run.results == [{"value": 6}]
         assert run.outcomes[0].attempts == 3
 
-`run_inline` calls your function exactly as a worker does (decoded JSON in, strict JSON out, the same context),
-but in the calling thread and without waiting: delays between retries pass on a `FakeClock`.
+`run_inline` calls your function exactly as a worker does (decoded JSON in, strict JSON out, the same
+context), but in the calling thread and without waiting: delays between retries pass on a `FakeClock`.
 """
 
 from everyitem.testing.clock import FakeClock

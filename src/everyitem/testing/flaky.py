@@ -19,7 +19,7 @@ def flaky(
     *,
     failures: int = 1,
     error: Callable[[], BaseException] = lambda: FlakyError("this attempt fails on purpose"),
-    only: Callable[[Any], bool] = lambda item: True,
+    only: Callable[[Any], bool] = lambda _: True,
 ) -> Function:
     """The same item processor, failing at the first `failures` attempts of every item.
 

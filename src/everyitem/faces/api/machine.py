@@ -1,0 +1,297 @@
+"""Is this machine fit for batches? One function per question, each answering with what to do."""
+
+import os
+import platform
+import resource
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from everyitem import compose
+from everyitem.faces.api.session import Session
+from everyitem.faces.api.views import View
+from everyitem.model.errors import EveryitemError, StoreTooNew, UsageError
+
+_MB = 1 << 20
+#: From this version on SQLite has no WAL-reset race (sqlite.org/changes.html, 3.51.3).
+_SQLITE_WITHOUT_RACE = (3, 51, 3)
+_OLDEST_SQLITE = (3, 35, 0)
+#: File systems whose locks and shared mappings a WAL database cannot trust.
+_NETWORK_FILE_SYSTEMS = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+}
+_NO_EARLIER_THAN = 1_735_689_600  # 2025-01-01: nothing of this program existed before
+
+
+class Verdict(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    #: Worth knowing; nothing to do.
+    INFO = "info"
+    #: Batches run, but something may go worse than it has to.
+    WARNING = "warning"
+    #: Batches cannot run, or not safely.
+    FAULT = "fault"
+
+
+class Check(View, frozen=True, kw_only=True):
+    """One question answered."""
+
+    name: str
+    verdict: Verdict
+    #: What was found.
+    found: str
+    #: What to do; empty when there is nothing to do.
+    advice: str = ""
+
+
+def examine(session: Session) -> list[Check]:
+    """All checks of the machine and of the session's store, in the order one should read them."""
+    folder = _store_folder(session.store_url)
+    machine = [
+        check_python(),
+        check_sqlite(),
+        check_cores(),
+        check_memory(),
+        check_open_files(),
+        check_clock(),
+    ]
+    return [*machine, check_disk(folder), check_file_system(folder), check_store(session)]
+
+
+def check_python() -> Check:
+    """The version, and whether its threads can run Python code in parallel."""
+    enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    kind = "one thread at a time (GIL)" if enabled() else "free-threaded"
+    return _ok("Python", f"{platform.python_implementation()} {platform.python_version()}, {kind}")
+
+
+def check_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Check:
+    """The version of the library Python is linked to."""
+    found = ".".join(map(str, version))
+    if version < _OLDEST_SQLITE:
+        return _fault(
+            "SQLite",
+            found,
+            "use a Python linked to SQLite 3.35 or newer; everyitem cannot keep its store in this one",
+        )
+    if version < _SQLITE_WITHOUT_RACE:
+        return Check(
+            name="SQLite",
+            verdict=Verdict.INFO,
+            found=f"{found}, which has the WAL-reset race (fixed in 3.51.3)",
+            advice="nothing to do: everyitem writes and checkpoints under its own file lock, which keeps it "
+            "away; other programs must not write to a store file",
+        )
+    return _ok("SQLite", found)
+
+
+def check_cores() -> Check:
+    """Processors this process may use: affinity and cgroup quota count, not what the machine has."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_cores()
+    if quota is not None and quota < usable:
+        return Check(
+            name="cores",
+            verdict=Verdict.OK if quota >= 1 else Verdict.WARNING,
+            found=f"{quota:g} of {usable} (limited by the container)",
+            advice="" if quota >= 1 else "give the container at least one whole core",
+        )
+    return _ok("cores", f"{usable}")
+
+
+def check_memory() -> Check:
+    """Memory that is available now, within the container's limit."""
+    memory = psutil.virtual_memory()
+    available, total = memory.available, memory.total
+    limit = cgroup_memory()
+    if limit is not None and limit[0] < total:
+        total, available = limit[0], min(available, limit[0] - limit[1])
+    found = f"{available // _MB:,} MB available of {total // _MB:,} MB"
+    if available < 256 * _MB:
+        return _warning(
+            "memory",
+            found,
+            "free memory or lower parallelism; a batch needs about 120 MB and three times its document",
+        )
+    return _ok("memory", found)
+
+
+def check_open_files() -> Check:
+    """The soft limit of open files; every worker process needs a handful."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft:,}"
+    if soft != resource.RLIM_INFINITY and soft < 256:
+        can = "" if hard == resource.RLIM_INFINITY else f" (up to {hard:,} without root)"
+        return _warning(
+            "open files",
+            found,
+            f"raise it with `ulimit -n 1024`{can}; a worker process takes about eight",
+        )
+    return _ok("open files", found)
+
+
+def check_clock() -> Check:
+    """Whether the wall clock is plausible and goes the same pace as the monotonic one."""
+    wall, steady = time.time(), time.monotonic()
+    found = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall))
+    if wall < _NO_EARLIER_THAN:
+        return _fault(
+            "clock",
+            found,
+            "set the clock (for example with an NTP service); checkpoints would carry wrong times",
+        )
+    if steady < 0:
+        return _fault("clock", found, "the monotonic clock is negative")
+    return _ok("clock", found)
+
+
+def check_disk(folder: Path) -> Check:
+    """Free space where the store is, or will be."""
+    usage = shutil.disk_usage(folder)
+    found = f"{usage.free // _MB:,} MB free at {folder}"
+    if usage.free < 64 * _MB:
+        return _fault(
+            "disk",
+            found,
+            "free at least 64 MB or choose another place with --store; checkpoints could not be written",
+        )
+    if usage.free < 1024 * _MB:
+        return _warning(
+            "disk",
+            found,
+            "a batch needs about twice the size of its items and results; make sure that fits",
+        )
+    return _ok("disk", found)
+
+
+def check_file_system(folder: Path) -> Check:
+    """What kind of file system the store lies on, and whether one may write there."""
+    kind = file_system_of(folder)
+    if not os.access(folder, os.W_OK):
+        return _fault(
+            "file system",
+            f"{folder} is not writable",
+            "change its permissions or choose another place with --store",
+        )
+    if kind in _NETWORK_FILE_SYSTEMS:
+        return _warning(
+            "file system",
+            f"{kind}, a network file system",
+            "put the store on a local disk: locks over the network are not to be relied on",
+        )
+    if kind in ("tmpfs", "ramfs"):
+        return _warning(
+            "file system",
+            f"{kind}, kept in memory",
+            "a restart of the machine loses the store; put it on a disk if that matters",
+        )
+    return _ok("file system", kind or "unknown")
+
+
+def check_store(session: Session) -> Check:
+    """Whether the store opens, and what is in it."""
+    try:
+        store = compose.open_store(session.store_url, read_only=True)
+    except StoreTooNew as error:
+        return _fault(
+            "store",
+            str(error),
+            "use the newer everyitem for it, or another store",
+        )
+    except UsageError as error:
+        if _exists(session.store_url):
+            return _fault("store", str(error), "choose another --store")
+        return _ok("store", f"{session.store_url} (not there yet; the first batch creates it)")
+    except EveryitemError as error:
+        return _fault("store", str(error), "restore it, or choose another --store")
+    try:
+        executions = len(store.executions())
+    except EveryitemError as error:
+        return _fault("store", str(error), "restore it, or choose another --store")
+    finally:
+        store.close()
+    return _ok("store", f"{session.store_url}, {executions:,} executions")
+
+
+def cgroup_cores(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Cores a container may use at once (cgroup v2 or v1); None without a limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = int((root / "cpu" / "cpu.cfs_quota_us").read_text())
+        return None if limit <= 0 else limit / int((root / "cpu" / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def cgroup_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
+    """Limit and use of a container's memory in bytes (cgroup v2 or v1); None without a limit."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return int((root / limit).read_text()), int((root / used).read_text())
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def file_system_of(folder: Path) -> str:
+    """The type of the file system a folder is on; empty where the system does not say."""
+    best, kind = "", ""
+    place = str(folder.resolve())
+    for mount in psutil.disk_partitions(all=True):
+        point = mount.mountpoint.rstrip("/") or "/"
+        inside = point in ("/", place) or place.startswith(point + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, mount.fstype
+    return kind
+
+
+def _store_path(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+
+
+def _store_folder(url: str) -> Path:
+    """The nearest existing folder of the place where the store is or will be."""
+    folder = _store_path(url).parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _exists(url: str) -> bool:
+    return ("://" in url and not url.startswith("sqlite:///")) or _store_path(url).exists()
+
+
+def _ok(name: str, found: str) -> Check:
+    return Check(name=name, verdict=Verdict.OK, found=found)
+
+
+def _warning(name: str, found: str, advice: str) -> Check:
+    return Check(name=name, verdict=Verdict.WARNING, found=found, advice=advice)
+
+
+def _fault(name: str, found: str, advice: str) -> Check:
+    return Check(name=name, verdict=Verdict.FAULT, found=found, advice=advice)

@@ -1,0 +1,46 @@
+"""The keyword arguments shared by everything that executes items; named like the command line's options."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from os import PathLike
+from typing import Any, Literal, TypedDict
+
+from everyitem.compose import Switch
+from everyitem.engine.progress import Snapshot
+
+NodeKindName = Literal["thread", "process", "async"]
+
+
+class RunOptions(TypedDict, total=False):
+    """How to execute. Each wins over the document, the environment and the configuration file."""
+
+    #: FILE.py paths or module names that register item processors; none when already registered by import.
+    processors: Sequence[str | PathLike[str]] | str | PathLike[str]
+    #: Kind of all nodes, whatever the document allocates.
+    nodes: NodeKindName
+    #: Items that may run at the same time (never more than the allocated slots).
+    parallelism: int
+    #: Outcomes between two checkpoints.
+    checkpoint_interval: int
+    #: Attempts after the first, per item and round.
+    max_retries: int
+    #: Hours of active execution before TIMEOUT_ERROR; fractions allowed.
+    timeout_hours: float
+    #: Called about five times a second with a `Snapshot`, from a thread of the engine; must return quickly.
+    on_progress: Callable[[Snapshot], None]
+    #: A `Switch` to stop, pause or cancel from another thread.
+    switch: Switch
+
+
+def check_options(given: dict[str, Any]) -> None:
+    """Refuse keyword arguments nobody knows, as a function with spelt-out parameters would.
+
+    Raises:
+        TypeError: naming the unknown argument and the nearest known one.
+    """
+    known = RunOptions.__annotations__
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise TypeError(f"unexpected keyword argument {name!r}{hint}")

@@ -1,0 +1,427 @@
+"""A session: one store and the settings in force, with a method for everything the command line does."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from everyitem import compose
+from everyitem.compose import Conclusion, Switch
+from everyitem.engine.progress import Snapshot
+from everyitem.faces.api import redriving, steering
+from everyitem.faces.api.conduct import conduct
+from everyitem.faces.api.explanation import Explanation, explain_item
+from everyitem.faces.api.options import RunOptions, check_options
+from everyitem.faces.api.planning import Plan, plan_batch
+from everyitem.faces.api.reading import BatchInput, processor_is_async_if_known, read, rebuild
+from everyitem.faces.api.refusal import refusal
+from everyitem.faces.api.response import Response
+from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
+from everyitem.faces.api.watching import failures_by_cause, snapshot_of
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.errors import EveryitemError, UsageError
+from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.settings import Origin, Settings, load_settings
+from everyitem.work.processors import load_processors, registered_processors
+
+
+class ExecutionInterrupted(EveryitemError):
+    """A switch stopped the execution before its end; everything recorded stays, and `resume` goes on."""
+
+    def __init__(self, status: Status) -> None:
+        self.batch_id = status.batch_id
+        #: Where it stands now.
+        self.status = status
+        super().__init__(
+            f"batch {status.batch_id!r} was stopped with {status.succeeded + status.failed:,} of "
+            f"{status.items:,} items recorded; resume goes on from there"
+        )
+
+
+class Session:
+    """What one can do with a store. Use it from one thread; several sessions may share a store.
+
+    Methods that execute items return a `Response`, also for an `ERROR`. They raise `UsageError` (no such
+    batch, file or setting), `TypeError` (no such argument) and `ExecutionInterrupted` (a switch stopped it).
+    Every method takes `execution=` to choose an earlier execution of a batch; the latest is the default.
+    """
+
+    def __init__(self, settings: Settings, *, inbox: SimpleQueue[object] | None = None) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._reader: Store | None = None
+        #: URL of the store.
+        self.store_url = settings.store or compose.default_store_url()
+
+    @classmethod
+    def connect(
+        cls,
+        store: str | PathLike[str] | None = None,
+        *,
+        config: str | PathLike[str] | None = None,
+        inbox: SimpleQueue[object] | None = None,
+    ) -> Self:
+        """A session with the settings of a file, the environment and the given store.
+
+        `inbox` is for a face that handles signals: what `conduct` waits on.
+        """
+        settings = load_settings(
+            None if config is None else os.fspath(config), store=None if store is None else os.fspath(store)
+        )
+        return cls(settings, inbox=inbox)
+
+    @property
+    def is_default_store(self) -> bool:
+        """Whether nobody chose the store."""
+        return self._settings.origin("store") is Origin.DEFAULT
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the configuration file says that nobody understands."""
+        return tuple(map(str, self._settings.warnings))
+
+    def close(self) -> None:
+        """Free the connection."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------- execute
+
+    def run(
+        self,
+        batch: BatchInput,
+        *,
+        items: str | PathLike[str] | None = None,
+        rerun: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Response:
+        """Execute a batch, go on with it, or return what was recorded of it (contract section 3).
+
+        `batch` is the path of a document (`-`: standard input), its bytes, a dict, or a `ProcessingBatch`.
+        `items` names a .jsonl or .csv file that replaces the document's items; `rerun` starts a new
+        execution although there is one already.
+        """
+
+        def prepare(settings: Settings) -> ProcessingBatch:
+            return read(batch, settings=settings, items=items, options=options).batch
+
+        def carry_out(store: Store, accepted: ProcessingBatch, switch: Switch) -> Conclusion:
+            return compose.submit(
+                store,
+                accepted,
+                settings=self._settings,
+                rerun=rerun,
+                listener=options.get("on_progress"),
+                switch=switch,
+            )
+
+        return self._execute(prepare, carry_out, options)
+
+    def resume(
+        self,
+        batch_id: str,
+        *,
+        execution: int | None = None,
+        accept_damage: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Response:
+        """Go on with an execution that was stopped, paused, cancelled or ended with an `ERROR`.
+
+        `accept_damage` processes the items of damaged checkpoints again instead of refusing to go on.
+        """
+        record = self._record(batch_id, execution)
+
+        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+            if record.owned and Status.of(record).state == "PAUSED":
+                steering.unpause(store, record)
+            return compose.resume(
+                store,
+                record,
+                batch,
+                settings=self._settings,
+                listener=options.get("on_progress"),
+                switch=switch,
+                accept_damage=accept_damage,
+            )
+
+        return self._execute(self._rebuilding(record, options), carry_out, options)
+
+    def redrive(
+        self,
+        batch_id: str,
+        *,
+        execution: int | None = None,
+        error: str | None = None,
+        item_ids: Sequence[str] = (),
+        items: str | PathLike[str] | Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Response:
+        """Run failed items again, as the next round with a fresh retry budget.
+
+        All of them, or those whose failure contains `error`, or those in `item_ids`. `items` gives
+        corrected payloads: a JSON lines file with an `itemId` in each object, or a dict by item id; only
+        these run. With nothing to redrive the recorded response is returned.
+        """
+        record = self._record(batch_id, execution)
+        if record.owned:
+            raise UsageError(f"batch {batch_id!r} is {record.status}; wait for its end, or cancel it first")
+        corrected: dict[str, bytes] = {}
+        if isinstance(items, Mapping):
+            corrected = redriving.correction_texts(items)
+        elif items is not None:
+            corrected = redriving.read_corrections(items)
+        selection = redriving.select_failed(
+            self._looking, record, error=error, item_ids=item_ids, corrected=corrected
+        )
+        if not selection.indices and record.response is not None:
+            return self._recorded(record, passed_over=selection.passed_over)
+
+        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+            return compose.redrive(
+                store,
+                record,
+                batch,
+                indices=selection.indices,
+                corrections=selection.corrections,
+                settings=self._settings,
+                listener=options.get("on_progress"),
+                switch=switch,
+            )
+
+        return self._execute(
+            self._rebuilding(record, options),
+            carry_out,
+            options,
+            warnings=_passed_over(selection.passed_over),
+        )
+
+    def rerun(
+        self, batch_id: str, *, execution: int | None = None, **options: Unpack[RunOptions]
+    ) -> Response:
+        """Execute a stored batch once more from the beginning, as its next execution."""
+        record = self._record(batch_id, execution)
+
+        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+            return compose.submit(
+                store,
+                batch,
+                settings=self._settings,
+                rerun=True,
+                listener=options.get("on_progress"),
+                switch=switch,
+            )
+
+        return self._execute(self._rebuilding(record, options), carry_out, options)
+
+    def plan(
+        self,
+        batch: BatchInput,
+        *,
+        items: str | PathLike[str] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Plan:
+        """Validate a batch, partition it, and say which settings are in force and where each came from.
+
+        Nothing is stored and nothing runs.
+
+        Raises:
+            DocumentRefused: the document is not acceptable; carries all problems.
+        """
+        check_options(dict(options))
+        self._load_processors(options)
+        document = read(
+            batch, settings=self._settings, items=items, options=options, is_async=processor_is_async_if_known
+        )
+        return plan_batch(document, _unregistered(document.batch.configuration.processor))
+
+    # ------------------------------------------------------------- steer
+
+    def pause(self, batch_id: str, *, execution: int | None = None) -> Status:
+        """Pause a running execution, in whatever process it runs; returns where it stands then."""
+        return self._steer(steering.pause, batch_id, execution)
+
+    def cancel(self, batch_id: str, *, execution: int | None = None) -> Status:
+        """Cancel an execution, in whatever process it runs; `resume` may still go on with it."""
+        return self._steer(steering.cancel, batch_id, execution)
+
+    # ------------------------------------------------------------- look
+
+    def list(self) -> Sequence[Status]:
+        """Every execution in the store, newest first."""
+        try:
+            store = self._looking
+        except UsageError:
+            if self.is_default_store:  # nothing was ever executed here
+                return []
+            raise
+        return [Status.of(record) for record in store.executions()]
+
+    def status(self, batch_id: str, *, execution: int | None = None) -> Status:
+        """Where an execution stands, also while another process runs it."""
+        return Status.of(self._record(batch_id, execution))
+
+    def snapshot(self, batch_id: str, *, execution: int | None = None) -> Snapshot:
+        """The progress of an execution as `on_progress` would show it, whichever process runs it."""
+        record = self._record(batch_id, execution)
+        causes = failures_by_cause(self._looking, record.execution_key) if record.counters.failed else ()
+        return snapshot_of(record, causes)
+
+    def response(self, batch_id: str, *, execution: int | None = None) -> Response | None:
+        """The recorded response; None while there is none."""
+        record = self._record(batch_id, execution)
+        return None if record.response is None else self._recorded(record)
+
+    def results(self, batch_id: str, *, execution: int | None = None) -> Iterator[ItemResult]:
+        """Every recorded outcome in item order, streamed."""
+        record = self._record(batch_id, execution)
+        return map(ItemResult.of, self._looking.outcomes(record.execution_key))
+
+    def failures(self, batch_id: str, *, execution: int | None = None) -> Iterator[Failed]:
+        """The items that count as failed now, with the items themselves, in item order."""
+        record = self._record(batch_id, execution)
+        return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
+
+    def explain(self, batch_id: str, item_id: str, *, execution: int | None = None) -> Explanation:
+        """The whole story of one item: every attempt over all rounds, its errors and its log."""
+        return explain_item(self._looking, self._record(batch_id, execution), item_id)
+
+    def checkpoints(self, batch_id: str, *, execution: int | None = None) -> Iterator[Checkpoint]:
+        """The durable points of an execution, oldest first."""
+        record = self._record(batch_id, execution)
+        return map(Checkpoint.of, self._looking.segments(record.execution_key))
+
+    def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
+        """Check everything stored of an execution against its digests; reads only."""
+        record = self._record(batch_id, execution)
+        faults = self._looking.verify(record.execution_key)
+        return Verification(
+            batch_id=record.batch_id,
+            execution=record.execution,
+            sound=not faults,
+            faults=tuple(f"{fault.record}: {fault.message}" for fault in faults),
+        )
+
+    def events(self, batch_id: str, *, after: int = 0, execution: int | None = None) -> Sequence[Event]:
+        """The events behind outbox position `after`, in order."""
+        record = self._record(batch_id, execution)
+        return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
+
+    # ------------------------------------------------------------- how it is done
+
+    @property
+    def _looking(self) -> Store:
+        """A read-only connection, opened when first needed."""
+        if self._reader is None:
+            self._reader = compose.open_store(self.store_url, read_only=True)
+        return self._reader
+
+    def _record(self, batch_id: str, execution: int | None) -> ExecutionRecord:
+        record = self._looking.find(batch_id, execution)
+        if record is None:
+            which = "" if execution is None else f"execution {execution} of "
+            raise UsageError(
+                f"there is no {which}batch {batch_id!r} in {self.store_url}; see `everyitem list`"
+            )
+        return record
+
+    def _steer(
+        self, act: Callable[[Store, ExecutionRecord], None], batch_id: str, execution: int | None
+    ) -> Status:
+        store = compose.open_store(self.store_url)
+        try:
+            act(store, self._record(batch_id, execution))
+        finally:
+            store.close()
+        return self.status(batch_id, execution=execution)
+
+    def _rebuilding(
+        self, record: ExecutionRecord, options: RunOptions
+    ) -> Callable[[Settings], ProcessingBatch]:
+        return lambda settings: (
+            rebuild(
+                record, self._looking.items(record.execution_key), settings=settings, options=options
+            ).batch
+        )
+
+    def _load_processors(self, options: RunOptions) -> None:
+        given = options.get("processors", self._settings.processors)
+        for where in [given] if isinstance(given, str | PathLike) else given:
+            load_processors(where)
+
+    def _execute(
+        self,
+        prepare: Callable[[Settings], ProcessingBatch],
+        carry_out: Callable[[Store, ProcessingBatch, Switch], Conclusion],
+        options: RunOptions,
+        *,
+        warnings: Sequence[str] = (),
+    ) -> Response:
+        """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it."""
+        check_options(dict(options))
+        if os.environ.get("EVERYITEM_WORKER"):
+            raise UsageError(
+                "an item processor cannot run a batch itself; return its items or run it afterwards"
+            )
+        self._load_processors(options)
+        switch = options.get("switch") or Switch()
+        batch: ProcessingBatch | None = None
+        try:
+            batch = accepted = prepare(self._settings)
+
+            def work() -> Conclusion:
+                # opened here because a store belongs to one thread
+                store = compose.open_store(self.store_url)
+                try:
+                    return carry_out(store, accepted, switch)
+                finally:
+                    store.close()
+
+            conclusion = conduct(work, switch, inbox=self._inbox)
+        except UsageError:
+            raise
+        except EveryitemError as error:
+            return refusal(error, batch_id=batch.batch_id if batch else None)
+        if conclusion.response is None:
+            raise ExecutionInterrupted(Status.of(conclusion.record))
+        return Response(
+            conclusion.response.to_json(),
+            store_url=self.store_url,
+            batch_id=conclusion.record.batch_id,
+            execution=conclusion.record.execution,
+            execution_key=conclusion.record.execution_key,
+            fresh=conclusion.fresh,
+            attached=conclusion.attached,
+            warnings=[*map(str, accepted.warnings), *warnings],
+        )
+
+    def _recorded(self, record: ExecutionRecord, *, passed_over: Iterable[str] = ()) -> Response:
+        assert record.response is not None
+        return Response(
+            record.response,
+            store_url=self.store_url,
+            batch_id=record.batch_id,
+            execution=record.execution,
+            execution_key=record.execution_key,
+            warnings=_passed_over(passed_over),
+        )
+
+
+def _passed_over(item_ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"item {item_id!r} has not failed and is left as it is" for item_id in item_ids)
+
+
+def _unregistered(processor: str) -> tuple[str, ...]:
+    if any(one.name == processor for one in registered_processors()):
+        return ()
+    return (f"item processor {processor!r} is not registered here; `run` needs --processors to find it",)

@@ -1,0 +1,240 @@
+"""What the API hands back about an execution: frozen values with the contract's names in their JSON form.
+
+Attributes are snake_case, `to_dict()` and `to_json()` print the camelCase of contract section 4. Results and
+items are kept as the JSON text that was recorded and decoded only when somebody looks.
+"""
+
+from typing import Any, Self
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from everyitem.model.response import rfc3339
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import ExecutionRecord, FailedItem, OutboxEvent, Outcome, SegmentHeader
+
+_encode = msgspec.json.Encoder().encode
+
+
+def moment(epoch: float | None) -> str | None:
+    """RFC 3339 for epoch seconds; None stays None."""
+    return None if epoch is None else rfc3339(epoch)
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A value with a JSON form."""
+
+    def to_json(self) -> bytes:
+        """One line of JSON text (UTF-8)."""
+        return _encode(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain Python values."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.to_json())
+        return decoded
+
+
+class ItemError(View, frozen=True, kw_only=True):
+    """Why an item (or one attempt of it) failed."""
+
+    #: One of the specification's codes: ITEM_ERROR, TIMEOUT_ERROR, RESOURCE_ERROR, SYSTEM_ERROR.
+    code: str
+    #: Class name of the exception, or ItemTimeout, WorkerDied, UnusableResult.
+    type: str
+    message: str
+
+
+class ItemResult(View, frozen=True, kw_only=True):
+    """The recorded outcome of one item: a line of `results`."""
+
+    item_id: str
+    #: 0-based position in the batch.
+    index: int
+    #: SUCCEEDED or FAILED.
+    status: str
+    #: Attempts used in the latest round.
+    attempts: int
+    #: The result as recorded (JSON text); absent when the item failed.
+    result_json: msgspec.Raw | UnsetType = msgspec.field(default=UNSET, name="result")
+    error: ItemError | UnsetType = UNSET
+    #: Milliseconds over all attempts of the latest round.
+    duration_ms: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the item has a result."""
+        return self.status == "SUCCEEDED"
+
+    @property
+    def result(self) -> Any:
+        """The decoded result; None for a failed item."""
+        return None if self.result_json is UNSET else msgspec.json.decode(self.result_json)
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """The view of a stored outcome."""
+        return cls(
+            item_id=outcome.item_id,
+            index=outcome.index,
+            status="SUCCEEDED" if outcome.succeeded else "FAILED",
+            attempts=outcome.attempts,
+            result_json=msgspec.Raw(outcome.result or b"null") if outcome.succeeded else UNSET,
+            error=UNSET
+            if outcome.succeeded
+            else ItemError(code=outcome.code, type=outcome.type, message=outcome.message),
+            duration_ms=round(outcome.duration_ms, 3),
+        )
+
+
+class Failed(View, frozen=True, kw_only=True):
+    """One item that counts as failed now: a line of `failures`."""
+
+    item_id: str
+    index: int
+    status: str = "FAILED"
+    attempts: int
+    error: ItemError
+    duration_ms: float
+    #: The item as accepted (JSON text).
+    item_json: msgspec.Raw | UnsetType = msgspec.field(default=UNSET, name="item")
+
+    @property
+    def item(self) -> Any:
+        """The decoded item; None where only listing was asked for."""
+        return None if self.item_json is UNSET else msgspec.json.decode(self.item_json)
+
+    @classmethod
+    def of(cls, failed: FailedItem) -> Self:
+        """The view of a stored failure."""
+        return cls(
+            item_id=failed.item_id,
+            index=failed.index,
+            attempts=failed.attempts,
+            error=ItemError(code=failed.code, type=failed.type, message=failed.message),
+            duration_ms=round(failed.duration_ms, 3),
+            item_json=UNSET if failed.item is None else msgspec.Raw(failed.item),
+        )
+
+
+class Status(View, frozen=True, kw_only=True):
+    """Where an execution stands (contract section 4, `status`)."""
+
+    batch_id: str
+    execution: int
+    round: int
+    state: ExecutionStatus
+    items: int
+    succeeded: int
+    failed: int
+    open: int
+    in_flight: int
+    retries_waiting: int
+    rate_per_second: float
+    eta_seconds: float | None
+    #: RFC 3339, None before the first checkpoint.
+    last_checkpoint: str | None
+    runs: int
+    processor: str
+    checkpoints: int
+    created_at: str | None
+    finished_at: str | None
+
+    @classmethod
+    def of(cls, record: ExecutionRecord) -> Self:
+        """What the record says; the owner's progress counts while it lives, the checkpoints otherwise."""
+        counters, live = record.counters, record.progress if record.owned else None
+        state = record.status
+        if state.is_active and not record.owned:
+            state = ExecutionStatus.INTERRUPTED  # its owner died without a word
+        succeeded = max(counters.succeeded, live.succeeded) if live else counters.succeeded
+        failed = max(counters.failed, live.failed) if live else counters.failed
+        return cls(
+            batch_id=record.batch_id,
+            execution=record.execution,
+            round=record.round,
+            state=state,
+            items=record.item_count,
+            succeeded=succeeded,
+            failed=failed,
+            open=max(0, record.item_count - succeeded - failed),
+            in_flight=live.in_flight if live else 0,
+            retries_waiting=live.retries_waiting if live else 0,
+            rate_per_second=round(live.rate_per_second, 1) if live else 0.0,
+            eta_seconds=round(live.eta_seconds, 1) if live and live.eta_seconds is not None else None,
+            last_checkpoint=moment(record.last_checkpoint_at),
+            runs=record.runs,
+            processor=record.processor,
+            checkpoints=counters.checkpoints,
+            created_at=moment(record.created_at),
+            finished_at=moment(record.finished_at),
+        )
+
+
+class Checkpoint(View, frozen=True, kw_only=True):
+    """One durable, verifiable point of an execution."""
+
+    sequence: int
+    round: int
+    created_at: str | None
+    #: Outcomes this checkpoint recorded.
+    succeeded: int
+    failed: int
+    #: Bytes on disk.
+    size: int
+    #: SHA-256 over this checkpoint and the digest before it.
+    digest: str
+
+    @classmethod
+    def of(cls, header: SegmentHeader) -> Self:
+        """The view of a segment's header."""
+        return cls(
+            sequence=header.sequence,
+            round=header.round,
+            created_at=moment(header.created_at),
+            succeeded=header.succeeded,
+            failed=header.failed,
+            size=header.size,
+            digest=header.digest,
+        )
+
+
+class Verification(View, frozen=True, kw_only=True):
+    """What checking everything stored of an execution against its digests found."""
+
+    batch_id: str
+    execution: int
+    sound: bool
+    #: Texts naming the damaged record, empty when sound.
+    faults: tuple[str, ...] = ()
+
+
+class Event(View, frozen=True, kw_only=True):
+    """A CloudEvents 1.0 event as it leaves the outbox."""
+
+    specversion: str = "1.0"
+    id: str
+    source: str = "/everyitem/local"
+    type: str
+    subject: str
+    time: str | None
+    datacontenttype: str = "application/json"
+    data_json: msgspec.Raw = msgspec.field(name="data")
+    #: Position in the outbox (a CloudEvents extension attribute): hand it back to read on from there.
+    sequence: int
+
+    @property
+    def data(self) -> Any:
+        """The decoded data."""
+        return msgspec.json.decode(self.data_json)
+
+    @classmethod
+    def of(cls, event: OutboxEvent) -> Self:
+        """The view of an outbox row."""
+        return cls(
+            id=event.event_id,
+            type=event.type,
+            subject=event.subject,
+            time=moment(event.time),
+            data_json=msgspec.Raw(event.data),
+            sequence=event.position,
+        )

@@ -1,0 +1,134 @@
+"""The `everyitem` command: finds the subcommand, and turns errors into messages and exit codes.
+
+Only the subcommand that was asked for is imported; the others are known by a line of help. That keeps
+`everyitem --help` and every single command quick to start.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import typer
+
+from everyitem.faces.cli.exits import RESPONSE_ERROR, USAGE
+from everyitem.faces.cli.terminal import note, safe
+from everyitem.model.errors import EveryitemError, UsageError
+
+_HELP = """
+Batch execution where every item is accounted for.
+
+A batch document and a Python item processor go in, every item is processed in parallel, and a response that
+adds up comes out. Killed anywhere, the same command goes on from the last checkpoint.
+
+[bold]Example[/bold]
+
+  everyitem run batch.json --processors processors.py
+"""
+
+_EXECUTE, _STEER, _LOOK, _PREPARE = "Execute", "Steer", "Look", "Prepare and check"
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """Where a subcommand is implemented, and what the overview says about it."""
+
+    panel: str
+    #: `module:function` below this package.
+    where: str
+    #: The first sentence of the function's docstring.
+    summary: str
+
+    def load(self) -> Callable[..., None]:
+        """Import the function."""
+        module, _, function = self.where.partition(":")
+        loaded: Callable[..., None] = getattr(import_module(f"everyitem.faces.cli.{module}"), function)
+        return loaded
+
+
+SUBCOMMANDS = {
+    "run": Subcommand(_EXECUTE, "run:run", "Execute a batch, or go on with it."),
+    "resume": Subcommand(_EXECUTE, "resume:resume", "Go on with an execution that was stopped."),
+    "redrive": Subcommand(_EXECUTE, "redrive:redrive", "Run only the failed items again."),
+    "rerun": Subcommand(_EXECUTE, "rerun:rerun", "Execute a stored batch once more from the beginning."),
+    "pause": Subcommand(_STEER, "pausing:pause", "Let a running execution rest."),
+    "cancel": Subcommand(_STEER, "cancelling:cancel", "Cancel an execution."),
+    "list": Subcommand(_LOOK, "listing:list_executions", "List every execution in the store."),
+    "status": Subcommand(_LOOK, "status:status", "Say where an execution stands."),
+    "watch": Subcommand(_LOOK, "watch:watch", "Watch an execution from another terminal."),
+    "results": Subcommand(_LOOK, "results:results", "Print every item's recorded outcome."),
+    "failures": Subcommand(_LOOK, "failures:failures", "List the failed items."),
+    "explain": Subcommand(_LOOK, "explain:explain", "Tell the whole story of one item."),
+    "checkpoints": Subcommand(_LOOK, "checkpoints:checkpoints", "List the checkpoints of an execution."),
+    "verify": Subcommand(_LOOK, "verify:verify", "Check everything stored of an execution."),
+    "events": Subcommand(_LOOK, "events:events", "Print the events of an execution."),
+    "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
+    "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
+    "doctor": Subcommand(_PREPARE, "doctor:doctor", "Check this machine and the store."),
+}
+
+
+def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:
+    """The command with its subcommands; those not in `loaded` are there by name and summary only."""
+    app = typer.Typer(
+        name="everyitem",
+        help=_flow(_HELP),
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_everyitem)
+    for name, subcommand in SUBCOMMANDS.items():
+        function = subcommand.load() if name in loaded else _not_loaded
+        text = _flow(function.__doc__ or "") if name in loaded else subcommand.summary
+        app.command(name, help=text, rich_help_panel=subcommand.panel)(function)
+    return app
+
+
+def main() -> None:
+    """Run the command line and exit; errors become one message on standard error."""
+    arguments = sys.argv[1:] or ["--help"]
+    named = next((argument for argument in arguments if not argument.startswith("-")), "")
+    app = build_app(loaded=frozenset({named} if named in SUBCOMMANDS else ()))
+    try:
+        app(arguments, prog_name="everyitem")
+    except UsageError as error:
+        note(f"everyitem: {safe(error)}")
+        sys.exit(USAGE)
+    except EveryitemError as error:
+        note(f"everyitem: {error.code}: {safe(error)}")
+        sys.exit(RESPONSE_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"everyitem {version('everyitem')}")
+        raise typer.Exit
+
+
+def _everyitem(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Print the version.",
+        callback=_print_version,
+        is_eager=True,
+        show_default=False,
+    ),
+) -> None:
+    """Options of the command as a whole."""
+
+
+def _not_loaded() -> None:
+    """Stands for a subcommand that was not asked for."""
+
+
+def _flow(text: str) -> str:
+    """Each paragraph as one line, for the terminal to wrap; indented lines (examples) stay as they are."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(text))

@@ -1,0 +1,52 @@
+"""Numbers, durations and causes, written the same way everywhere."""
+
+from collections.abc import Iterable, Sequence
+
+from everyitem.engine.progress import Snapshot
+from everyitem.faces.cli.terminal import safe
+
+
+def count(number: int) -> str:
+    """`12,345`."""
+    return f"{number:,}"
+
+
+def percent(done: int, total: int) -> str:
+    """Whole per cent, never rounded up to 100 before the end."""
+    return f"{100 if not total else done * 100 // total} %"
+
+
+def rate(per_second: float) -> str:
+    """`4,981 items/s`, with a decimal where there are few."""
+    return f"{per_second:,.0f} items/s" if per_second >= 10 else f"{per_second:.1f} items/s"
+
+
+def duration(seconds: float) -> str:
+    """`850 ms`, `12 s`, `3 min 05 s`, `4 h 02 min`: two units at most."""
+    if seconds < 1:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def causes(failures_by_cause: Iterable[tuple[str, int]], limit: int) -> tuple[Sequence[tuple[str, str]], int]:
+    """The most frequent causes as (count, text), and how many further causes there are."""
+    ordered = sorted(failures_by_cause, key=lambda cause: -cause[1])
+    shown = [(count(number), safe(cause)) for cause, number in ordered[:limit]]
+    return shown, max(0, len(ordered) - limit)
+
+
+def eta(snapshot: Snapshot) -> str:
+    """`ETA 8 s`, or an honest `ETA unknown`."""
+    return "ETA unknown" if snapshot.eta_seconds is None else f"ETA {duration(snapshot.eta_seconds)}"
+
+
+def done(snapshot: Snapshot) -> int:
+    """Items with an outcome."""
+    return snapshot.succeeded + snapshot.failed

@@ -1,0 +1,70 @@
+"""What is said when an execution has ended: figures, causes, and what one can do next."""
+
+import shlex
+from collections.abc import Sequence
+
+from everyitem.faces.api.response import Response
+from everyitem.faces.cli.display.figures import count, duration, rate
+from everyitem.faces.cli.terminal import safe
+
+_MOST_PROBLEMS = 5
+
+
+def summary_lines(
+    response: Response, causes: Sequence[tuple[str, int]], *, store_option: str = ""
+) -> list[str]:
+    """The end of a run in a few lines; `store_option` makes the suggested commands work as printed."""
+    lines = [_headline(response)]
+    if response.items_processed is not None:
+        lines.append(f"  {_figures(response)}")
+    lines += [f"  {count(number):>9}  {safe(cause)}" for cause, number in causes]
+    if response.status == "ERROR":
+        problems = [problem for texts in response.details.values() for problem in texts]
+        lines += [f"  {safe(problem)}" for problem in problems[:_MOST_PROBLEMS]]
+        if len(problems) > _MOST_PROBLEMS:
+            lines.append(f"  and {count(len(problems) - _MOST_PROBLEMS)} more in the response")
+    lines += [f"  {hint}" for hint in _next_steps(response, store_option)]
+    return lines
+
+
+def _headline(response: Response) -> str:
+    name = safe(response.batch_id or "batch")
+    if response.status == "SUCCESS":
+        how = (
+            "every item succeeded" if not response.items_failed else f"{count(response.items_failed)} failed"
+        )
+        recorded = "" if response.fresh else "  (recorded before; nothing ran now)"
+        return f"{name}: SUCCESS, {how}{recorded}"
+    return f"{name}: {response.error_code}: {safe(response.error_message)}"
+
+
+def _figures(response: Response) -> str:
+    processed = response.items_processed or 0
+    figures = [f"{count(processed)} items", f"{count(response.items_successful or 0)} succeeded"]
+    if response.items_failed:
+        figures.append(f"{count(response.items_failed)} failed")
+    milliseconds = response.metadata.get("executionDuration")
+    if isinstance(milliseconds, int | float):
+        figures.append(duration(milliseconds / 1000))
+        if milliseconds:
+            figures.append(rate(processed * 1000 / milliseconds))
+    retried, checkpoints = response.metadata.get("itemsRetried"), response.metadata.get("checkpointsCreated")
+    if retried:
+        figures.append(f"{count(retried)} retried")
+    if checkpoints:
+        figures.append(f"{count(checkpoints)} checkpoints")
+    return ", ".join(figures)
+
+
+def _next_steps(response: Response, store_option: str) -> list[str]:
+    if response.batch_id is None or response.execution is None:
+        return []
+    name = shlex.quote(safe(response.batch_id))
+    steps = []
+    if response.status == "ERROR":
+        steps.append(f"continue it:        everyitem resume {name}{store_option}")
+    if response.items_failed:
+        steps.append(f"what failed:        everyitem failures {name}{store_option}")
+        steps.append(f"one item's story:   everyitem explain {name} ITEM_ID{store_option}")
+        steps.append(f"run them again:     everyitem redrive {name}{store_option}")
+    return steps

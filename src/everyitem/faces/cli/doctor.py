@@ -1,0 +1,49 @@
+"""`everyitem doctor`: is this machine fit for batches, and what to do where it is not."""
+
+from collections.abc import Sequence
+
+import msgspec
+import typer
+from rich.text import Text
+
+from everyitem.faces.api.machine import Check, Verdict, examine
+from everyitem.faces.cli import parameters as given
+from everyitem.faces.cli.exits import RESPONSE_ERROR
+from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table, safe
+
+_STYLES = {Verdict.OK: "green", Verdict.INFO: "cyan", Verdict.WARNING: "yellow", Verdict.FAULT: "bold red"}
+
+
+def doctor(
+    store: given.StoreUrl = None,
+    config: given.ConfigFile = None,
+    as_json: given.AsJson = False,
+) -> None:
+    """Check this machine and the store.
+
+    Says what to do about each fault or warning; exits with 1 when it finds a fault.
+
+    [bold]Example[/bold]
+
+      everyitem doctor --store sqlite:///batches.db
+    """
+    with open_session(store, config, announce=False) as session:
+        checks = examine(session)
+    healthy = all(check.verdict is not Verdict.FAULT for check in checks)
+    if is_for_people(as_json=as_json):
+        _show(checks)
+    else:
+        print_json(msgspec.json.encode({"healthy": healthy, "checks": checks}))
+    if not healthy:
+        raise typer.Exit(RESPONSE_ERROR)
+
+
+def _show(checks: Sequence[Check]) -> None:
+    print_table(
+        ("", "check", "found"),
+        [(Text(check.verdict, style=_STYLES[check.verdict]), check.name, check.found) for check in checks],
+    )
+    for check in checks:
+        if check.advice:
+            note(f"{check.verdict}: {check.name}: {safe(check.advice)}")

@@ -1,0 +1,29 @@
+"""Opening the session a command works with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+from everyitem.faces.api.session import Session
+from everyitem.faces.cli.terminal import note, safe
+
+
+@contextmanager
+def open_session(
+    store: str | None,
+    config: Path | None,
+    *,
+    inbox: SimpleQueue[object] | None = None,
+    announce: bool = True,
+) -> Iterator[Session]:
+    """A session on the store in force; says where that is when nobody chose it (unless not to `announce`)."""
+    session = Session.connect(store, config=config, inbox=inbox)
+    if announce and session.is_default_store:
+        note(f"store: {safe(session.store_url)}")
+    for warning in session.warnings:
+        note(f"warning: {safe(warning)}")
+    try:
+        yield session
+    finally:
+        session.close()

@@ -1,0 +1,120 @@
+"""`everyitem plan`: what would happen to a batch, without doing it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from everyitem.faces.api.options import RunOptions
+from everyitem.faces.api.planning import Plan
+from everyitem.faces.api.refusal import refusal
+from everyitem.faces.cli import parameters as given
+from everyitem.faces.cli.display.figures import count
+from everyitem.faces.cli.exits import RESPONSE_ERROR
+from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table, safe
+from everyitem.model.errors import DocumentRefused
+
+_MOST_PARTITIONS = 12
+
+
+def plan(
+    batch: given.BatchFile,
+    processors: given.Processors = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            "--items", metavar="FILE", help="Items from this .jsonl or .csv file.", show_default=False
+        ),
+    ] = None,
+    parallelism: given.Parallelism = None,
+    nodes: given.Nodes = None,
+    checkpoint_interval: given.CheckpointInterval = None,
+    max_retries: given.MaxRetries = None,
+    timeout_hours: given.TimeoutHours = None,
+    store: given.StoreUrl = None,
+    config: given.ConfigFile = None,
+    as_json: given.AsJson = False,
+) -> None:
+    """Validate and partition a batch without running it.
+
+    Shows every setting in force and where it came from. Nothing is stored and nothing runs. A document that
+    is not acceptable gives the same ERROR response as `run`, with every problem and its JSON path, and exit
+    code 1.
+
+    [bold]Examples[/bold]
+
+      everyitem plan batch.json
+      everyitem plan batch.json --parallelism 20 --nodes process
+    """
+    options: RunOptions = {}
+    if processors:
+        options["processors"] = processors
+    if nodes is not None:
+        options["nodes"] = nodes.value
+    if parallelism is not None:
+        options["parallelism"] = parallelism
+    if checkpoint_interval is not None:
+        options["checkpoint_interval"] = checkpoint_interval
+    if max_retries is not None:
+        options["max_retries"] = max_retries
+    if timeout_hours is not None:
+        options["timeout_hours"] = timeout_hours
+    with open_session(store, config, announce=False) as session:
+        try:
+            found = session.plan(batch, items=items, **options)
+        except DocumentRefused as refused:
+            print_json(refusal(refused).to_json().encode())
+            raise typer.Exit(RESPONSE_ERROR) from None
+    if is_for_people(as_json=as_json):
+        _show(found)
+    else:
+        print_json(found.to_json())
+
+
+def _show(found: Plan) -> None:
+    for warning in found.warnings:
+        note(f"warning: {safe(warning)}")
+    print_table(
+        ("", ""),
+        [
+            ("batch", found.batch_id),
+            ("processor", found.processor),
+            ("items", count(found.items)),
+            ("parallelism", count(found.parallelism)),
+            ("priority", found.priority),
+        ],
+    )
+    print_table(
+        ("node", "kind", "slots", "memory"),
+        [
+            (
+                node.node_id,
+                node.kind,
+                count(node.slots),
+                f"{count(node.memory_mb)} MB" if node.memory_mb else "",
+            )
+            for node in found.nodes
+        ],
+        right=(2, 3),
+    )
+    shares = [
+        (
+            one.partition_id,
+            count(one.first_index),
+            count(one.last_index),
+            count(one.last_index - one.first_index + 1),
+        )
+        for one in found.partitions[:_MOST_PARTITIONS]
+    ]
+    if len(found.partitions) > _MOST_PARTITIONS:
+        shares.append((f"and {len(found.partitions) - _MOST_PARTITIONS} more", "", "", ""))
+    print_table(("partition", "first", "last", "items"), shares, right=(1, 2, 3))
+    print_table(
+        ("setting", "value", "from"), [(one.name, _value(one.value), one.origin) for one in found.settings]
+    )
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

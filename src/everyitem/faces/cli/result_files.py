@@ -1,0 +1,58 @@
+"""Results as JSON lines or CSV."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+
+from everyitem.faces.api.views import ItemResult
+
+CSV_COLUMNS = (
+    "itemId", "index", "status", "attempts", "durationMs", "result", "errorCode", "errorType", "errorMessage",
+)  # fmt: skip
+
+#: A spreadsheet takes cells that begin like this for formulas (OWASP, "CSV Injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def result_parts(results: Iterable[ItemResult], *, csv: bool) -> Iterator[bytes]:
+    """The text of a results file, piece by piece, in item order."""
+    return _csv_parts(results) if csv else (line for result in results for line in (result.to_json(), b"\n"))
+
+
+def _csv_parts(results: Iterable[ItemResult]) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for result in results:
+        writer.writerow(_row(result))
+        if buffer.tell() > 1 << 16:
+            yield _take(buffer)
+    yield _take(buffer)
+
+
+def _row(result: ItemResult) -> tuple[object, ...]:
+    error = result.error or None
+    return (
+        neutral(result.item_id),
+        result.index,
+        result.status,
+        result.attempts,
+        result.duration_ms,
+        # JSON text: numbers stay numbers, texts keep their quotes, so no cell of it can be a formula
+        bytes(result.result_json).decode("utf-8") if result.succeeded and result.result_json else "",
+        error.code if error else "",
+        neutral(error.type) if error else "",
+        neutral(error.message) if error else "",
+    )
+
+
+def neutral(cell: str) -> str:
+    """A cell no spreadsheet takes for a formula: suspicious ones get a leading apostrophe."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _take(buffer: io.StringIO) -> bytes:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text.encode("utf-8")

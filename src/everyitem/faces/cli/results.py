@@ -1,0 +1,75 @@
+"""`everyitem results`: every item's recorded outcome, in item order."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everyitem.faces.cli import parameters as given
+from everyitem.faces.cli.files import check_writable, write_whole
+from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.result_files import result_parts
+from everyitem.faces.cli.terminal import note, safe, write_out
+from everyitem.model.errors import UsageError
+
+
+class ResultFormat(StrEnum):
+    """Formats of a results file."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def results(
+    batch_id: given.BatchId,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="jsonl|csv",
+            help="JSON lines (default) or CSV (default for --out *.csv).",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write to this file instead.", show_default=False),
+    ] = None,
+    execution: given.ExecutionNumber = None,
+    store: given.StoreUrl = None,
+    config: given.ConfigFile = None,
+) -> None:
+    """Print every item's recorded outcome.
+
+    One line per item, in item order. Before the end, what is recorded so far; standard error then says how
+    much of the batch that is.
+
+    [bold]Examples[/bold]
+
+      everyitem results eod-2026-11-20 | head
+      everyitem results eod-2026-11-20 --format csv --out results.csv
+    """
+    wanted = _format(file_format, out)
+    check_writable(out)
+    with open_session(store, config) as session:
+        status = session.status(batch_id, execution=execution)
+        recorded = status.succeeded + status.failed
+        parts = result_parts(session.results(batch_id, execution=execution), csv=wanted is ResultFormat.CSV)
+        if out is None:
+            write_out(parts)
+        else:
+            write_whole(out, parts)
+            note(f"{recorded:,} results written to {safe(out)}")
+        if recorded < status.items:
+            note(f"{recorded:,} of {status.items:,} items have an outcome; the batch is {status.state}")
+
+
+def _format(name: str | None, out: Path | None) -> ResultFormat:
+    if name == "parquet" or (name is None and out is not None and out.suffix == ".parquet"):
+        raise UsageError("this version writes no parquet; use --format csv or jsonl and convert it")
+    if name is None:
+        return ResultFormat.CSV if out is not None and out.suffix == ".csv" else ResultFormat.JSONL
+    if name not in set(ResultFormat):
+        raise UsageError(f"--format {name!r}: the formats are {', '.join(ResultFormat)}")
+    return ResultFormat(name)

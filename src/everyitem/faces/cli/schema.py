@@ -1,0 +1,40 @@
+"""`everyitem schema`: JSON Schemas of what goes in and comes out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import typer
+
+from everyitem.faces.cli.terminal import print_json
+
+
+class Subject(StrEnum):
+    """What there is a schema of."""
+
+    BATCH = "batch"
+    RESPONSE = "response"
+    EVENT = "event"
+
+
+def schema(
+    subject: Annotated[Subject, typer.Argument(help="Which document.")] = Subject.BATCH,
+) -> None:
+    """Print a JSON Schema.
+
+    Of the batch document, the response or an event.
+
+    [bold]Examples[/bold]
+
+      everyitem schema > batch.schema.json
+      everyitem schema response
+    """
+    # loads pydantic, which no other part of the command line's start needs
+    from everyitem.faces.documents import schemas
+
+    build = {
+        Subject.BATCH: schemas.batch_schema,
+        Subject.RESPONSE: schemas.response_schema,
+        Subject.EVENT: schemas.event_schema,
+    }[subject]
+    print_json(msgspec.json.encode(build()))

@@ -1,0 +1,102 @@
+"""Where output goes and in which form: JSON for programs, tables for people, nothing that bites a terminal.
+
+Standard output carries results only; everything else goes to standard error. A reader that closes our
+standard output early (`| head`) has had enough: that is no error and changes no exit code.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+#: Control characters (C0, DEL, C1), line and paragraph separators, and everything that reorders text.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def safe(text: object) -> str:
+    r"""Text that cannot move the cursor, colour or forge a line: control characters become `\x1b` etc."""
+    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
+
+
+def is_for_people(*, as_json: bool) -> bool:
+    """Whether a table is wanted: standard output is a terminal and `--json` was not given."""
+    return not as_json and sys.stdout.isatty()
+
+
+def note(text: str = "") -> None:
+    """One line to standard error. The text is ours; ids and messages in it went through `safe`."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (BrokenPipeError, OSError):
+        _discard(2)  # nobody reads what we say any more; the work goes on
+
+
+def print_json(text: bytes, *, indent: int = 2) -> None:
+    """One JSON document to standard output."""
+    write_out([msgspec.json.format(text, indent=indent), b"\n"])
+
+
+def print_lines(lines: Iterable[bytes]) -> bool:
+    """JSON lines to standard output, as they come; False when nobody reads them any more."""
+    return write_out(part for line in lines for part in (line, b"\n"))
+
+
+def write_out(parts: Iterable[bytes]) -> bool:
+    """Bytes to standard output; on a terminal C1 controls inside JSON strings are escaped first.
+
+    Returns False when the reader has closed its end.
+    """
+    stream = sys.stdout.buffer
+    escape = sys.stdout.isatty()
+    try:
+        for part in parts:
+            stream.write(_escape_c1(part) if escape else part)
+        stream.flush()
+    except BrokenPipeError:
+        _discard(1)
+        return False
+    return True
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()
+) -> None:
+    """A table for people to standard output; columns in `right` are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    numeric = set(right)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
+    print_rich(Console(highlight=False), table)
+
+
+def print_rich(console: Any, *renderables: Any) -> None:
+    """Rich renderables to the console's stream, a closed pipe taken as an answer."""
+    try:
+        console.print(*renderables)
+    except BrokenPipeError:
+        _discard(1)
+
+
+def _escape_c1(part: bytes) -> bytes:
+    text = part.decode("utf-8")
+    return re.sub(
+        "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+        lambda found: f"\\u{ord(found.group()):04x}",
+        text,
+    ).encode("utf-8")
+
+
+def _discard(descriptor: int) -> None:
+    """Point a closed descriptor at the null device, so that flushing at exit finds an open file."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
