@@ -46,7 +46,7 @@ def without(name: str) -> bytes:
 DEEP = 1_000_000
 PLAIN = json.dumps(SOUND)
 
-# name: (document, or how to make a large one; expected path of the first problem, words its message has, code)
+# name: (document, or how to make a large one; path of the first problem, words of its message, code)
 HOSTILE: dict[str, tuple[bytes | Callable[[], bytes], str, str, ErrorCode]] = {
     "empty": (b"", "$", "empty", EXECUTION),
     "white space only": (b" \n\t ", "$", "empty", EXECUTION),

@@ -7,8 +7,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from everyitem.faces.documents.problems import Problems
-from everyitem.faces.documents.schema import BatchDocument
+from everyitem.faces.documents.schema import SOURCE_KINDS, BatchDocument
 from everyitem.faces.documents.strict_json import member_path, shorten
+from everyitem.model.resources import NodeKind
 
 _SIMILARITY = 0.8
 
@@ -33,25 +34,39 @@ _MESSAGES = {
     "enum": "must be one of {expected}",
 }
 
-#: Known names that are refused until they exist: (where, what people should know).
+#: What a salvaged document has where its own part cannot be used.
+_STAND_INS: dict[str, Any] = {
+    "batchId": "-",
+    "batchItems": [],
+    "processingConfiguration": {"processor": "-"},
+    "allocatedResources": {},
+    "executionPlan": {},
+}
+
 _NOT_YET = "is known but not available in this version"
 
 
-def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument | None:
-    """Check the envelope; None when it cannot be used. `batchItems` must be `[]` in `value`."""
+def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument:
+    """Check the envelope, whose `batchItems` must be `[]`.
+
+    When parts of it cannot be used, problems are added and the document is salvaged without those parts,
+    so that what is wrong elsewhere can be found too.
+    """
     try:
         document = BatchDocument.model_validate(value)
     except ValidationError as refused:
-        for error in refused.errors(include_url=False):
+        errors = refused.errors(include_url=False)
+        for error in errors:
             problems.add(_path(error["loc"]), _message(error))
-        document = None
+        unusable = {error["loc"][0] for error in errors}
+        sound = {key: member for key, member in value.items() if key not in unusable}
+        document = BatchDocument.model_validate(_STAND_INS | sound)
     for path, key, near in _near_misses(value, BatchDocument, "$"):
         problems.warn(member_path(path, key), f"unknown field, kept as it is; did you mean {near!r}?")
-    if document is not None:
-        for path, message in _absent(document):
-            problems.add(path, message)
-        if "\x00" in document.batch_id:
-            problems.add("$.batchId", "must not contain the character U+0000")
+    for path, message in _absent(value):
+        problems.add(path, message)
+    if "\x00" in document.batch_id:
+        problems.add("$.batchId", "must not contain the character U+0000")
     return document
 
 
@@ -120,22 +135,25 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     return next((model for inner in get_args(annotation) if (model := _model_of(inner))), None)
 
 
-def _absent(document: BatchDocument) -> Iterator[tuple[str, str]]:
+def _absent(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the document asks for that the contract knows and this version does not have."""
-    configuration = document.processing_configuration
+    configuration = _part(value, "processingConfiguration")
     where = "$.processingConfiguration"
-    if configuration.delivery == "at-most-once":
+    if configuration.get("delivery") == "at-most-once":
         yield f"{where}.delivery", f"at-most-once {_NOT_YET}; use at-least-once"
-    if configuration.rate_limit:
-        yield f"{where}.rateLimit", f"rateLimit {_NOT_YET}; leave it out"
-    if configuration.control_totals:
-        yield f"{where}.controlTotals", f"controlTotals {_NOT_YET}; leave it out"
-    for position, node in enumerate(document.allocated_resources.nodes or ()):
-        if node.kind == "dask":
-            yield (
-                f"$.allocatedResources.nodes[{position}].kind",
-                f"the node kind dask {_NOT_YET}; use thread, process or async",
-            )
-    source = document.item_source
-    if source is not None and source.kind not in ("inline", "jsonl", "csv"):
-        yield "$.itemSource.kind", f"the item source {source.kind} {_NOT_YET}; use inline, jsonl or csv"
+    for name, kind in (("rateLimit", dict), ("controlTotals", list)):
+        if configuration.get(name) and isinstance(configuration[name], kind):
+            yield f"{where}.{name}", f"{name} {_NOT_YET}; leave it out"
+    nodes = _part(value, "allocatedResources").get("nodes")
+    for position, node in enumerate(nodes if isinstance(nodes, list) else ()):
+        if isinstance(node, dict) and node.get("kind") == NodeKind.DASK:
+            path = f"$.allocatedResources.nodes[{position}].kind"
+            yield path, f"the node kind dask {_NOT_YET}; use thread, process or async"
+    source = _part(value, "itemSource").get("kind")
+    if source in SOURCE_KINDS and source not in ("inline", "jsonl", "csv"):
+        yield "$.itemSource.kind", f"the item source {source} {_NOT_YET}; use inline, jsonl or csv"
+
+
+def _part(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    part = value.get(key)
+    return part if isinstance(part, dict) else {}

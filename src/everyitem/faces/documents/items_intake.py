@@ -45,6 +45,7 @@ class ItemsIntake:
         self._texts: list[bytes] = []
         self._lengths = array("Q")
         self._count = 0
+        self._countable = True
         #: Own ids by item, filled from the first item that has one.
         self._ids: list[str | None] = []
         self._named = False
@@ -56,7 +57,7 @@ class ItemsIntake:
     def read_text(self, array: msgspec.Raw) -> None:
         """Items as the text of a JSON array, as it stands in the document."""
         if bytes(memoryview(array)[:1]) != b"[":
-            self._problems.add("$.batchItems", "must be an array")
+            self.refuse("$.batchItems", "must be an array")
             return
         text = msgspec.json.format(memoryview(array), indent=-1)
         lengths = list(map(len, _raws_of(text)))
@@ -73,7 +74,7 @@ class ItemsIntake:
     def read_values(self, values: Any) -> None:
         """Items as Python values; refused where they are not strictly JSON."""
         if not isinstance(values, list):
-            self._problems.add("$.batchItems", f"must be an array, not {type(values).__name__}")
+            self.refuse("$.batchItems", f"must be an array, not {_json_type(values)}")
             return
         if not self._fits(len(values)):
             return
@@ -102,12 +103,22 @@ class ItemsIntake:
         )
         for chunk in source.chunks():
             for fault in chunk.faults:
-                self._problems.add(f"{source.name}:{fault.line}", fault.message, ErrorCode.ITEM_ERROR)
+                self.refuse(f"{source.name}:{fault.line}", fault.message, ErrorCode.ITEM_ERROR)
             lines.extend(chunk.lines)
             if len(lines) > ceiling:
-                self._problems.add(source.name, f"more than {ceiling:,} items; that is the limit ({name})")
+                self.refuse(source.name, f"more than {ceiling:,} items; that is the limit ({name})")
                 return
             self._read_lines(chunk.texts)
+
+    def refuse(self, path: str, message: str, code: ErrorCode = ErrorCode.EXECUTION_ERROR) -> None:
+        """Something after which nobody knows how many items there are."""
+        self._countable = False
+        self._problems.add(path, message, code)
+
+    @property
+    def count(self) -> int | None:
+        """How many items there are, sound or not; None where that could not be told."""
+        return self._count if self._countable else None
 
     def finish(self) -> InMemoryItems:
         """Check the ids against one another and hand over the items."""
@@ -120,9 +131,7 @@ class ItemsIntake:
 
     def _fits(self, count: int) -> bool:
         if count > self._ceiling:
-            self._problems.add(
-                "$.batchItems", f"{count:,} items; the limit is {self._ceiling:,} (maxBatchSize)"
-            )
+            self.refuse("$.batchItems", f"{count:,} items; the limit is {self._ceiling:,} (maxBatchSize)")
         return count <= self._ceiling
 
     def _read_lines(self, texts: list[bytes]) -> None:

@@ -166,7 +166,7 @@ class _Reading:
         elsewhere = self._read_source(envelope, intake, inline=items is not None and len(items) > 2)
         if items is not None and not elsewhere:
             intake.read_text(items)
-        return self._finish(envelope, parts.envelope, intake.finish())
+        return self._finish(envelope, parts.envelope, intake.finish(), item_count=intake.count)
 
     def of_value(self, value: Any) -> ReadDocument:
         """A document as Python values; also one whose text was JSON only at heart. Empties its items."""
@@ -182,7 +182,7 @@ class _Reading:
         if "batchItems" in value and not elsewhere:
             intake.read_values(items)
         text = b"{}" if len(self._problems) else msgspec.json.encode(value)
-        return self._finish(envelope, text, intake.finish())
+        return self._finish(envelope, text, intake.finish(), item_count=intake.count)
 
     def of_batch(self, batch: ProcessingBatch) -> ReadDocument:
         """A batch that was read before, or made by hand: then its values are written down first."""
@@ -197,9 +197,9 @@ class _Reading:
                 f"{len(items):,} items; the limit is {self._settings.max_batch_size:,} (maxBatchSize)",
             )
         document = self._check_envelope(parse_leniently(envelope.decode("utf-8")))
-        return self._finish(document, envelope, items)
+        return self._finish(document, envelope, items, item_count=len(items))
 
-    def _check_envelope(self, value: dict[str, Any]) -> BatchDocument | None:
+    def _check_envelope(self, value: dict[str, Any]) -> BatchDocument:
         if self._overrides.items is not None:
             value.setdefault("batchItems", [])
         faults = find_faults(value, "$", max_depth=self._settings.max_depth, repeated_keys=True)
@@ -209,11 +209,11 @@ class _Reading:
             self._problems.add(path, message)
         return read_envelope(value, self._problems)
 
-    def _intake(self, envelope: BatchDocument | None) -> ItemsIntake:
-        own = envelope.processing_configuration.max_batch_size if envelope else None
+    def _intake(self, envelope: BatchDocument) -> ItemsIntake:
+        own = envelope.processing_configuration.max_batch_size
         return ItemsIntake(self._settings, self._problems, max_batch_size=own)
 
-    def _read_source(self, envelope: BatchDocument | None, intake: ItemsIntake, *, inline: bool) -> bool:
+    def _read_source(self, envelope: BatchDocument, intake: ItemsIntake, *, inline: bool) -> bool:
         """Read the items from a source if one is asked for; False when they are inline."""
         spec = self._override_spec() or self._document_spec(envelope, inline=inline)
         if spec is None:
@@ -221,14 +221,14 @@ class _Reading:
         if self._overrides.items is not None and inline:
             self._problems.warn("$.batchItems", f"the items of {spec.reference} take their place")
         if self._open_source is None:
-            self._problems.add("$.itemSource", "item sources cannot be read here; give the items inline")
+            intake.refuse("$.itemSource", "item sources cannot be read here; give the items inline")
             return True
         try:
             intake.read_source(self._open_source(spec))
         except SourceUnavailable as unavailable:
             if self._overrides.items is not None:
                 raise UsageError(str(unavailable)) from None
-            self._problems.add("$.itemSource.reference", str(unavailable), ErrorCode.RESOURCE_ERROR)
+            intake.refuse("$.itemSource.reference", str(unavailable), ErrorCode.RESOURCE_ERROR)
         return True
 
     def _override_spec(self) -> SourceSpec | None:
@@ -238,8 +238,8 @@ class _Reading:
         kind = Path(path).suffix.lower().lstrip(".")
         return SourceSpec(kind="csv" if kind == "csv" else "jsonl", reference=path)
 
-    def _document_spec(self, envelope: BatchDocument | None, *, inline: bool) -> SourceSpec | None:
-        wish = envelope.item_source if envelope else None
+    def _document_spec(self, envelope: BatchDocument, *, inline: bool) -> SourceSpec | None:
+        wish = envelope.item_source
         if wish is None or wish.kind not in ("jsonl", "csv"):
             return None
         if inline:
@@ -252,18 +252,18 @@ class _Reading:
             kind=wish.kind, reference=wish.reference, base=self._base, options=dict(wish.model_extra or {})
         )
 
-    def _finish(self, envelope: BatchDocument | None, text: bytes, items: Items) -> ReadDocument:
+    def _finish(
+        self, envelope: BatchDocument, text: bytes, items: Items, *, item_count: int | None
+    ) -> ReadDocument:
         """Settle what is left open and hand over the batch, or refuse the document."""
         problems = self._problems
-        if envelope is None:
-            problems.raise_if_any()
-            raise AssertionError("an envelope is only missing when something is wrong with it")
         settled = settle(
             envelope,
             settings=self._settings,
             overrides=self._overrides,
-            is_async=self._is_async,
-            item_count=None if len(problems) else len(items),
+            # a document that is refused anyway need not name a processor anybody knows
+            is_async=self._is_async if not len(problems) else lambda _: False,
+            item_count=item_count,
             problems=problems,
         )
         problems.raise_if_any()

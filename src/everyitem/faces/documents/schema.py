@@ -4,7 +4,7 @@ Types are strict ("5" is no number) and unknown fields are kept. Bounds that dep
 settings are applied later, by `settling`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -14,6 +14,11 @@ from everyitem.model.resources import NodeKind
 from everyitem.model.retry import Jitter
 
 _BILLION = 1_000_000_000
+
+SourceKind = Literal[
+    "inline", "jsonl", "csv", "parquet", "sql", "directory", "http", "cyoda-search", "cyoda-entities"
+]
+SOURCE_KINDS: tuple[str, ...] = get_args(SourceKind)
 
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=_BILLION)]
@@ -100,9 +105,7 @@ class ExecutionPlanDocument(Part):
 class ItemSourceDocument(Part):
     """Where the items are, when they do not stand in the document."""
 
-    kind: Literal[
-        "inline", "jsonl", "csv", "parquet", "sql", "directory", "http", "cyoda-search", "cyoda-entities"
-    ] = "inline"
+    kind: SourceKind = "inline"
     reference: Name | None = None
 
 
