@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pytest
 
@@ -53,7 +53,7 @@ class Driver:
         self._number = self._failed_for_good = 0
         self._idle: deque[str] = deque()
 
-    def __enter__(self) -> "Driver":
+    def __enter__(self) -> Self:
         self.node.start(self.inbox.put)
         return self
 
@@ -67,8 +67,7 @@ class Driver:
         while len(self.results) + self._failed_for_good < count:
             self._lease_out()
             message = self.next()
-            if isinstance(message, NodeFailed):
-                raise AssertionError(message.reason)
+            assert not isinstance(message, NodeFailed), message.reason
             watch(message)
         return self
 

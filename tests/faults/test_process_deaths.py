@@ -1,4 +1,4 @@
-"""F5, F8, F9: whatever an item does to its worker process costs that item one attempt, nobody else anything."""
+"""F5, F8, F9: whatever an item does to its worker process costs that item one attempt, and no other."""
 
 import json
 import os

@@ -39,7 +39,7 @@ class RingWriter:
     """The worker's side.
 
     `drain()` is called when the ring is full and returns once the coordinator has emptied it;
-    `ship(position, text)` hands over the text of an outcome that no empty ring could hold.
+    `ship(position, text)` hands over the text, as it would stand in the ring, of an outcome too large for it.
     """
 
     def __init__(
@@ -49,58 +49,48 @@ class RingWriter:
         self._text, self._size = mapping.text, len(mapping.text)
         self._capacity = mapping.capacity
         self._drain, self._ship = drain, ship
-        self._finished = self._entry = self._offset = 0
+        # positions recorded before the ring was last emptied, entries since then, and where their text ends
+        self._base = self._entry = self._offset = 0
 
     def begin(self, lease_id: int) -> None:
         """Start over for a lease. The coordinator has taken everything of the one before."""
         words = self._words
         words[STARTED], words[FINISHED] = -1, 0
         words[LEASE] = lease_id  # last: from now on the other words are about this lease
-        self._finished = self._entry = self._offset = 0
+        self._base = self._entry = self._offset = 0
 
     def succeeded(self, text: bytes, duration_us: int) -> None:
         """Record the next position's result, given as JSON text."""
-        end = self._offset + len(text) + 1
-        if end > self._size or self._entry == self._capacity:
-            self._put_crowded(text, duration_us)
-            return
-        self._text[self._offset : end - 1] = text
-        self._text[end - 1] = _COMMA
-        self._publish(end, duration_us)
+        self._put(text + b",", duration_us)
 
     def failed(self, failure: Failure) -> None:
         """Record the next position's failed attempt."""
-        text = _encode(failure)
-        end = self._offset + len(text)
-        if end > self._size or self._entry == self._capacity:
-            self._put_crowded(text, failure.duration_us | FAILED)
-            return
-        self._text[self._offset : end] = text
-        self._publish(end, failure.duration_us | FAILED)
+        self._put(_encode(failure), failure.duration_us | FAILED)
 
-    def _publish(self, end: int, duration: int) -> None:
-        entry = self._entry
+    def _put(self, text: bytes, duration: int) -> None:
+        # once per item: every attribute looked up and every word written counts
+        entry, start = self._entry, self._offset
+        end = start + len(text)
+        if end > self._size or entry == self._capacity:
+            self._put_crowded(text, duration)
+            return
+        self._text[start:end] = text
         self._ends[entry] = self._offset = end
         self._durations[entry] = duration
-        self._entry = entry + 1
-        self._finished += 1
-        self._words[FINISHED] = self._finished
+        self._entry = entry = entry + 1
+        self._words[FINISHED] = self._base + entry  # last: now the outcome is there
 
     def _put_crowded(self, text: bytes, duration: int) -> None:
         """Record an outcome for which there is no room: make room, or send the text separately."""
         if self._entry:
             self._drain()
+            self._base += self._entry
             self._entry = self._offset = 0
-        if len(text) < self._size:
-            end = len(text)
-            self._text[:end] = text
-            if not duration & FAILED:
-                self._text[end] = _COMMA
-                end += 1
-            self._publish(end, duration)
+        if len(text) <= self._size:
+            self._put(text, duration)
         else:
-            self._ship(self._finished, text)
-            self._publish(self._offset, duration | ELSEWHERE)
+            self._ship(self._base, text)
+            self._put(b"", duration | ELSEWHERE)
 
 
 class RingReader:
@@ -160,12 +150,12 @@ class RingReader:
                     break
                 text = elsewhere[self.taken]
             else:
-                text = bytes(self._text[start : end if word & FAILED else end - 1])
+                text = bytes(self._text[start:end])
             if word & FAILED:
                 failures.append(_decode_failure(text))
             else:
                 indices.append(self._indices[self.taken])
-                texts.append(text)
+                texts.append(text[:-1])
                 times.append(word & _DURATION)
             start = end
             self.taken += 1

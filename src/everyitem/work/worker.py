@@ -13,20 +13,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 from everyitem.model.errors import EveryitemError
-from everyitem.model.outcome import Failure
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView, LogEntry
-from everyitem.work.failures import failure_of, is_final
+from everyitem.work.failures import failure_of
 from everyitem.work.loop import Slot, run_hook
 from everyitem.work.mapping import Mapping
-from everyitem.work.outcomes import MAX_LOGS
 from everyitem.work.processors import ItemProcessor, resolve_processor
-from everyitem.work.results import encode_result
 from everyitem.work.ring import RingWriter
+from everyitem.work.ring_collector import RingCollector
 from everyitem.work.stretch import MAX_ITEMS, Stretch
 from everyitem.work.wire import (
     Begin,
@@ -171,45 +169,6 @@ class Worker:
     def _log(self, entry: LogEntry) -> None:
         # at once: what an item said before it killed the process is what one wants to read
         self._line.send(Logged(self._lease_id, [entry]))
-
-
-class RingCollector:
-    """Puts each outcome into the ring as soon as the slot has it (a `Collector`)."""
-
-    def __init__(self, ring: RingWriter, log: Callable[[LogEntry], None], *, max_attempts: int) -> None:
-        self._ring, self._send_log, self._max_attempts = ring, log, max_attempts
-        self._results: list[Any] = []
-        self.keep: Callable[[Any], None] = self._results.append
-        self.stamp: Callable[[int], None] = self._put
-        self.log: Callable[[LogEntry], None] = self._pass_on
-        #: When the current item began (`time.monotonic_ns()`).
-        self._since = 0
-        self._logs = 0
-        #: Whether an item of this lease failed for good.
-        self.has_final_failure = False
-
-    def begin_lease(self) -> None:
-        """The outcomes that follow are those of a new lease."""
-        self.has_final_failure = False
-
-    def begin(self, stretch: Stretch, at: int) -> None:
-        self._since = at
-        self._logs = 0
-
-    def _put(self, at: int) -> None:
-        self._ring.succeeded(encode_result(self._results.pop()), (at - self._since) // 1000)
-        self._since = at
-
-    def failed(self, position: int, failure: Failure, at: int) -> None:
-        self._results.clear()
-        self._ring.failed(failure)
-        self._since = at
-        self.has_final_failure = self.has_final_failure or is_final(failure, self._max_attempts)
-
-    def _pass_on(self, entry: LogEntry) -> None:
-        if self._logs < MAX_LOGS:
-            self._logs += 1
-            self._send_log(entry)
 
 
 def _indices_of(ranges: list[tuple[int, int]]) -> Sequence[int]:

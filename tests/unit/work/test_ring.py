@@ -133,7 +133,7 @@ def test_taking_waits_for_a_text_under_way(pair: Pair) -> None:
     pair.begin(range(3))
     pair.writer.succeeded(b"1" * 400, 1)
     pair.writer.succeeded(b"2", 1)
-    text = pair.elsewhere.pop(0)
+    text = pair.elsewhere.pop(0)  # as if it were still in the socket
     assert len(pair.take()) == 0
     pair.elsewhere[0] = text
     pair.take()
@@ -174,9 +174,7 @@ _events = st.lists(
 
 
 @given(events=_events, outcomes=st.integers(1, 10), text_bytes=st.integers(100, 250))
-def test_every_outcome_comes_out_once(
-    events: list[tuple[str, int]], outcomes: int, text_bytes: int
-) -> None:
+def test_every_outcome_comes_out_once(events: list[tuple[str, int]], outcomes: int, text_bytes: int) -> None:
     """Whatever the sizes and whenever it is drained, each position's outcome is taken exactly once."""
     pair = Pair(outcomes=outcomes, text_bytes=text_bytes)
     pair.begin(range(1000, 1000 + len(events)))
