@@ -77,7 +77,7 @@ def _deliver(response: Response, wishes: Wishes) -> None:
     if wishes.out is not None:
         write_whole(wishes.out, [document, b"\n"])
     if wishes.results is not None:
-        write_whole(wishes.results, result_parts(response.results(), csv=wishes.results.suffix == ".csv"))
+        write_whole(wishes.results, result_parts(response.results(), as_csv=wishes.results.suffix == ".csv"))
     print_json(document)
 
 

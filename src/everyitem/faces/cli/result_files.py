@@ -14,14 +14,16 @@ CSV_COLUMNS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def result_parts(results: Iterable[ItemResult], *, csv: bool) -> Iterator[bytes]:
+def result_parts(results: Iterable[ItemResult], *, as_csv: bool) -> Iterator[bytes]:
     """The text of a results file, piece by piece, in item order."""
-    return _csv_parts(results) if csv else (line for result in results for line in (result.to_json(), b"\n"))
+    return (
+        _csv_parts(results) if as_csv else (line for result in results for line in (result.to_json(), b"\n"))
+    )
 
 
 def _csv_parts(results: Iterable[ItemResult]) -> Iterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)  # RFC 4180, whose line ends also make a lone \r in a message quoted
     writer.writerow(CSV_COLUMNS)
     for result in results:
         writer.writerow(_row(result))

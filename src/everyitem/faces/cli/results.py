@@ -55,7 +55,9 @@ def results(
     with open_session(store, config) as session:
         status = session.status(batch_id, execution=execution)
         recorded = status.succeeded + status.failed
-        parts = result_parts(session.results(batch_id, execution=execution), csv=wanted is ResultFormat.CSV)
+        parts = result_parts(
+            session.results(batch_id, execution=execution), as_csv=wanted is ResultFormat.CSV
+        )
         if out is None:
             write_out(parts)
         else:

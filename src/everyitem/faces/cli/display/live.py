@@ -25,6 +25,7 @@ _REFRESHES_PER_SECOND = 4
 #: Lines the picture needs besides worker lanes and causes.
 _FIXED_LINES = 8
 _MOST_CAUSES = 5
+_NARROWEST_BAR = 8
 _STATE_STYLES = {
     ExecutionStatus.RUNNING: "bold green",
     ExecutionStatus.PAUSED: "bold yellow",
@@ -101,15 +102,18 @@ class Picture:
         title.truncate(max(8, width - len(state) - 2), overflow="ellipsis")
         return Text.assemble(title, "  ", (str(state), _STATE_STYLES.get(state, "bold")))
 
-    def _bar(self, width: int) -> Table:
+    def _bar(self, width: int) -> RenderableType:
         snapshot = self._snapshot
         label = (
             f"{percent(done(snapshot), snapshot.items)}  {count(done(snapshot))} of {count(snapshot.items)}"
         )
+        room = width - len(label) - 2
+        if room < _NARROWEST_BAR:
+            return _line((label, ""))
         bar = ProgressBar(
             total=max(1, snapshot.items),
             completed=done(snapshot) if snapshot.items else 1,
-            width=max(5, width - len(label) - 2),
+            width=room,
             complete_style="green",
             finished_style="green",
         )
