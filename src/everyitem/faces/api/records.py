@@ -1,0 +1,136 @@
+"""Everything one can look at in a store; none of it changes anything."""
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from everyitem import compose
+from everyitem.engine.progress import Snapshot
+from everyitem.faces.api.explanation import Explanation, explain_item
+from everyitem.faces.api.response import Response
+from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
+from everyitem.faces.api.watching import failures_by_cause, snapshot_of
+from everyitem.model.errors import UsageError
+from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.settings import Origin, Settings
+
+
+class Records:
+    """What a store holds. Methods take `execution=` to choose an earlier one; the latest is the default."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reader: Store | None = None
+        #: URL of the store.
+        self.store_url = settings.store or compose.default_store_url()
+
+    @property
+    def is_default_store(self) -> bool:
+        """Whether nobody chose the store."""
+        return self._settings.origin("store") is Origin.DEFAULT
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the configuration file says that nobody understands."""
+        return tuple(map(str, self._settings.warnings))
+
+    def close(self) -> None:
+        """Free the connection."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def list(self) -> Sequence[Status]:
+        """Every execution in the store, newest first."""
+        try:
+            store = self._looking
+        except UsageError:
+            if self.is_default_store:  # nothing was ever executed here
+                return []
+            raise
+        return [Status.of(record) for record in store.executions()]
+
+    def status(self, batch_id: str, *, execution: int | None = None) -> Status:
+        """Where an execution stands, also while another process runs it."""
+        return Status.of(self._record(batch_id, execution))
+
+    def snapshot(self, batch_id: str, *, execution: int | None = None) -> Snapshot:
+        """The progress of an execution as `on_progress` would show it, whichever process runs it."""
+        record = self._record(batch_id, execution)
+        causes = failures_by_cause(self._looking, record.execution_key) if record.counters.failed else ()
+        return snapshot_of(record, causes)
+
+    def response(self, batch_id: str, *, execution: int | None = None) -> Response | None:
+        """The recorded response; None while there is none."""
+        record = self._record(batch_id, execution)
+        return None if record.response is None else self._recorded(record)
+
+    def results(self, batch_id: str, *, execution: int | None = None) -> Iterator[ItemResult]:
+        """Every recorded outcome in item order, streamed."""
+        record = self._record(batch_id, execution)
+        return map(ItemResult.of, self._looking.outcomes(record.execution_key))
+
+    def failures(self, batch_id: str, *, execution: int | None = None) -> Iterator[Failed]:
+        """The items that count as failed now, with the items themselves, in item order."""
+        record = self._record(batch_id, execution)
+        return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
+
+    def explain(self, batch_id: str, item_id: str, *, execution: int | None = None) -> Explanation:
+        """The whole story of one item: every attempt over all rounds, its errors and its log."""
+        return explain_item(self._looking, self._record(batch_id, execution), item_id)
+
+    def checkpoints(self, batch_id: str, *, execution: int | None = None) -> Iterator[Checkpoint]:
+        """The durable points of an execution, oldest first."""
+        record = self._record(batch_id, execution)
+        return map(Checkpoint.of, self._looking.segments(record.execution_key))
+
+    def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
+        """Check everything stored of an execution against its digests; reads only."""
+        record = self._record(batch_id, execution)
+        faults = self._looking.verify(record.execution_key)
+        return Verification(
+            batch_id=record.batch_id,
+            execution=record.execution,
+            sound=not faults,
+            faults=tuple(f"{fault.record}: {fault.message}" for fault in faults),
+        )
+
+    def events(self, batch_id: str, *, after: int = 0, execution: int | None = None) -> Sequence[Event]:
+        """The events behind outbox position `after`, in order."""
+        record = self._record(batch_id, execution)
+        return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
+
+    @property
+    def _looking(self) -> Store:
+        """A read-only connection, opened when first needed."""
+        if self._reader is None:
+            self._reader = compose.open_store(self.store_url, read_only=True)
+        return self._reader
+
+    def _record(self, batch_id: str, execution: int | None) -> ExecutionRecord:
+        record = self._looking.find(batch_id, execution)
+        if record is None:
+            which = "" if execution is None else f"execution {execution} of "
+            raise UsageError(
+                f"there is no {which}batch {batch_id!r} in {self.store_url}; see `everyitem list`"
+            )
+        return record
+
+    def _recorded(self, record: ExecutionRecord, *, warnings: Sequence[str] = ()) -> Response:
+        assert record.response is not None
+        return Response(
+            record.response,
+            store_url=self.store_url,
+            batch_id=record.batch_id,
+            execution=record.execution,
+            execution_key=record.execution_key,
+            warnings=warnings,
+        )
