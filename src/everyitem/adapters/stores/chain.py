@@ -33,7 +33,7 @@ class ChainWalk:
                 self._fault(sequence, damage_of(sequence))
                 continue
             if follows and segment.previous != previous and sequence - 1 not in self._untrusted():
-                self._fault(sequence, f"segment {sequence} does not follow segment {sequence - 1}")
+                self._fault(sequence, damage_of(sequence, f"does not follow segment {sequence - 1}"))
             yield segment
         self._missing(sequence + 1, self._last[0] + 1)
         if (sequence, digest) != self._last and not self._untrusted() & {sequence, self._last[0]}:
@@ -46,7 +46,7 @@ class ChainWalk:
     def _missing(self, start: int, stop: int) -> None:
         for sequence in range(start, stop):
             if sequence not in self._discarded:
-                self._fault(sequence, f"segment {sequence} is missing; " + damage_of(sequence).split("; ")[1])
+                self._fault(sequence, damage_of(sequence, "is missing"))
 
     def _fault(self, sequence: int, message: str) -> None:
         self.faults.append(StoreFault(record=f"segment {sequence}", message=message, sequence=sequence))

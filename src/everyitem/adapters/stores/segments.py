@@ -117,11 +117,11 @@ def open_draft(segment: StoredSegment, chain: bytes) -> SegmentDraft:
         raise StoreDamaged(f"{segment.name} cannot be decoded: {error}") from error
 
 
-def damage_of(sequence: int) -> str:
-    """What to tell about a segment that does not match its digest, and what to do."""
+def damage_of(sequence: int, what: str = "does not match its digest") -> str:
+    """What to tell about a segment that cannot be believed, and what to do."""
     return (
-        f"segment {sequence} does not match its digest; "
-        "restore the store from a copy, or resume with --accept-damage to run its items again"
+        f"segment {sequence} {what}; restore the store from a copy, "
+        "or resume with --accept-damage to run its items again"
     )
 
 

@@ -36,6 +36,7 @@ class Connection:
         self.read_only = read_only
         self._guard = threading.RLock()  # one thread at a time in `_open`ed connection and its transactions
         self._open: _Open | None = None
+        self._lock: WriteLock | None = None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -68,9 +69,9 @@ class Connection:
         """
         with self._guard:
             opened = self._opened()
-            if opened.lock is None:
+            if self._lock is None:
                 raise StoreError(f"store {self.path} was opened for reading only")
-            with opened.lock.held():
+            with self._lock.held():
                 try:
                     self._refuse_replaced(opened)
                     opened.database.execute("BEGIN IMMEDIATE")
@@ -93,12 +94,14 @@ class Connection:
         with self._guard:
             if self._open is not None:
                 self._open.close()
-                self._open = None
+                self._open = self._lock = None
 
     def _opened(self) -> "_Open":
         if self._open is None:
             try:
-                self._open = _Open(self.path, read_only=self.read_only)
+                if self._lock is None and not self.read_only:
+                    self._lock = WriteLock(self.path)
+                self._open = _Open(self.path, self._lock)
             except sqlite3.Error as error:
                 raise translated(error, self.path) from error
             except OSError as error:
@@ -111,7 +114,7 @@ class Connection:
         """Roll back; under the lock already, so SQLite may do what it does when a connection closes."""
         with suppress(sqlite3.Error):
             opened.database.execute("ROLLBACK")
-        opened.abandon()
+        opened.database.close()
         self._open = None
 
     def _refuse_replaced(self, opened: "_Open") -> None:
@@ -127,16 +130,15 @@ class Connection:
 
 
 class _Open:
-    """An open SQLite connection and the files that go with it."""
+    """An open SQLite connection, and the lock it writes under (None for readers)."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.lock = None if read_only else WriteLock(path)
-        self.database = connect(path, read_only=read_only)
+    def __init__(self, path: Path, lock: WriteLock | None) -> None:
+        self.database = connect(path, read_only=lock is None)
         status = path.stat()
         self.identity = (status.st_dev, status.st_ino)
         #: Bytes written since the WAL was last moved, about.
         self.unmoved = 0
-        self._closed = False
+        self._lock = lock
 
     def move_wal(self) -> None:
         """Move the WAL into the database when enough was written; the caller holds the lock."""
@@ -147,27 +149,20 @@ class _Open:
             self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
-        """Close under the lock: the last connection of all makes SQLite move the WAL."""
-        if self._closed:
-            return
-        if self.lock is not None:
-            self._close_under(self.lock)
-        self.abandon()
+        """Close under the lock: the last connection of all makes SQLite move the WAL. Safe to repeat."""
+        if self._lock is not None:
+            if not self._lock.is_closed:
+                with suppress(StoreError, sqlite3.Error), self._lock.held():
+                    self._leave()
+            self._lock.close()
+        self.database.close()
 
-    def _close_under(self, lock: WriteLock) -> None:
-        with suppress(StoreError, sqlite3.Error), lock.held():
-            if self.unmoved:
-                self.database.execute("PRAGMA busy_timeout=0")
-                self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self.database.close()
-
-    def abandon(self) -> None:
-        """Close without moving anything on purpose."""
-        if not self._closed:
-            self._closed = True
-            self.database.close()
-            if self.lock is not None:
-                self.lock.close()
+    def _leave(self) -> None:
+        if self.unmoved:
+            # what readers still need stays in the WAL; nobody is waited for
+            self.database.execute("PRAGMA busy_timeout=0")
+            self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.database.close()
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from pathlib import Path
 
 from everyitem.model.errors import StoreError, UsageError
@@ -23,6 +24,9 @@ REMOTE_FILE_SYSTEMS = frozenset(
     }
 )
 
+#: Nobody in this process opens a store between another one's creating and closing the file.
+_making = threading.Lock()
+
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -36,12 +40,26 @@ def prepare(path: Path) -> None:
     refuse_remote(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm files the permissions of the file they belong to
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
     except OSError as error:
         raise StoreError(
             f"store {path}: cannot be written ({error.strerror}); name another place with --store"
         ) from error
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"store {path}: may not be written by this user; name another place with --store")
+
+
+def _make(path: Path) -> None:
+    """Create an empty file for SQLite, whose -wal and -shm files get the same permissions.
+
+    A file that is there is never opened: closing it again would drop every lock this process holds on it,
+    those of SQLite's connections included, and another process could then delete the WAL under them.
+    """
+    with _making:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return
 
 
 def refuse_remote(path: Path) -> None:

@@ -10,7 +10,7 @@ from everyitem.adapters.stores.chain import ChainWalk
 from everyitem.adapters.stores.input_chunks import StoredChunk, correction_digest, open_chunk
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.rounds import is_sound as is_sound_round
-from everyitem.adapters.stores.segments import StoredSegment, open_draft
+from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_draft
 from everyitem.adapters.stores.sqlite.connection import Connection
 from everyitem.adapters.stores.sqlite.records import Identity
 from everyitem.model.errors import StoreDamaged
@@ -49,7 +49,7 @@ class ExecutionReader:
         """What one segment holds, proved. Raises `StoreDamaged`."""
         rows = self._all(_SEGMENTS.format("body", "sequence = ?"), sequence)
         if not rows:
-            raise StoreDamaged(f"segment {sequence} is missing; restore the store from a copy")
+            raise StoreDamaged(damage_of(sequence, "is missing"))
         return open_draft(StoredSegment(*rows[0]), self.identity.chain)
 
     def discarded(self) -> set[int]:

@@ -54,6 +54,13 @@ class WriteLock:
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._file < 0
+
     def close(self) -> None:
-        """Free the file."""
-        os.close(self._file)
+        """Free the file; safe to repeat."""
+        if not self.is_closed:
+            os.close(self._file)
+            self._file = -1

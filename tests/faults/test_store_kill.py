@@ -1,0 +1,136 @@
+"""F2 and F26: a process killed at any statement of a transaction leaves all of it or nothing."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from everyitem.adapters.stores import open_store
+
+#: Accepts batch "b" of 100,000 items and commits segments of 10 for ever, printing each acknowledged one.
+WRITER = """
+import sys
+from everyitem.adapters.stores import open_store
+from everyitem.model.items import InMemoryItems
+from everyitem.model.outcome import Successes
+from everyitem.model.errors import ErrorCode
+from everyitem.model.outcome import Failure
+from everyitem.ports.store import *
+
+COUNT = 100_000
+
+def commit(first):
+    results = b"[" + b",".join([b"1"] * 9) + b"]"
+    failure = Failure(first + 9, 1, ErrorCode.ITEM_ERROR, "E", "m", final=True)
+    done = first // 10 + 1
+    return Commit(
+        segments=[SegmentDraft([Successes([(first, 9)], 1, [1] * 9, results)], [failure])],
+        failed=[FailedItem(first + 9, str(first + 9), 1, "ITEM_ERROR", "E", "m", 0.0)],
+        counters=Counters(succeeded=9 * done, failed=done, checkpoints=done),
+        events=[OutboxEvent(f"c{done}", "CheckpointCreated", "b", 1.0, b"{}")],
+    )
+
+store = open_store(sys.argv[1])
+items = InMemoryItems(b"[" + b",".join([b"0"] * COUNT) + b"]", named=False)
+created = store.create(
+    NewExecution(batch_id="b", execution=1, content="c", items_digest=items.digest, item_count=COUNT,
+                 named=False, processor="p", processor_code="x", envelope=b"{}"), items)
+ownership = created[1] if created else store.claim(store.find("b").execution_key)
+first = store.recorded(ownership.execution_key).last_sequence * 10
+"""
+
+#: Commits until it is killed.
+ENDLESS = (
+    WRITER
+    + """
+while True:
+    print(ownership.commit(commit(first)), flush=True)
+    first += 10
+"""
+)
+
+#: Kills itself at the nth statement of the second commit (or, before anything, of opening the store).
+SUICIDE = """
+import os, signal, sqlite3, sys
+from everyitem.adapters.stores.sqlite import connection
+
+armed, left = False, int(sys.argv[2])
+
+class Suicidal(sqlite3.Connection):
+    def execute(self, sql, *parameters):
+        global left
+        result = super().execute(sql, *parameters)
+        if armed:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+real = sqlite3.connect
+connection.sqlite3.connect = lambda *a, **o: real(*a, factory=Suicidal, **o)
+"""
+
+
+def run_suicidal(script: str, url: str, statement: int) -> int:
+    """Run a script that kills itself at a statement; its return code."""
+    return subprocess.run(
+        [sys.executable, "-c", SUICIDE + script, url, str(statement)],
+        check=False,
+        timeout=60,
+        capture_output=True,
+    ).returncode
+
+
+def check_sound(url: str, acknowledged: int) -> int:
+    """Everything acknowledged is there, at most one commit more, and all of it adds up; the last sequence."""
+    store = open_store(url)
+    record = store.find("b")
+    assert record is not None
+    recorded = store.recorded(record.execution_key)
+    assert acknowledged <= recorded.last_sequence <= acknowledged + 1
+    assert store.verify(record.execution_key) == []
+    store.close()
+    return recorded.last_sequence
+
+
+def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    """Ten SIGKILLs of a committing process: each successor goes on, and the chain stays whole."""
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    moments = random.Random(20261123)
+    last = 0
+    for _ in range(10):
+        writer = subprocess.Popen([sys.executable, "-c", ENDLESS, url], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        for _ in range(moments.randint(1, 60)):
+            acknowledged = int(writer.stdout.readline())
+        writer.kill()
+        rest = writer.stdout.read().split()
+        writer.wait()
+        writer.stdout.close()
+        assert acknowledged > last
+        last = check_sound(url, int(rest[-1]) if rest else acknowledged)
+
+
+@pytest.mark.parametrize("statement", range(1, 7))
+def test_killed_inside_a_commit_all_of_it_is_there_or_nothing(tmp_path: Path, statement: int) -> None:
+    """BEGIN, guard, segments, failed items, events, COMMIT: after each of them the process dies."""
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    script = WRITER + "ownership.commit(commit(0))\narmed = True\nownership.commit(commit(10))\n"
+    assert run_suicidal(script, url, statement) == -signal.SIGKILL
+    committed = statement == 6
+    assert check_sound(url, 2 if committed else 1) == (2 if committed else 1)
+
+
+@pytest.mark.parametrize("statement", [5, 8, 9, 10, 11, 12, 20, 30, 33, 34, 35, 36])
+def test_a_killed_migration_is_harmless(tmp_path: Path, statement: int) -> None:
+    """Whichever statement of the first start is the last, the next start finds or makes a whole schema."""
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    assert run_suicidal("armed = True\n" + WRITER, url, statement) == -signal.SIGKILL
+    store = open_store(url)
+    assert store.find("b") is None
+    store.close()
+    assert run_suicidal(WRITER + "ownership.commit(commit(0))\n", url, 1) == 0
+    check_sound(url, 1)
