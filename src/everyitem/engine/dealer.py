@@ -80,6 +80,10 @@ class Holder:
         """Items leased to it without an answer yet."""
         return sum(held.outstanding for held in self.leases.values())
 
+    def load(self) -> float:
+        """Items leased per slot; below 1 a slot idles."""
+        return self.outstanding / self.slots
+
     @property
     def target(self) -> int:
         """Items it does in one budget; at least one per slot."""
@@ -244,17 +248,17 @@ class Dealer:
         if not self._wanting:
             return []
         commands: list[RunSlice | RevokeSlice] = []
-        for name in list(self._wanting):
-            holder = self._holders[name]
+        # idle slots first: who merely runs low must not take back what was revoked for an idle one
+        for holder in sorted(map(self._holders.__getitem__, self._wanting), key=Holder.load):
             while holder.is_hungry:
                 held = self._next_lease(holder, at)
                 if held is None:
                     break
                 holder.wake(at)
                 holder.leases[held.lease.lease_id] = held
-                commands.append(RunSlice(holder.node_id, name, held.lease))
+                commands.append(RunSlice(holder.node_id, holder.name, held.lease))
             else:
-                del self._wanting[name]
+                del self._wanting[holder.name]
         if self._wanting and not self.queues.remaining and not self._retries.ready:
             commands.extend(self._revoke_for_thieves())
         return commands
@@ -285,12 +289,15 @@ class Dealer:
         for holder in self._holders.values():
             if holder.shared and idle_nodes == {holder.node_id}:
                 continue
-            for held in holder.leases.values():
-                unstarted = held.outstanding - holder.slots
-                seconds = unstarted / holder.rate if holder.rate else math.inf
-                if unstarted > 0 and not held.revoked and seconds > WORTH_REVOKING:
-                    if best is None or seconds > best[0]:
-                        best = (seconds, holder, held)
+            unstarted = holder.outstanding - holder.slots
+            seconds = unstarted / holder.rate if holder.rate else math.inf
+            if unstarted <= 0 or seconds <= WORTH_REVOKING or (best and seconds <= best[0]):
+                continue
+            # what was leased last is what it will come to last
+            for held in reversed(holder.leases.values()):
+                if held.outstanding and not held.revoked:
+                    best = (seconds, holder, held)
+                    break
         return [self._revoke(best[1], best[2])] if best else []
 
     @staticmethod

@@ -28,11 +28,8 @@ class SegmentCutter:
     def add_successes(self, run: Successes) -> None:
         """Add outcomes, splitting the run where a segment is full."""
         while self._interval is not None and self.outcomes + len(run) > self._interval:
-            room = self._interval - self.outcomes
-            if room:
-                head, run = run.split(room)
-                self._append(head)
-            self._close()
+            head, run = run.split(self._interval - self.outcomes)
+            self._append(head)
         self._append(run)
 
     def add_failure(self, failure: Failure) -> None:

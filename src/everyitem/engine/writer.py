@@ -103,11 +103,11 @@ class CheckpointWriter:
                 continue
             try:
                 self._write(waiting)
-                if time.monotonic() - renewed >= RENEW and not stopping:
+                due = time.monotonic() - renewed >= RENEW
+                # looking is a cheap read; taking what is there is a write, and goes with the renewal
+                if not stopping and (due or self._ownership.controls()):
                     renewed = time.monotonic()
                     self._hear(self._ownership.renew(self.progress))
-                elif not stopping:
-                    self._hear(self._ownership.controls())
             except StoreError as error:
                 self._failed = True
                 self._post(StoreFailed(time.monotonic(), error.code, str(error)))

@@ -280,7 +280,7 @@ class VirtualHolder:
 class Simulation:
     """One seeded day: run it with `run()`; it returns when the batch is complete or raises."""
 
-    MAX_EVENTS = 400_000
+    MAX_EVENTS = 100_000
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

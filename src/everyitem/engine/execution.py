@@ -1,0 +1,203 @@
+"""One run of an execution, told in the specification's steps (section 4)."""
+
+import logging
+import queue
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from everyitem.engine.events import terminal_event
+from everyitem.engine.messages import Ending, Message, Verdict
+from everyitem.engine.progress import Listener
+from everyitem.engine.recorder import Recorder
+from everyitem.engine.runtime import Runtime
+from everyitem.engine.state import ExecutionState, PendingAttempt
+from everyitem.engine.switch import Switch
+from everyitem.engine.verdicts import respond
+from everyitem.engine.writer import CheckpointWriter
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.errors import StoreError
+from everyitem.model.plan import plan_partitions
+from everyitem.model.resources import spread
+from everyitem.model.response import Response
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.node import Node
+from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
+
+_log = logging.getLogger("everyitem")
+
+#: Makes the nodes of a batch: one per node that has slots to use, with its number of slots.
+BuildNodes = Callable[[ProcessingBatch, ExecutionRecord, dict[str, int]], Sequence[Node]]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What came of asking for an execution."""
+
+    record: ExecutionRecord
+    status: ExecutionStatus
+    #: None when the run was stopped before the end (INTERRUPTED).
+    response: Response | None
+    #: False when a recorded response was returned and nothing ran here.
+    fresh: bool = True
+    #: Another process executed it; this one waited.
+    attached: bool = False
+
+
+class Execution:
+    """Owns one run: from what is recorded to a recorded response."""
+
+    def __init__(
+        self,
+        store: Store,
+        record: ExecutionRecord,
+        ownership: Ownership,
+        batch: ProcessingBatch,
+        *,
+        build_nodes: BuildNodes,
+        switch: Switch | None = None,
+        listener: Listener | None = None,
+        accept_damage: bool = False,
+    ) -> None:
+        self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
+        self._build_nodes = build_nodes
+        self._switch = switch or Switch()
+        self._listener = listener
+        self._accept_damage = accept_damage
+        self._counters = record.counters
+
+    def run(self) -> Conclusion:
+        """Carry the run out. Ownership is given back on every way out.
+
+        Raises `StoreDamaged` when what is recorded cannot be trusted, `StoreError` when the store is out
+        of reach, and whatever the nodes cannot be built for (`EveryitemError`).
+        """
+        try:
+            recorded = self._initialize()
+            slots = spread(self._batch.configuration.parallelism, self._batch.resources.nodes)
+            nodes = self._distribute(slots)
+            state = self._partition(recorded, slots)
+            verdict = self._process_items(state, nodes, recorded)
+            return self._consolidate(state, verdict)
+        except BaseException:
+            self._give_back(ExecutionStatus.INTERRUPTED)
+            raise
+
+    def _initialize(self) -> Recorded:
+        """Prove the checkpoint chain and take what is recorded."""
+        return self._store.recorded(self._record.execution_key, accept_damage=self._accept_damage)
+
+    def _distribute(self, slots: dict[str, int]) -> Sequence[Node]:
+        """Make the nodes; they start once the state machine is there to hear them."""
+        return self._build_nodes(self._batch, self._record, slots)
+
+    def _partition(self, recorded: Recorded, slots: dict[str, int]) -> ExecutionState:
+        """Plan who starts with which items, leaving out what has an outcome."""
+        configuration = self._batch.configuration
+        now, wall = time.monotonic(), time.time()
+        partitions = plan_partitions(
+            self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
+        )
+        return ExecutionState(
+            configuration,
+            recorded=recorded.ledger,
+            nodes=[(node_id, count) for node_id, count in slots.items() if count],
+            partitions=partitions,
+            at=now,
+            chance=random.random,
+            pending=[
+                PendingAttempt(one.index, one.attempts, max(0.0, one.due - wall), one.alone)
+                for one in recorded.retries
+            ],
+            recorder=Recorder(
+                configuration,
+                at=now,
+                counters=recorded.counters,
+                pending=frozenset(one.index for one in recorded.retries),
+            ),
+            deadline=now + configuration.timeout,
+        )
+
+    def _process_items(self, state: ExecutionState, nodes: Sequence[Node], recorded: Recorded) -> Verdict:
+        """Run the loop until the verdict."""
+        completions: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        before = recorded.counters.active_ms
+        writer = CheckpointWriter(
+            self._ownership,
+            self._record,
+            self._batch.items,
+            completions.put,
+            last_sequence=recorded.last_sequence,
+            events=self._batch.configuration.enable_checkpointing,
+            active_ms=lambda: before + round(state.active_seconds(time.monotonic()) * 1000),
+        )
+        runtime = Runtime(
+            state,
+            nodes,
+            self._record,
+            completions=completions,
+            writer=writer,
+            switch=self._switch,
+            listener=self._listener,
+            parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
+        )
+        verdict = runtime.run()
+        self._counters = self._final_counters(state, recorded.counters)
+        return verdict
+
+    def _final_counters(self, state: ExecutionState, before: Counters) -> Counters:
+        return Counters(
+            succeeded=state.ledger.succeeded,
+            failed=state.ledger.failed,
+            retried=before.retried + state.retried,
+            steals=before.steals + state.dealer.queues.steals,
+            busy_us=before.busy_us + state.busy_us,
+            active_ms=before.active_ms + round(state.active_seconds(time.monotonic()) * 1000),
+            checkpoints=state.recorder.checkpoints,
+        )
+
+    def _consolidate(self, state: ExecutionState, verdict: Verdict) -> Conclusion:
+        """Check, answer, and record the answer with its event in one transaction."""
+        if verdict.ending is Ending.INTERRUPTED:
+            self._ownership.commit(Commit(counters=self._counters, status=ExecutionStatus.INTERRUPTED))
+            return self._conclude(ExecutionStatus.INTERRUPTED, None)
+        response = respond(
+            self._store,
+            self._record,
+            self._batch,
+            self._counters,
+            verdict,
+            tolerance_exceeded=state.tolerance_exceeded,
+        )
+        if verdict.ending is Ending.STORE_FAILED:
+            # nothing can be recorded: say so, leave everything resumable
+            self._give_back(ExecutionStatus.INTERRUPTED)
+            return Conclusion(self._record, ExecutionStatus.FAILED, response)
+        status = verdict.status
+        if not response.is_success and status is ExecutionStatus.COMPLETED:
+            status = ExecutionStatus.FAILED
+        elif status is ExecutionStatus.COMPLETED and self._counters.failed:
+            status = ExecutionStatus.COMPLETED_WITH_ERRORS
+        text = response.to_json().encode()
+        event = terminal_event(
+            self._record, response=text, success=response.is_success, at=time.time()
+        )
+        self._ownership.commit(
+            Commit(counters=self._counters, status=status, response=text, events=[event])
+        )
+        return self._conclude(status, response)
+
+    def _conclude(self, status: ExecutionStatus, response: Response | None) -> Conclusion:
+        self._ownership.release()
+        record = self._store.find(self._record.batch_id, self._record.execution) or self._record
+        return Conclusion(record, status, response)
+
+    def _give_back(self, status: ExecutionStatus) -> None:
+        """Give ownership back as well as still possible; a lost or unreachable one needs no giving back."""
+        try:
+            self._ownership.release(status)
+        except StoreError as error:
+            _log.debug("ownership of %s could not be given back: %s", self._record.batch_id, error)

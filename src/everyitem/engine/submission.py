@@ -1,0 +1,153 @@
+"""From a wish to a conclusion: create, resume, attach, or answer from the record (contract section 3).
+
+Two processes given the same batch: the one that gets the ownership executes, the other waits and answers
+with the same response. A dead owner is replaced by whoever notices first.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from everyitem.engine.execution import Conclusion
+from everyitem.engine.switch import Switch
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.errors import ContentDiffers, UsageError
+from everyitem.model.response import Response
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import ExecutionRecord, NewExecution, Ownership, Store
+
+#: Seconds between two looks at an execution another process is carrying out.
+LOOK = 0.2
+
+_log = logging.getLogger("everyitem")
+
+#: Carries out one run of an owned execution.
+CarryOut = Callable[[ExecutionRecord, Ownership], Conclusion]
+
+
+class Submission:
+    """One batch asked for by one caller."""
+
+    def __init__(
+        self,
+        store: Store,
+        batch: ProcessingBatch,
+        *,
+        carry_out: CarryOut,
+        processor_code: str,
+        switch: Switch,
+        settings_json: bytes = b"{}",
+        source: bytes | None = None,
+    ) -> None:
+        """`processor_code` is the digest of the processor's code, to warn when it has changed."""
+        self._store, self._batch, self._carry_out = store, batch, carry_out
+        self._processor_code, self._switch = processor_code, switch
+        self._settings_json, self._source = settings_json, source
+
+    def submit(self, *, rerun: bool = False) -> Conclusion:
+        """Execute the batch, go on with it, wait for who does, or return its recorded response.
+
+        Raises `ContentDiffers` when another content has that id, `UsageError` when a rerun is asked for
+        while an execution is being carried out.
+        """
+        latest = self._store.find(self._batch.batch_id)
+        while latest is None or rerun:
+            if latest is not None:
+                self._check_content(latest)
+                if latest.owned:
+                    raise UsageError(
+                        f"batch {latest.batch_id!r} is being executed right now; "
+                        "cancel it or wait for its end before a rerun"
+                    )
+            created = self._create(1 if latest is None else latest.execution + 1)
+            if created is not None:
+                return self._carry_out(*created)
+            latest, rerun = self._store.find(self._batch.batch_id), False
+        self._check_content(latest)
+        return self._go_on(latest)
+
+    def resume(self, record: ExecutionRecord) -> Conclusion:
+        """Go on with an execution that is there; a finished one answers from its record."""
+        return self._go_on(record)
+
+    def redrive(
+        self, record: ExecutionRecord, indices: Sequence[int], corrections: Mapping[int, bytes]
+    ) -> Conclusion:
+        """Open the next round over some failed items and carry it out.
+
+        Raises `UsageError` when another process is carrying the execution out.
+        """
+        if not indices and record.response is not None:
+            return _recorded(record, attached=False)
+        ownership = self._store.claim(record.execution_key)
+        if ownership is None:
+            raise UsageError(f"batch {record.batch_id!r} is being executed right now; wait for its end")
+        try:
+            self._store.open_round(ownership, indices, corrections)
+        except BaseException:
+            ownership.release()
+            raise
+        return self._carry_out(self._reread(record), ownership)
+
+    def _create(self, execution: int) -> tuple[ExecutionRecord, Ownership] | None:
+        batch = self._batch
+        return self._store.create(
+            NewExecution(
+                batch_id=batch.batch_id,
+                execution=execution,
+                content=batch.content,
+                items_digest=batch.items.digest,
+                item_count=len(batch.items),
+                named=batch.items.named,
+                processor=batch.configuration.processor,
+                processor_code=self._processor_code,
+                envelope=batch.envelope,
+                settings=self._settings_json,
+                source=self._source,
+            ),
+            batch.items,
+        )
+
+    def _check_content(self, record: ExecutionRecord) -> None:
+        if record.content != self._batch.content:
+            raise ContentDiffers(
+                f"batch {record.batch_id!r} was accepted with other content (items, processor or "
+                "parameters differ); nothing was touched - use another batchId for other content"
+            )
+
+    def _go_on(self, record: ExecutionRecord) -> Conclusion:
+        """Resume as owner, or wait for the owner's response."""
+        attached = False
+        while True:
+            if record.status.is_finished and record.response is not None:
+                return _recorded(record, attached=attached)
+            if attached and not record.owned and record.response is not None:
+                # the owner we waited for has answered: its ERROR is the answer here too
+                if record.status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+                    return _recorded(record, attached=True)
+            ownership = self._store.claim(record.execution_key)
+            if ownership is not None:
+                record = self._reread(record)
+                if self._processor_code != record.processor_code:
+                    _log.warning(
+                        "the code of item processor %r has changed since batch %r was accepted; "
+                        "items without an outcome run with the new code",
+                        record.processor,
+                        record.batch_id,
+                    )
+                return self._carry_out(record, ownership)
+            if not attached:
+                attached = True
+                _log.warning("batch %r is being executed by another process; waiting", record.batch_id)
+            if self._switch.was_stopped:
+                return Conclusion(record, ExecutionStatus.INTERRUPTED, None, fresh=False, attached=True)
+            time.sleep(LOOK)
+            record = self._reread(record)
+
+    def _reread(self, record: ExecutionRecord) -> ExecutionRecord:
+        return self._store.find(record.batch_id, record.execution) or record
+
+
+def _recorded(record: ExecutionRecord, *, attached: bool) -> Conclusion:
+    response = Response.from_json(record.response or b"{}")
+    return Conclusion(record, record.status, response, fresh=False, attached=attached)
