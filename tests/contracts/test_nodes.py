@@ -1,0 +1,365 @@
+"""The node contract: what holds for every kind of node (rules in `everyitem.ports.node`)."""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everyitem.model.errors import ErrorCode
+from everyitem.model.resources import NodeKind
+from everyitem.ports.node import HolderJoined, HolderLost, SliceFinished, SliceShortened
+
+Drive = Callable[..., Any]
+
+UNUSABLE = {
+    "nan": "$.rate[1]: NaN",
+    "infinity": "Infinity",
+    "set": "$.tags: set",
+    "bytes": "bytes",
+    "tuple": "tuple",
+    "integer-keys": "key 1 (int)",
+    "object": "object",
+    "surrogate": "surrogate",
+}
+RAISED = {
+    "value-error": ("ValueError", "a bad value"),
+    "exit": ("SystemExit", "sys.exit(3)"),
+    "keyboard": ("KeyboardInterrupt", ""),
+    "base": ("Rude", "rude"),
+    "generator-exit": ("GeneratorExit", ""),
+    "cancelled": ("CancelledError", ""),
+    "recursion": ("RecursionError", "recursion"),
+    "unprintable": ("Unprintable", "cannot be shown"),
+}
+
+
+@pytest.fixture
+def pipes(tmp_path: Path) -> dict[str, str]:
+    """Two named pipes through which an item and the test wait for each other, whatever lies between them."""
+    found = {}
+    for name in ("started", "gate"):
+        found[name] = str(tmp_path / name)
+        os.mkfifo(found[name])
+    return found
+
+
+def await_start(pipes: dict[str, str]) -> None:
+    """Return once the item runs."""
+    with Path(pipes["started"]).open() as started:
+        started.read()
+
+
+def let_go(pipes: dict[str, str]) -> None:
+    """Let the item go on."""
+    with Path(pipes["gate"]).open("w"):
+        pass
+
+
+@pytest.mark.parametrize("processor", ["echo", "echo-async"])
+def test_every_item_comes_back_exactly_once(drive: Drive, processor: str) -> None:
+    """Plain and async processors see every item with its index; each has one outcome."""
+    driver = drive(processor, [f"item {n}" for n in range(3_000)], slots=3)
+    driver.run_all()
+    assert driver.results == {n: {"item": f"item {n}", "index": n, "attempt": 1} for n in range(3_000)}
+    assert driver.failures == []
+
+
+def test_holders_announce_all_slots_once(drive: Drive, kind: NodeKind) -> None:
+    """A shared queue is one holder of all slots; each worker process is a holder of one."""
+    driver = drive("echo", [1], slots=2)
+    expected = 2 if kind is NodeKind.PROCESS else 1
+    joined = [driver.until(HolderJoined) for _ in range(expected)]
+    assert sum(one.slots for one in joined) == 2
+    assert all(one.shared is (kind is not NodeKind.PROCESS) for one in joined)
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+@pytest.mark.parametrize("what", RAISED)
+def test_whatever_an_item_raises_is_its_failure_alone(drive: Drive, what: str, suffix: str) -> None:
+    """Exceptions of every kind, `sys.exit` included, fail the item; its neighbours and the worker go on."""
+    driver = drive(f"misbehave{suffix}", ["fine", what, "fine"])
+    driver.run_all()
+    assert set(driver.results) == {0, 2}
+    [failure] = driver.failures
+    kind, message = RAISED[what]
+    assert (failure.index, failure.code, failure.type) == (1, ErrorCode.ITEM_ERROR, kind)
+    assert message in failure.message
+    assert driver.lost == []
+    assert all(frame[0].endswith("node_processors.py") or "asyncio" in frame[0] for frame in failure.frames)
+    assert failure.frames
+
+
+def test_permanent_later_and_memory_are_told_apart(drive: Drive) -> None:
+    """`PermanentItemError` is marked, `RetryLater` carries its delay, `MemoryError` is a resource error."""
+    driver = drive("misbehave", ["permanent", "later", "memory"])
+    driver.run_all()
+    permanent, later, memory = sorted(driver.failures, key=lambda failure: failure.index)
+    assert (permanent.permanent, later.retry_after, memory.code) == (True, 2.5, ErrorCode.RESOURCE_ERROR)
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_results_that_are_not_json_fail_with_path_and_type(drive: Drive, suffix: str) -> None:
+    """NaN, sets, bytes, tuples, integer keys and the like fail their item and say where and why."""
+    items = [part for what in UNUSABLE for part in (what, "fine")]
+    driver = drive(f"misbehave{suffix}", items)
+    driver.run_all()
+    assert len(driver.results) == len(UNUSABLE)
+    found = {items[failure.index]: failure for failure in driver.failures}
+    for what, message in UNUSABLE.items():
+        assert found[what].type == "UnusableResult"
+        assert found[what].code is ErrorCode.ITEM_ERROR
+        assert message in found[what].message
+
+
+def test_a_huge_result_arrives_whole(drive: Drive) -> None:
+    """20 MB of result text come back unharmed, and items after it too."""
+    driver = drive("misbehave", ["fine", "huge", "fine"])
+    driver.run_all()
+    assert len(driver.results[1]) == 20 << 20
+    assert set(driver.results) == {0, 1, 2}
+
+
+def test_noise_on_standard_output_disturbs_nothing(drive: Drive) -> None:
+    """Megabytes printed and written to descriptors 1 and 2 do not get mixed up with outcomes."""
+    driver = drive("misbehave", ["noise", "fine"] * 5)
+    driver.run_all()
+    assert set(driver.results) == set(range(10))
+
+
+def test_a_changed_working_directory_is_restored(drive: Drive) -> None:
+    """An item's `chdir` is undone before the next lease."""
+    home = os.getcwd()
+    driver = drive("misbehave", ["chdir", "fine"], slots=1)
+    driver.lease((0,))
+    driver.finish()
+    driver.lease((1,))
+    driver.finish()
+    assert driver.results[1] == home == os.getcwd()
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_an_item_out_of_time_fails_and_the_rest_goes_on(drive: Drive, suffix: str) -> None:
+    """A hanging item is a TIMEOUT_ERROR; everything else, behind it in the lease too, is processed."""
+    items = ["fine", "hang", "fine", "fine", "hang", "fine"]
+    driver = drive(f"hang{suffix}", items, slots=2, item_timeout=0.3)
+    driver.run_all()
+    assert sorted(failure.index for failure in driver.failures) == [1, 4]
+    assert {(one.code, one.type) for one in driver.failures} == {(ErrorCode.TIMEOUT_ERROR, "ItemTimeout")}
+    assert all(failure.duration_us >= 300_000 for failure in driver.failures)
+    assert set(driver.results) == {0, 2, 3, 5}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_heartbeat_prolongs_the_item_timeout(drive: Drive, suffix: str) -> None:
+    """An item longer than its timeout succeeds as long as it says that it is alive."""
+    driver = drive(f"alive{suffix}", ["long"], slots=1, item_timeout=0.4)
+    driver.run_all()
+    assert driver.results == {0: "long"}
+    assert driver.failures == []
+
+
+@pytest.mark.parametrize("how", ["exit", "segfault"])
+def test_a_death_charges_exactly_the_item_at_hand(drive: Drive, kind: NodeKind, how: str) -> None:
+    """A process node loses one worker and one item; finished neighbours are recovered, others run on."""
+    if kind is not NodeKind.PROCESS:
+        pytest.skip("a death of a thread or coroutine is a death of the coordinator")
+    driver = drive("die", ["fine"] * 50 + [how] + ["fine"] * 50, slots=1)
+    driver.run_all()
+    [failure] = driver.failures
+    assert (failure.index, failure.code, failure.type) == (50, ErrorCode.SYSTEM_ERROR, "WorkerDied")
+    assert failure.alone
+    assert set(driver.results) == set(range(101)) - {50}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_retry_carries_its_attempt_number(drive: Drive, suffix: str) -> None:
+    """Leases of scattered indices at a later attempt run under that attempt number."""
+    driver = drive(f"echo{suffix}", list("abcdefgh"), slots=1)
+    driver.lease((1, 2, 5), attempt=3)
+    driver.finish()
+    assert driver.results == {n: {"item": "abcdefgh"[n], "index": n, "attempt": 3} for n in (1, 2, 5)}
+    assert set(driver.attempts.values()) == {3}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_revocation_gives_back_exactly_what_was_not_started(
+    drive: Drive, pipes: dict[str, str], suffix: str
+) -> None:
+    """Behind a slow item everything comes back at once and can run elsewhere; nothing runs twice."""
+    driver = drive(f"gated{suffix}", ["wait", *range(1, 500)], slots=1, parameters=pipes)
+    lease = driver.lease(range(500))
+    await_start(pipes)
+    driver.node.revoke(driver.open[lease][0], lease)
+    shortened = driver.until(SliceShortened)
+    assert shortened.kept == 1
+    let_go(pipes)
+    driver.until(SliceFinished)
+    assert driver.results == {0: "wait"}
+    driver.lease(range(1, 500))
+    driver.finish()
+    assert set(driver.results) == set(range(500))
+
+
+def test_revoking_a_lease_that_is_over_is_no_error(drive: Drive) -> None:
+    """The answer to a late revocation is silence."""
+    driver = drive("echo", ["a", "b"], slots=1)
+    lease = driver.lease((0,))
+    holder = driver.open[lease][0]
+    driver.finish()
+    driver.node.revoke(holder, lease)
+    driver.lease((1,))
+    driver.finish()
+    assert not any(isinstance(message, SliceShortened) for message in driver.messages)
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_slice_ends_at_the_first_final_failure_where_asked(drive: Drive, suffix: str) -> None:
+    """With `until_failure` nothing starts after a failure that cannot be retried."""
+    driver = drive(
+        f"misbehave{suffix}", ["fine"] * 3 + ["permanent"] + ["fine"] * 400, slots=1, max_attempts=4
+    )
+    driver.lease(range(404), until_failure=True)
+    driver.finish()
+    assert set(driver.results) == {0, 1, 2}
+    assert [failure.index for failure in driver.failures] == [3]
+
+
+def test_a_failure_that_can_be_retried_does_not_end_the_slice(drive: Drive) -> None:
+    """With `until_failure` and attempts left the slice goes on."""
+    driver = drive("misbehave", ["value-error", "fine"], slots=1, max_attempts=2)
+    driver.lease(range(2), until_failure=True)
+    driver.finish()
+    assert set(driver.results) == {1}
+
+
+def test_a_slice_ends_when_its_budget_is_spent(drive: Drive, pipes: dict[str, str]) -> None:
+    """Nothing starts after the time budget; what is left is given back."""
+    driver = drive("gated", ["wait", *range(1, 10)], slots=1, parameters=pipes)
+    driver.lease(range(10), budget=0.0)
+    await_start(pipes)
+    let_go(pipes)
+    driver.finish()
+    assert driver.results == {0: "wait"}
+
+
+def test_log_records_travel_with_the_outcome(drive: Drive) -> None:
+    """What an item logs on its context arrives with index, attempt and level."""
+    driver = drive("talk", ["a", "b"], slots=1)
+    driver.run_all()
+    assert sorted(driver.logs) == [(0, 1, "WARNING", "item a speaks"), (1, 1, "WARNING", "item b speaks")]
+
+
+def test_decimals_reach_processors_that_ask_for_them(drive: Drive) -> None:
+    """With `decimals=True` fractions arrive as `Decimal`, integers as `int`."""
+    driver = drive("number", [1.25, 3])
+    driver.run_all()
+    assert driver.results == {0: "Decimal 1.25", 1: "int 3"}
+
+
+def test_the_context_is_right_and_read_only(drive: Drive) -> None:
+    """Ids survive changes to the item, settings cannot be changed, the deadline is the nearer one."""
+    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    driver = drive(
+        "context",
+        [{"itemId": "own"}, {"no": "id"}],
+        named=True,
+        parameters={"colour": "blue"},
+        item_timeout=60.0,
+        deadline=deadline.timestamp(),
+    )
+    driver.run_all()
+    first, second = driver.results[0], driver.results[1]
+    assert (first["batch"], first["id"], first["key"]) == ("b-1", "own", "b-1/own")
+    assert (second["id"], second["index"], second["key"]) == ("1", 1, "b-1/1")
+    assert first["colour"] == "blue"
+    assert "read-only" in first["refusal"]
+    assert abs(datetime.fromisoformat(first["deadline"]) - deadline) < timedelta(seconds=1)
+    assert first["cancelled"] is False
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_chunk_is_one_call_and_a_spoilt_one_runs_singly(drive: Drive, suffix: str) -> None:
+    """A chunk that raises or answers wrongly charges nobody; only what fails singly is charged."""
+    items = ["a", "b", "c", "d", "e", "spoil", "f", "g", "h", "short", "i", "j", "k", "bad"]
+    driver = drive(f"chunk{suffix}", items, slots=1)
+    driver.run_all()
+    assert sorted(failure.index for failure in driver.failures) == [5, 13]
+    assert driver.results == {n: [item, str(n)] for n, item in enumerate(items) if n not in {5, 13}}
+
+
+def test_a_chunk_out_of_time_runs_singly(drive: Drive) -> None:
+    """The timeout of a whole chunk charges nobody."""
+    driver = drive("chunk", ["a", "hang", "c", "d", "e"], slots=1, item_timeout=0.3)
+    driver.run_all()
+    assert driver.failures == []
+    assert driver.results == {n: [item, str(n)] for n, item in enumerate(["a", "hang", "c", "d", "e"])}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_setup_and_teardown_run_once_per_process(
+    drive: Drive, kind: NodeKind, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`setup` before the first item, `teardown` when the node closes; once per process, not per slot."""
+    notes = tmp_path / "notes"
+    monkeypatch.setenv("EVERYITEM_TEST_NOTES", str(notes))
+    driver = drive(f"hooked{suffix}", ["a", "b"], slots=2)
+    processes = 2 if kind is NodeKind.PROCESS else 1
+    while len(driver.holders) < processes:
+        driver.step()
+    driver.run_all()
+    driver.node.close()
+    assert sorted(notes.read_text().split()) == ["setup"] * processes + ["teardown"] * processes
+
+
+def test_a_failing_setup_fails_the_node_with_its_reason(drive: Drive) -> None:
+    """Nothing runs when `setup` raises; the node says why."""
+    driver = drive("unready", ["a"])
+    with pytest.raises(Exception, match="no route to the rates service"):
+        driver.run_all()
+    assert driver.results == {}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_interrupting_ends_items_in_flight_and_charges_nobody(
+    drive: Drive, pipes: dict[str, str], suffix: str
+) -> None:
+    """`interrupt` loses the holders at once; finished outcomes are kept, the rest is open again."""
+    driver = drive(f"gated{suffix}", ["a", "wait", *range(2, 50)], slots=1, parameters=pipes)
+    driver.lease(range(50))
+    await_start(pipes)
+    driver.node.interrupt()
+    lost = driver.until(HolderLost)
+    assert not lost.replaced
+    assert driver.failures == []
+    assert driver.results == {0: "a"}
+    # where the item could not be killed, its thread ends as soon as it comes to the gate
+    threading.Thread(target=let_go, args=(pipes,), daemon=True).start()
+
+
+def test_views_show_what_each_worker_does(
+    drive: Drive, pipes: dict[str, str], wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    """A running item is visible with its index; an idle worker shows none and what it has done."""
+    driver = drive("gated", ["a", "wait", "b"], slots=1, parameters=pipes)
+    driver.lease(range(3))
+    await_start(pipes)
+    [view] = driver.node.views()
+    assert (view.index, view.worker.startswith("n/")) == (1, True)
+    let_go(pipes)
+    driver.finish()
+    wait_until(lambda: driver.node.views()[0].index is None)
+    assert driver.node.views()[0].done == 3
+
+
+def test_too_many_abandoned_threads_fail_the_node(drive: Drive, kind: NodeKind) -> None:
+    """After 4 hanging threads per slot the thread node gives up instead of piling up more."""
+    if kind is not NodeKind.THREAD:
+        pytest.skip("only threads cannot be ended")
+    driver = drive("hang", ["hang"] * 6, slots=1, item_timeout=0.05)
+    with pytest.raises(Exception, match="4 items ran out of time"):
+        driver.run_all()
+    assert len(driver.failures) == 4
