@@ -54,7 +54,9 @@ def plan_batch(document: "ReadDocument", warnings: tuple[str, ...] = ()) -> Plan
     """The plan for a document that was read; `warnings` are said besides the document's own."""
     batch = document.batch
     configuration, resources = batch.configuration, batch.resources
-    partitions = plan_partitions(batch.plan, count=len(batch.items), workers=resources.slots)
+    partitions = plan_partitions(
+        batch.plan, count=len(batch.items), workers=min(configuration.parallelism, resources.slots)
+    )
     return Plan(
         batch_id=batch.batch_id,
         processor=configuration.processor,

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from queue import SimpleQueue
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch
@@ -17,11 +17,18 @@ from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Status
-from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import EveryitemError, UsageError
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
 from everyitem.work.processors import load_processors, registered_processors
+
+if TYPE_CHECKING:
+    # the package loads pydantic, which nobody needs who only looks at a store
+    from everyitem.faces.documents import ReadDocument
+
+if TYPE_CHECKING:
+    # the package loads pydantic, which nobody needs who only looks at a store
+    from everyitem.faces.documents import ReadDocument
 
 
 class ExecutionInterrupted(EveryitemError):
@@ -83,15 +90,16 @@ class Session(Records):
         execution although there is one already.
         """
 
-        def prepare(settings: Settings) -> ProcessingBatch:
-            return read(batch, settings=settings, items=items, options=options).batch
+        def prepare() -> "ReadDocument":
+            return read(batch, settings=self._settings, items=items, options=options)
 
-        def carry_out(store: Store, accepted: ProcessingBatch, switch: Switch) -> Conclusion:
+        def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.submit(
                 store,
-                accepted,
-                settings=self._settings,
+                document.batch,
                 rerun=rerun,
+                settings_json=document.settings_json,
+                source=document.source,
                 listener=options.get("on_progress"),
                 switch=switch,
             )
@@ -112,14 +120,13 @@ class Session(Records):
         """
         record = self._record(batch_id, execution)
 
-        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+        def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             if record.owned and Status.of(record).state == "PAUSED":
                 steering.unpause(store, record)
             return compose.resume(
                 store,
                 record,
-                batch,
-                settings=self._settings,
+                document.batch,
                 listener=options.get("on_progress"),
                 switch=switch,
                 accept_damage=accept_damage,
@@ -157,14 +164,13 @@ class Session(Records):
         if not selection.indices and record.response is not None:
             return self._recorded(record, warnings=_passed_over(selection.passed_over))
 
-        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+        def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.redrive(
                 store,
                 record,
-                batch,
+                document.batch,
                 indices=selection.indices,
                 corrections=selection.corrections,
-                settings=self._settings,
                 listener=options.get("on_progress"),
                 switch=switch,
             )
@@ -182,12 +188,13 @@ class Session(Records):
         """Execute a stored batch once more from the beginning, as its next execution."""
         record = self._record(batch_id, execution)
 
-        def carry_out(store: Store, batch: ProcessingBatch, switch: Switch) -> Conclusion:
+        def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.submit(
                 store,
-                batch,
-                settings=self._settings,
+                document.batch,
                 rerun=True,
+                settings_json=document.settings_json,
+                source=record.source,
                 listener=options.get("on_progress"),
                 switch=switch,
             )
@@ -237,13 +244,9 @@ class Session(Records):
             store.close()
         return self.status(batch_id, execution=execution)
 
-    def _rebuilding(
-        self, record: ExecutionRecord, options: RunOptions
-    ) -> Callable[[Settings], ProcessingBatch]:
-        return lambda settings: (
-            rebuild(
-                record, self._looking.items(record.execution_key), settings=settings, options=options
-            ).batch
+    def _rebuilding(self, record: ExecutionRecord, options: RunOptions) -> Callable[[], "ReadDocument"]:
+        return lambda: rebuild(
+            record, self._looking.items(record.execution_key), settings=self._settings, options=options
         )
 
     def _load_processors(self, options: RunOptions) -> None:
@@ -253,29 +256,30 @@ class Session(Records):
 
     def _execute(
         self,
-        prepare: Callable[[Settings], ProcessingBatch],
-        carry_out: Callable[[Store, ProcessingBatch, Switch], Conclusion],
+        prepare: Callable[[], "ReadDocument"],
+        carry_out: Callable[[Store, "ReadDocument", Switch], Conclusion],
         options: RunOptions,
         *,
         warnings: Sequence[str] = (),
     ) -> Response:
         """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it."""
         check_options(dict(options))
-        if os.environ.get("EVERYITEM_WORKER"):
+        if os.environ.get(compose.WORKER_VARIABLE):
             raise UsageError(
                 "an item processor cannot run a batch itself; return its items or run it afterwards"
             )
         self._load_processors(options)
         switch = options.get("switch") or Switch()
-        batch: ProcessingBatch | None = None
+        batch_id: str | None = None
         try:
-            batch = accepted = prepare(self._settings)
+            document = prepare()
+            batch_id = document.batch.batch_id
 
             def work() -> Conclusion:
                 # opened here because a store belongs to one thread
                 store = compose.open_store(self.store_url)
                 try:
-                    return carry_out(store, accepted, switch)
+                    return carry_out(store, document, switch)
                 finally:
                     store.close()
 
@@ -283,7 +287,7 @@ class Session(Records):
         except UsageError:
             raise
         except EveryitemError as error:
-            return refusal(error, batch_id=batch.batch_id if batch else None)
+            return refusal(error, batch_id=batch_id)
         if conclusion.response is None:
             raise ExecutionInterrupted(Status.of(conclusion.record))
         return Response(
@@ -294,7 +298,7 @@ class Session(Records):
             execution_key=conclusion.record.execution_key,
             fresh=conclusion.fresh,
             attached=conclusion.attached,
-            warnings=[*map(str, accepted.warnings), *warnings],
+            warnings=[*map(str, document.batch.warnings), *warnings],
         )
 
 

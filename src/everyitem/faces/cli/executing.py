@@ -16,6 +16,7 @@ from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
 from everyitem.faces.cli.files import check_writable, write_whole
+from everyitem.faces.cli.logs import logs_as_notes
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.result_files import result_parts
 from everyitem.faces.cli.signals import SignalInbox, listening
@@ -49,6 +50,7 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
     check_writable(wishes.results)
     switch = Switch()
     with (
+        logs_as_notes(),
         listening(switch) as signals,
         open_session(wishes.store, wishes.config, inbox=signals.requests) as session,
     ):

@@ -1,0 +1,167 @@
+"""Looking at executions, from the outside."""
+
+import json
+import os
+import pty
+
+import pytest
+
+ITEMS = [{"itemId": f"t-{number}"} for number in range(30)]
+
+
+@pytest.fixture
+def finished(workspace):
+    """A batch of thirty items, one of which failed, with a checkpoint every ten outcomes."""
+    workspace.do(
+        "run",
+        workspace.document(
+            [*ITEMS, {"itemId": "bad\x1b[31m", "fail": "no\x1b[2J rate"}], checkpointInterval=10
+        ),
+    )
+    return workspace
+
+
+def test_status_has_the_contracts_keys(finished):
+    """Before anything else those of section 4."""
+    status = finished.json("status", "b")
+    assert list(status)[:13] == [
+        "batchId", "execution", "round", "state", "items", "succeeded", "failed", "open", "inFlight",
+        "retriesWaiting", "ratePerSecond", "etaSeconds", "lastCheckpoint",
+    ]  # fmt: skip
+    assert (status["state"], status["runs"], status["open"]) == ("COMPLETED_WITH_ERRORS", 1, 0)
+
+
+def test_failures_say_why(finished):
+    """Each with the item itself."""
+    [failed] = finished.lines("failures", "b")
+    assert failed["error"] == {
+        "code": "ITEM_ERROR",
+        "type": "PermanentItemError",
+        "message": "no\x1b[2J rate",
+    }
+    assert failed["item"]["fail"] == "no\x1b[2J rate"
+    assert failed["attempts"] == 1
+
+
+def test_explain_tells_the_whole_story(finished):
+    """Attempt, error, frames of the processor, checkpoint."""
+    story = finished.json("explain", "b", "bad\x1b[31m")
+    [attempt] = story["attempts"]
+    assert attempt["final"]
+    assert attempt["checkpoint"] >= 1
+    assert attempt["frames"][-1]["function"] == "work"
+    assert attempt["frames"][-1]["file"].endswith("processors.py")
+    assert finished.do("explain", "b", "nosuch").returncode == 2
+
+
+def test_checkpoints_add_up(finished):
+    """Exactly ten outcomes each, the rest in the last."""
+    found = finished.json("checkpoints", "b")
+    assert [one["succeeded"] + one["failed"] for one in found] == [10, 10, 10, 1]
+    assert [one["sequence"] for one in found] == sorted(one["sequence"] for one in found)
+
+
+def test_a_sound_execution_verifies(finished):
+    """Exit 0 and no fault."""
+    found = finished.json("verify", "b")
+    assert found == {"batchId": "b", "execution": 1, "sound": True, "faults": []}
+
+
+def test_events_are_cloud_events(finished):
+    """One per checkpoint and exactly one at the end, whose data is the response."""
+    events = finished.lines("events", "b")
+    assert [one["type"] for one in events] == ["CheckpointCreated"] * 4 + ["BatchExecuted"]
+    assert {one["specversion"] for one in events} == {"1.0"}
+    assert len({one["id"] for one in events}) == 5
+    assert events[-1]["subject"] == "b"
+    assert events[-1]["data"]["status"] == "SUCCESS"
+    assert finished.lines("events", "b", "--follow") == events
+
+
+def test_watching_what_has_ended_ends(finished):
+    """Its status is printed."""
+    assert finished.json("watch", "b")["state"] == "COMPLETED_WITH_ERRORS"
+
+
+def test_plan_runs_nothing(workspace):
+    """Partitions and every setting with its origin; nothing is stored."""
+    plan = workspace.json("plan", workspace.document(ITEMS, parallelismLevel=3), "--max-retries", 1)
+    assert sum(one["lastIndex"] - one["firstIndex"] + 1 for one in plan["partitions"]) == 30
+    origins = {one["name"]: (one["value"], one["origin"]) for one in plan["settings"]}
+    assert origins["parallelismLevel"] == (3, "document")
+    assert origins["maxRetryAttempts"] == (1, "cli")
+    assert origins["checkpointInterval"] == (1000, "default")
+    assert workspace.do("status", "b").returncode == 2
+
+
+def test_plan_refuses_what_run_would(workspace):
+    """With the same response."""
+    done = workspace.do("plan", "-", stdin='{"batchId": 3}')
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errorCode"] == "EXECUTION_ERROR"
+
+
+@pytest.mark.parametrize("subject", ["batch", "response", "event"])
+def test_schemas_are_printed(workspace, subject):
+    """JSON Schema of each document."""
+    assert workspace.json("schema", subject)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_doctor_examines_the_machine(workspace):
+    """Nothing is wrong with a machine that runs tests."""
+    found = workspace.json("doctor")
+    assert found["healthy"]
+    assert {"SQLite", "cores", "memory", "open files", "clock", "disk", "store"} <= {
+        one["name"] for one in found["checks"]
+    }
+
+
+def test_a_person_gets_tables_without_control_characters(finished):
+    """On a terminal nothing an item says moves the cursor; --json still gives JSON."""
+    shown = on_terminal(finished, "failures", "b")
+    assert "no\\x1b[2J rate" in shown
+    assert "\x1b[2J" not in shown
+    assert json.loads(on_terminal(finished, "status", "b", "--json"))["batchId"] == "b"
+    assert "Traceback (most recent call last)" in on_terminal(finished, "explain", "b", "bad\x1b[31m")
+
+
+def test_a_reader_may_stop_reading(finished):
+    """`| head` is no error."""
+    import subprocess
+
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        finished.command("results", "b"), stdout=writing, stderr=subprocess.PIPE, env=finished._environment
+    )
+    os.close(writing)
+    os.close(reading)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"Traceback" not in said
+
+
+def on_terminal(workspace, *arguments):
+    """What a command shows whose standard output is a terminal."""
+    import subprocess
+
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        workspace.command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=subprocess.DEVNULL,
+        env={**workspace._environment, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"},
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # the other end is closed: Linux says so with EIO
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait(60) == 0
+    return shown.decode().replace("\r\n", "\n")

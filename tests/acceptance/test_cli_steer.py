@@ -1,0 +1,189 @@
+"""Steering running executions from other processes and by signals, from the outside."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+#: 60 items; those from 40 on wait for the gate, so 40 outcomes come and four items are in flight.
+ITEMS = [{"itemId": f"t-{number}"} for number in range(60)]
+
+
+def held(workspace, **configuration):
+    """A batch that comes to rest at the gate."""
+    return workspace.document(
+        ITEMS,
+        parameters={"gate": str(workspace.gate), "holdFrom": 40},
+        configuration=configuration,
+        checkpointInterval=10,
+        parallelismLevel=4,
+    )
+
+
+def at_the_gate(status):
+    return status["succeeded"] == 40 and status["inFlight"] == 4
+
+
+def test_status_works_while_it_runs(workspace):
+    """Another process sees progress, then the end."""
+    running = workspace.start("run", held(workspace))
+    status = workspace.status_when(at_the_gate)
+    assert status["state"] == "RUNNING"
+    assert status["open"] == 20
+    workspace.open_gate()
+    assert running.end().returncode == 0
+    assert workspace.json("status", "b")["state"] == "COMPLETED"
+
+
+def test_results_before_the_end_are_what_is_recorded(workspace):
+    """Exit 0, and standard error says how much that is."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    done = workspace.do("results", "b")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 40
+    assert "40 of 60" in done.stderr
+    workspace.open_gate()
+    running.end()
+
+
+def test_sigkill_loses_nothing_recorded(workspace):
+    """The same command goes on; items with a recorded outcome never run again."""
+    document = held(workspace)
+    running = workspace.start("run", document)
+    workspace.status_when(at_the_gate)
+    recorded = {json.loads(line)["itemId"] for line in workspace.do("results", "b").stdout.splitlines()}
+    running.send(signal.SIGKILL)
+    running.end()
+    before = len(workspace.calls())
+    assert workspace.json("status", "b")["state"] == "INTERRUPTED"
+    workspace.open_gate()
+    done = workspace.do("run", document)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["executionMetadata"]["runs"] == 2
+    again = {key.removeprefix("b/") for key in workspace.calls()[before:]}
+    assert not again & recorded
+    assert again | recorded == {item["itemId"] for item in ITEMS}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_drains_and_checkpoints(workspace, number, code):
+    """Items in flight finish, no response is printed, and standard error says how to resume."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    running.send(number)
+    running.read_error_until(number.name)
+    workspace.open_gate()
+    done = running.end()
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert "everyitem resume b" in done.stderr
+    status = workspace.json("status", "b")
+    assert (status["state"], status["succeeded"]) == ("INTERRUPTED", 44)
+    assert workspace.do("resume", "b").returncode == 0
+    assert sorted(workspace.calls()) == sorted(f"b/{item['itemId']}" for item in ITEMS)
+
+
+def test_a_second_signal_stops_at_once(workspace):
+    """Items in flight are interrupted; what was recorded stays."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    running.send(signal.SIGINT)
+    running.read_error_until("SIGINT")
+    running.send(signal.SIGINT)
+    assert running.end().returncode == 130
+    assert workspace.json("status", "b")["succeeded"] == 40
+
+
+def test_pause_and_resume_from_other_processes(workspace):
+    """A paused execution keeps its owner, starts nothing, and goes on when told."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    workspace.do("pause", "b")
+    workspace.open_gate()
+    paused = workspace.status_when(lambda status: status["state"] == "PAUSED")
+    assert paused["succeeded"] <= 44
+    resumed = workspace.do("resume", "b")
+    done = running.end()
+    assert done.returncode == resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout) == json.loads(done.stdout)
+    assert len(workspace.calls()) == 60
+
+
+def test_cancel_ends_the_run_with_an_error(workspace):
+    """The waiting run prints an ERROR and exits 1; a resume is legal."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    cancelling = workspace.start("cancel", "b")
+    workspace.open_gate()
+    done = running.end()
+    assert cancelling.end().returncode == 0
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errorCode"] == "EXECUTION_ERROR"
+    assert workspace.json("status", "b")["state"] == "CANCELLED"
+    assert workspace.do("resume", "b").returncode == 0
+
+
+def test_cancel_works_without_an_owner(workspace):
+    """What nobody executes is cancelled by the command itself; there is nothing to pause, though."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    running.send(signal.SIGKILL)
+    running.end()
+    assert workspace.do("pause", "b").returncode == 2
+    assert workspace.json("cancel", "b")["state"] == "CANCELLED"
+    workspace.open_gate()
+    assert workspace.do("resume", "b").returncode == 0
+    assert workspace.do("cancel", "b").returncode == 2
+
+
+def test_a_second_run_attaches(workspace):
+    """Exactly one executes, both print the same response."""
+    document = held(workspace)
+    first = workspace.start("run", document)
+    workspace.status_when(at_the_gate)
+    second = workspace.start("run", document)
+    watching = workspace.start("watch", "b", "--json")
+    assert json.loads(watching.process.stdout.readline())["state"] == "RUNNING"
+    workspace.open_gate()
+    one, other = first.end(), second.end()
+    assert one.returncode == other.returncode == 0, other.stderr
+    assert json.loads(one.stdout) == json.loads(other.stdout)
+    assert len(workspace.calls()) == 60
+    assert json.loads(watching.end().stdout.splitlines()[-1])["state"] == "COMPLETED"
+
+
+def test_plain_progress_goes_to_standard_error(workspace):
+    """A run in a pipe says now and then how far it is, and at the end what came of it."""
+    done = workspace.do("run", workspace.document(ITEMS))
+    assert "SUCCESS, every item succeeded" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert workspace.do("run", workspace.document(ITEMS), "--no-progress").stderr == ""
+
+
+def test_ctrl_c_while_watching_is_130(workspace):
+    """No traceback."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    watching = workspace.start("watch", "b", "--json")
+    assert watching.process.stdout.readline()
+    watching.send(signal.SIGINT)
+    done = watching.end()
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    workspace.open_gate()
+    assert running.end().returncode == 0
+
+
+def test_the_command_is_also_a_module():
+    """`python -m everyitem` works."""
+    done = subprocess.run(
+        [sys.executable, "-m", "everyitem", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "everyitem" in done.stdout + done.stderr
