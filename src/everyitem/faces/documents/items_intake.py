@@ -54,12 +54,12 @@ class ItemsIntake:
         self._path: Callable[[int], str] = "$.batchItems[{}]".format
         self._id_step = ".itemId"
 
-    def read_text(self, array: msgspec.Raw) -> None:
+    def read_text(self, value: msgspec.Raw) -> None:
         """Items as the text of a JSON array, as it stands in the document."""
-        if bytes(memoryview(array)[:1]) != b"[":
+        if bytes(memoryview(value)[:1]) != b"[":
             self.refuse("$.batchItems", "must be an array")
             return
-        text = msgspec.json.format(memoryview(array), indent=-1)
+        text = msgspec.json.format(memoryview(value), indent=-1)
         lengths = list(map(len, _raws_of(text)))
         if not self._fits(len(lengths)):
             return

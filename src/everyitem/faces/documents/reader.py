@@ -276,7 +276,7 @@ class _Reading:
             priority=settled.priority,
             envelope=text,
             content=content_digest(items.digest, settled.configuration),
-            warnings=tuple(problems.warnings) + self._settings.warnings,
+            warnings=tuple(problems.warnings),
         )
         source = envelope.item_source
         accepted = (

@@ -1,0 +1,102 @@
+"""Items as bytes: any selection of them, in any order, without decoding."""
+
+import hashlib
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everyitem.model.items import CHUNK_BYTES, CHUNK_ITEMS, InMemoryItems, StoredItems, item_id_of
+
+VALUES = [{"itemId": "a,b"}, [1, [2]], 'x]y\\"', 12.5, None, {}, "ü"]
+TEXT = msgspec.json.encode(VALUES)
+
+
+def stored(items, sizes):
+    """The same items as the store would hand them out, in chunks of these sizes."""
+    firsts, first = [], 0
+    for size in sizes:
+        firsts.append(first)
+        first += size
+    bounds = [*firsts, first]
+
+    def load(number):
+        from everyitem.model.items import ItemChunk
+
+        start, stop = bounds[number], bounds[number + 1]
+        return ItemChunk(start, stop - start, items.text(range(start, stop)))
+
+    return StoredItems(count=first, named=items.named, digest=items.digest, firsts=firsts, load=load)
+
+
+@pytest.fixture(params=["in memory", "stored"])
+def items(request):
+    """The same seven items, held in both ways."""
+    in_memory = InMemoryItems(TEXT, named=True)
+    return in_memory if request.param == "in memory" else stored(in_memory, [3, 1, 3])
+
+
+@given(indices=st.lists(st.integers(0, len(VALUES) - 1)), in_chunks=st.booleans())
+def test_any_items_come_in_the_order_asked(indices, in_chunks):
+    """`text` gives exactly the items asked for, in that order, repeated where repeated."""
+    items = InMemoryItems(TEXT, named=True)
+    chosen = stored(items, [2, 2, 3]) if in_chunks else items
+    assert json.loads(chosen.text(indices)) == [VALUES[index] for index in indices]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 7), (2, 5), (3, 3), (6, 7), (0, 0)])
+def test_a_range_is_a_slice(items, start, stop):
+    """A contiguous range is cut out of the text."""
+    assert json.loads(items.text(range(start, stop))) == VALUES[start:stop]
+
+
+def test_chunks_hold_all_items_in_order(items):
+    """Chunks are contiguous and complete; their texts make up the canonical text."""
+    chunks = list(items.chunks())
+    assert [chunk.first for chunk in chunks] == [
+        sum(one.count for one in chunks[:k]) for k in range(len(chunks))
+    ]
+    assert b"[" + b",".join(chunk.text[1:-1] for chunk in chunks) + b"]" == TEXT
+
+
+def test_the_digest_is_that_of_the_canonical_text(items):
+    """SHA-256 of the compact array."""
+    assert items.digest == hashlib.sha256(TEXT).hexdigest()
+
+
+def test_chunks_are_bounded_in_items_and_bytes():
+    """No chunk has more than its items; a chunk of several items stays within its bytes."""
+    many = InMemoryItems(msgspec.json.encode(list(range(3 * CHUNK_ITEMS))), named=False)
+    assert [chunk.count for chunk in many.chunks()] == [CHUNK_ITEMS] * 3
+    large = InMemoryItems(msgspec.json.encode(["x" * (CHUNK_BYTES // 2 + 1)] * 4), named=False)
+    assert [chunk.count for chunk in large.chunks()] == [1] * 4
+
+
+def test_no_items_are_items():
+    """An empty batch has no chunks and an empty text."""
+    empty = InMemoryItems(b"[]", named=False)
+    assert (len(empty), list(empty.chunks()), empty.text([])) == (0, [], b"[]")
+
+
+def test_known_lengths_need_no_second_look():
+    """Whoever knows the lengths gets the same items."""
+    lengths = [len(msgspec.json.encode(value)) for value in VALUES]
+    items = InMemoryItems(TEXT, named=True, lengths=lengths)
+    assert items.text([6, 0]) == InMemoryItems(TEXT, named=True).text([6, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "item_id"),
+    [
+        (b'{"itemId":"x"}', "x"),
+        (b'{"itemId":"\\u00fc"}', "ü"),
+        (b'{"a":1}', "7"),
+        (b"5", "7"),
+        (b'"itemId"', "7"),
+    ],
+)
+def test_an_item_is_named_by_itself_or_by_its_position(text, item_id):
+    """Its own `itemId`, else its 0-based position as a string."""
+    assert item_id_of(text, 7) == item_id

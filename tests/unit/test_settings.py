@@ -1,0 +1,134 @@
+"""The operator's settings: file, environment, overrides, presets, and where each came from."""
+
+import subprocess
+import sys
+
+import pytest
+
+from everyitem.model.errors import UsageError
+from everyitem.settings import Environment, Origin, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    """Each test starts in a folder without a configuration file."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_without_anything_the_specification_s_defaults_hold():
+    """Section 9 of the specification."""
+    settings = load_settings()
+    assert (settings.max_batch_size, settings.default_parallelism) == (100_000, 5)
+    assert (settings.checkpoint_interval, settings.max_retry_attempts) == (1000, 3)
+    assert (settings.timeout_hours, settings.enable_checkpointing) == (4.0, True)
+    assert settings == Settings()
+
+
+def test_each_layer_wins_over_the_one_below(empty_folder, monkeypatch):
+    """Override over environment over file over default, each with its origin."""
+    (empty_folder / "everyitem.toml").write_text(
+        "max_batch_size = 10\ndefault_parallelism = 3\ncheckpoint_interval = 7\n"
+    )
+    monkeypatch.setenv("EVERYITEM_DEFAULT_PARALLELISM", "4")
+    monkeypatch.setenv("EVERYITEM_CHECKPOINT_INTERVAL", "8")
+    settings = load_settings(checkpoint_interval=9, store=None)
+    found = {
+        name: (getattr(settings, name), settings.origin(name))
+        for name in ("max_batch_size", "default_parallelism", "checkpoint_interval", "timeout_hours", "store")
+    }
+    assert found == {
+        "max_batch_size": (10, Origin.FILE),
+        "default_parallelism": (4, Origin.ENVIRONMENT),
+        "checkpoint_interval": (9, Origin.CLI),
+        "timeout_hours": (4.0, Origin.DEFAULT),
+        "store": (None, Origin.DEFAULT),
+    }
+
+
+def test_names_may_be_written_as_in_documents(empty_folder):
+    """camelCase is tolerated in the file."""
+    (empty_folder / "everyitem.toml").write_text("maxBatchSize = 10\nmaxMemoryMb = 512\n")
+    settings = load_settings()
+    assert (settings.max_batch_size, settings.max_memory_mb) == (10, 512)
+
+
+def test_development_means_smaller_batches_and_less_parallelism(empty_folder, monkeypatch):
+    """The preset changes two values, each still to be set by itself."""
+    (empty_folder / "everyitem.toml").write_text('environment = "development"\n')
+    settings = load_settings()
+    assert settings.environment is Environment.DEVELOPMENT
+    assert (settings.max_batch_size, settings.default_parallelism) == (1000, 2)
+    assert settings.origin("max_batch_size") is Origin.FILE
+    monkeypatch.setenv("EVERYITEM_MAX_BATCH_SIZE", "5000")
+    assert load_settings().max_batch_size == 5000
+    monkeypatch.setenv("EVERYITEM_ENVIRONMENT", "production")
+    assert load_settings().default_parallelism == 5
+
+
+def test_processors_are_a_list_in_the_file_and_comma_separated_in_the_environment(empty_folder, monkeypatch):
+    """Files named in the file are meant from its folder; modules stay names."""
+    folder = empty_folder / "etc"
+    folder.mkdir()
+    (folder / "mine.py").write_text("")
+    (folder / "conf.toml").write_text('processors = ["mine.py", "package.module"]\n')
+    assert load_settings(str(folder / "conf.toml")).processors == (str(folder / "mine.py"), "package.module")
+    monkeypatch.setenv("EVERYITEM_PROCESSORS", "a.py, b")
+    assert load_settings().processors == ("a.py", "b")
+
+
+def test_unknown_keys_are_a_warning_with_the_nearest_name(empty_folder):
+    """A typo is said, and stops nothing."""
+    (empty_folder / "everyitem.toml").write_text("max_batchsize = 10\ncolour = 'blue'\n")
+    warnings = [str(warning) for warning in load_settings().warnings]
+    assert warnings == [
+        "everyitem.toml: unknown setting 'max_batchsize' is ignored; did you mean 'max_batch_size'?",
+        "everyitem.toml: unknown setting 'colour' is ignored",
+    ]
+
+
+def test_all_unusable_values_are_named_with_where_they_stand(empty_folder, monkeypatch):
+    """Every value nobody can use is said at once, with file or variable."""
+    (empty_folder / "everyitem.toml").write_text("max_batch_size = 0\ntimeout_hours = nan\n")
+    monkeypatch.setenv("EVERYITEM_CHECKPOINT_INTERVAL", "many")
+    with pytest.raises(UsageError) as refused:
+        load_settings()
+    said = str(refused.value)
+    assert "everyitem.toml: max_batch_size: " in said
+    assert "everyitem.toml: timeout_hours: " in said
+    assert "environment variable EVERYITEM_CHECKPOINT_INTERVAL: " in said
+
+
+def test_a_named_file_must_be_there():
+    """`--config` naming no file is a usage error; the default file may be absent."""
+    with pytest.raises(UsageError, match=r"none\.toml: no such file"):
+        load_settings("none.toml")
+
+
+@pytest.mark.parametrize("content", [b"max_batch_size = \n", b"\xff"])
+def test_a_file_that_is_no_toml_is_a_usage_error(empty_folder, content):
+    """The file and the reason are said."""
+    (empty_folder / "everyitem.toml").write_bytes(content)
+    with pytest.raises(UsageError, match=r"everyitem\.toml: not valid TOML"):
+        load_settings()
+
+
+def test_a_folder_is_no_configuration_file(empty_folder):
+    """What cannot be read is said."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_settings(str(empty_folder))
+
+
+def test_the_limits_and_defaults_are_the_same_in_both_descriptions():
+    """The checked model and the frozen value agree on every name and default."""
+    from everyitem.settings.loading import _Model
+
+    plain = Settings()
+    for name, field in _Model.model_fields.items():
+        assert getattr(plain, name) == field.default
+
+
+def test_importing_settings_does_not_load_pydantic():
+    """Faces that read no file start fast."""
+    code = "import sys, everyitem.settings; assert not {'pydantic', 'pydantic_settings'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
