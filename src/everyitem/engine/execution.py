@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
+from everyitem.engine.consolidation import answer
 from everyitem.engine.events import terminal_event
 from everyitem.engine.messages import Ending, Message, Verdict
 from everyitem.engine.progress import Listener
@@ -16,7 +15,6 @@ from everyitem.engine.recorder import Recorder
 from everyitem.engine.runtime import Runtime
 from everyitem.engine.state import ExecutionState, PendingAttempt
 from everyitem.engine.switch import Switch
-from everyitem.engine.verdicts import respond
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import StoreError
@@ -81,7 +79,7 @@ class Execution:
             nodes = self._distribute(slots)
             state = self._partition(recorded, slots)
             verdict = self._process_items(state, nodes, recorded)
-            return self._consolidate(state, verdict)
+            return self._consolidate(verdict)
         except BaseException:
             self._give_back(ExecutionStatus.INTERRUPTED)
             raise
@@ -159,19 +157,12 @@ class Execution:
             checkpoints=state.recorder.checkpoints,
         )
 
-    def _consolidate(self, state: ExecutionState, verdict: Verdict) -> Conclusion:
+    def _consolidate(self, verdict: Verdict) -> Conclusion:
         """Check, answer, and record the answer with its event in one transaction."""
         if verdict.ending is Ending.INTERRUPTED:
             self._ownership.commit(Commit(counters=self._counters, status=ExecutionStatus.INTERRUPTED))
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
-        response = respond(
-            self._store,
-            self._record,
-            self._batch,
-            self._counters,
-            verdict,
-            tolerance_exceeded=state.tolerance_exceeded,
-        )
+        response = answer(self._store, self._record, self._batch, self._counters, verdict)
         if verdict.ending is Ending.STORE_FAILED:
             # nothing can be recorded: say so, leave everything resumable
             self._give_back(ExecutionStatus.INTERRUPTED)
@@ -181,10 +172,8 @@ class Execution:
             status = ExecutionStatus.FAILED
         elif status is ExecutionStatus.COMPLETED and self._counters.failed:
             status = ExecutionStatus.COMPLETED_WITH_ERRORS
-        text = response.to_json().encode()
-        event = terminal_event(
-            self._record, response=text, success=response.is_success, at=time.time()
-        )
+        text = response.to_json()
+        event = terminal_event(self._record, response=text, success=response.is_success, at=time.time())
         self._ownership.commit(
             Commit(counters=self._counters, status=status, response=text, events=[event])
         )

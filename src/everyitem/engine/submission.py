@@ -12,7 +12,7 @@ from everyitem.engine.execution import Conclusion
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ContentDiffers, UsageError
-from everyitem.model.response import Response
+from everyitem.model.response import parse_response
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import ExecutionRecord, NewExecution, Ownership, Store
 
@@ -149,5 +149,5 @@ class Submission:
 
 
 def _recorded(record: ExecutionRecord, *, attached: bool) -> Conclusion:
-    response = Response.from_json(record.response or b"{}")
+    response = parse_response(record.response) if record.response else None
     return Conclusion(record, record.status, response, fresh=False, attached=attached)

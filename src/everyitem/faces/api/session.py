@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     # the package loads pydantic, which nobody needs who only looks at a store
     from everyitem.faces.documents import ReadDocument
 
-if TYPE_CHECKING:
-    # the package loads pydantic, which nobody needs who only looks at a store
-    from everyitem.faces.documents import ReadDocument
-
 
 class ExecutionInterrupted(EveryitemError):
     """A switch stopped the execution before its end; everything recorded stays, and `resume` goes on."""

@@ -1,0 +1,252 @@
+"""From settings to a ready engine: the only place that names adapters.
+
+Adapters are imported when a batch asks for them, so that nobody pays for a node kind or a store he does
+not use.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from everyitem.engine.execution import BuildNodes, Conclusion, Execution
+from everyitem.engine.progress import Listener
+from everyitem.engine.submission import Submission
+from everyitem.engine.switch import Switch
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.errors import UsageError
+from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.ports.node import Node
+from everyitem.ports.source import ItemSource, SourceSpec
+from everyitem.ports.store import ExecutionRecord, Ownership, Store
+from everyitem.work.assignment import Assignment
+from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
+
+__all__ = [
+    "Conclusion",
+    "Listener",
+    "Switch",
+    "default_store_url",
+    "open_source",
+    "open_store",
+    "redrive",
+    "resume",
+    "submit",
+]
+
+#: Set in worker processes: a batch must not start batches in its own workers.
+WORKER_VARIABLE = "EVERYITEM_WORKER"
+
+
+def default_store_url() -> str:
+    """The SQLite file in the user's data directory (XDG Base Directory Specification)."""
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return f"sqlite:///{Path(data) / 'everyitem' / 'everyitem.sqlite'}"
+
+
+def open_store(url: str, *, read_only: bool = False) -> Store:
+    """The store at a URL; raises `UsageError` for one this version does not know."""
+    from everyitem.adapters.stores.opening import open_store as open_by_scheme
+
+    return open_by_scheme(url, read_only=read_only)
+
+
+def open_source(spec: SourceSpec) -> ItemSource:
+    """The item source a document or `--items` asks for."""
+    from everyitem.adapters.sources import open_source as open_by_kind
+
+    return open_by_kind(spec)
+
+
+def submit(
+    store: Store,
+    batch: ProcessingBatch,
+    *,
+    rerun: bool = False,
+    settings_json: bytes = b"{}",
+    source: bytes | None = None,
+    listener: Listener | None = None,
+    switch: Switch | None = None,
+) -> Conclusion:
+    """Execute a batch, go on with it, wait for who does, or answer from the record.
+
+    `settings_json` says which settings are in force and where each came from; it is kept with the
+    execution. Raises `UnknownProcessor`, `ContentDiffers`, `UsageError` and `StoreError`.
+    """
+    submission = _submission(store, batch, listener, switch, settings_json=settings_json, source=source)
+    return submission.submit(rerun=rerun)
+
+
+def resume(
+    store: Store,
+    record: ExecutionRecord,
+    batch: ProcessingBatch,
+    *,
+    accept_damage: bool = False,
+    listener: Listener | None = None,
+    switch: Switch | None = None,
+) -> Conclusion:
+    """Go on with a stored execution; `accept_damage` opens the items of damaged segments again."""
+    return _submission(store, batch, listener, switch, accept_damage=accept_damage).resume(record)
+
+
+def redrive(
+    store: Store,
+    record: ExecutionRecord,
+    batch: ProcessingBatch,
+    *,
+    indices: Sequence[int],
+    corrections: Mapping[int, bytes],
+    listener: Listener | None = None,
+    switch: Switch | None = None,
+) -> Conclusion:
+    """Run failed items again, some with corrected payloads (JSON texts by index), as the next round."""
+    return _submission(store, batch, listener, switch).redrive(record, indices, corrections)
+
+
+def _submission(
+    store: Store,
+    batch: ProcessingBatch,
+    listener: Listener | None,
+    switch: Switch | None,
+    *,
+    accept_damage: bool = False,
+    settings_json: bytes = b"{}",
+    source: bytes | None = None,
+) -> Submission:
+    if os.environ.get(WORKER_VARIABLE):
+        raise UsageError(
+            "an item processor cannot run a batch inside a worker process: "
+            "collect what follows as results and run it as a batch of its own afterwards"
+        )
+    processor = find_processor(batch.configuration.processor)
+    if any(node.kind is NodeKind.PROCESS for node in batch.resources.nodes):
+        refuse_local(processor.name, processor.origin)
+    switch = switch or Switch()
+
+    def carry_out(record: ExecutionRecord, ownership: Ownership) -> Conclusion:
+        # an execution that goes on takes its items from the store: corrected ones are in there
+        fresh = record.runs == 1 and record.round == 1
+        items = batch.items if fresh else store.items(record.execution_key)
+        return Execution(
+            store,
+            record,
+            ownership,
+            replace(batch, items=items),
+            build_nodes=_node_builder(processor),
+            switch=switch,
+            listener=listener,
+            accept_damage=accept_damage,
+        ).run()
+
+    return Submission(
+        store,
+        batch,
+        carry_out=carry_out,
+        processor_code=processor.code_digest,
+        switch=switch,
+        settings_json=settings_json,
+        source=source,
+    )
+
+
+def _node_builder(processor: ItemProcessor) -> BuildNodes:
+    def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
+        assignment = _assign(batch, record, processor)
+        return [
+            _build_node(spec, slots[spec.node_id], assignment, processor, batch)
+            for spec in batch.resources.nodes
+            if slots[spec.node_id]
+        ]
+
+    return build
+
+
+def _build_node(
+    spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor, batch: ProcessingBatch
+) -> Node:
+    match spec.kind:
+        case NodeKind.THREAD:
+            from everyitem.adapters.nodes.thread_node import ThreadNode
+
+            return ThreadNode(
+                spec, slots=slots, assignment=assignment, processor=processor, items=batch.items
+            )
+        case NodeKind.ASYNC:
+            from everyitem.adapters.nodes.async_node import AsyncNode
+
+            return AsyncNode(
+                spec, slots=slots, assignment=assignment, processor=processor, items=batch.items
+            )
+        case NodeKind.PROCESS:
+            from everyitem.adapters.nodes.process_node import ProcessNode
+
+            return ProcessNode(spec, slots=slots, assignment=assignment, items=batch.items)
+        case NodeKind.DASK:
+            raise UsageError(f"node {spec.node_id!r}: nodes of kind dask are not available in this version")
+
+
+def _assign(batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProcessor) -> Assignment:
+    """What every worker of the batch must know."""
+    configuration = batch.configuration
+    number = f"@{record.execution}" if record.execution > 1 else ""
+    return Assignment(
+        batch_id=batch.batch_id,
+        key_prefix=f"{batch.batch_id}{number}",
+        processor=processor.name,
+        origin=processor.origin,
+        parameters=msgspec.json.encode(configuration.parameters),
+        configuration=msgspec.json.encode(_shown_configuration(configuration)),
+        resources=msgspec.json.encode(_shown_resources(batch)),
+        error_policy=msgspec.json.encode(_shown_error_policy(configuration)),
+        item_timeout=configuration.item_timeout,
+        max_attempts=configuration.retry.max_retries + 1,
+        named=batch.items.named,
+        deadline=time.time() + configuration.timeout,
+        sys_path=list(sys.path),
+    )
+
+
+def _shown_configuration(configuration: ProcessingConfiguration) -> dict[str, Any]:
+    """`context.configuration`: the document's names, the values in force."""
+    return {
+        "processor": configuration.processor,
+        "parallelism": configuration.parallelism,
+        "itemTimeoutMs": None if configuration.item_timeout is None else configuration.item_timeout * 1000,
+        "checkpointInterval": configuration.checkpoint_interval,
+        "checkpointIntervalSeconds": configuration.checkpoint_interval_seconds,
+        "enableCheckpointing": configuration.enable_checkpointing,
+        "timeoutHours": configuration.timeout / 3600,
+    }
+
+
+def _shown_resources(batch: ProcessingBatch) -> dict[str, Any]:
+    return {
+        "nodes": [
+            {"nodeId": node.node_id, "kind": node.kind, "slots": node.slots, "memoryMb": node.memory_mb}
+            for node in batch.resources.nodes
+        ],
+        "minParallelism": batch.resources.min_parallelism,
+    }
+
+
+def _shown_error_policy(configuration: ProcessingConfiguration) -> dict[str, Any]:
+    retry = configuration.retry
+    return {
+        "errorHandlingStrategy": configuration.strategy,
+        "maxRetryAttempts": retry.max_retries,
+        "retry": {
+            "initialDelayMs": retry.initial_delay * 1000,
+            "multiplier": retry.multiplier,
+            "maxDelayMs": retry.max_delay * 1000,
+            "jitter": retry.jitter,
+        },
+        "toleratedFailureCount": configuration.tolerated_failure_count,
+        "toleratedFailurePercentage": configuration.tolerated_failure_percentage,
+    }

@@ -1,0 +1,60 @@
+"""The last step: gather the facts of an ended run and answer (specification section 4, step 7).
+
+Nothing is believed that can be looked up: counts are derived again from the segments, the chain is walked
+once more, and the items are hashed as they were executed.
+"""
+
+import time
+
+from everyitem.engine.messages import Ending, Verdict
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.checks import ExecutionFacts
+from everyitem.model.errors import ErrorCode, StoreError
+from everyitem.model.items import digest_of
+from everyitem.model.response import ExecutionFailure, Response, consolidate
+from everyitem.ports.store import Counters, ExecutionRecord, Store
+
+
+def answer(
+    store: Store, record: ExecutionRecord, batch: ProcessingBatch, counters: Counters, verdict: Verdict
+) -> Response:
+    """The response to a run that ended with `verdict`; `counters` are the totals over all runs."""
+    faults: list[str] = []
+    recount, sample = Counters(), list[int]()
+    segments = 0
+    try:
+        store.recorded(record.execution_key)
+        segments = sum(1 for _ in store.segments(record.execution_key))
+        recount, sample = store.recount(record.execution_key)
+    except StoreError as error:
+        faults.append(str(error))
+    resources = batch.resources
+    facts = ExecutionFacts(
+        items=len(batch.items),
+        succeeded=counters.succeeded,
+        failed=counters.failed,
+        retried=counters.retried,
+        steals=counters.steals,
+        active_ms=counters.active_ms,
+        busy_us=counters.busy_us,
+        checkpoints=counters.checkpoints,
+        segments=segments,
+        runs=record.runs,
+        slots=resources.slots,
+        parallelism=min(batch.configuration.parallelism, resources.slots),
+        recounted_succeeded=recount.succeeded,
+        recounted_failed=recount.failed,
+        accepted_digest=batch.items.digest,
+        executed_digest=digest_of(batch.items),
+        durations_us=sample,
+        store_faults=faults,
+        tolerated=batch.configuration.tolerated_failures(len(batch.items)),
+        warnings=len(batch.warnings),
+    )
+    return consolidate(facts, ended_at=time.time(), failure=_failure(verdict))
+
+
+def _failure(verdict: Verdict) -> ExecutionFailure | None:
+    if verdict.ending is Ending.COMPLETED:
+        return None
+    return ExecutionFailure(code=verdict.code or ErrorCode.SYSTEM_ERROR, message=verdict.message)
