@@ -39,6 +39,13 @@ def expected(example):
     return SIZE - without, without
 
 
+def slow_down(path, *, milliseconds):
+    """Make the document's look-up take longer, so that there is time to kill the run."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["processingConfiguration"]["parameters"]["lookupMs"] = milliseconds
+    path.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
+
+
 def run(example, *arguments, **environment):
     return subprocess.run(
         arguments,
@@ -93,6 +100,7 @@ def test_rerun_starts_the_demo_over(example):
 def test_the_demo_killed_half_way_goes_on_where_it_was(example, expected):
     """kill -9, the same command again: the numbers add up and what was recorded did not run again."""
     everyitem = str(example.parents[1] / ".venv/bin/everyitem")
+    slow_down(example / "latest.json", milliseconds=20)
     with subprocess.Popen(
         [everyitem, "run", "latest.json", "--checkpoint-interval", "100"],
         cwd=example,
