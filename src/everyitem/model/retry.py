@@ -6,7 +6,6 @@ Formula (contract section 1): the delay before retry k (1-based) is
 "none".
 """
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,13 +32,10 @@ class RetryPolicy:
         """Seconds before retry `retry` (1-based), before jitter; never overflows."""
         if self.initial_delay == 0:
             return 0.0
-        if self.multiplier > 1:
-            # compare logarithms first: multiplier ** 100000 has no float
-            if (retry - 1) * math.log(self.multiplier) >= math.log(
-                max(self.max_delay, 1e-300) / self.initial_delay
-            ):
-                return self.max_delay
-        return min(self.max_delay, self.initial_delay * self.multiplier ** (retry - 1))
+        try:
+            return min(self.max_delay, self.initial_delay * self.multiplier ** (retry - 1))
+        except OverflowError:  # 2.0 ** 100000 is no float, and beyond any maximum
+            return self.max_delay
 
     def delay(self, retry: int, *, chance: float) -> float:
         """Seconds to wait before retry `retry`; `chance` is a uniform random number in [0, 1]."""
