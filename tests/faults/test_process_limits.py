@@ -1,12 +1,14 @@
 """F7, F9: hanging items, noise and sizes on process nodes."""
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable
 
 import pytest
 
-from everyitem.model.errors import ErrorCode, EveryitemError
+from everyitem.model.errors import ErrorCode, EveryitemError, StoreDamaged
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
@@ -255,6 +257,84 @@ def test_a_setup_that_works_at_the_second_try_is_enough(start: Callable, tmp_pat
         return item
     """
     assert start(code, ["1"]).run(1).results == {0: b"1"}
+
+
+def test_items_that_cannot_be_read_fail_the_node(start: Callable) -> None:
+    """A damaged store is reported by the node, after its workers have said what they leave."""
+    code = """
+    @item_processor("p")
+    def p(item, context):
+        return item
+    """
+    driver = start(code, ["1", "2"], slots=2)
+    first, second = (driver.wait_for(HolderJoined).holder for _ in range(2))
+    driver.node._supervision._items = DamagedItems()
+    driver.lease(range(1), holder=first)
+    failed = driver.wait_for(NodeFailed)
+    assert "chunk 3 is damaged" in failed.reason
+    assert {lost.holder for lost in driver.of(HolderLost)} == {first, second}
+
+
+class DamagedItems:
+    """Items whose store cannot be read."""
+
+    def text(self, indices: object) -> bytes:
+        raise StoreDamaged("chunk 3 is damaged")
+
+
+def test_a_fault_of_the_supervision_fails_the_node(start: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    """Should the node's thread fail, it says so and leaves no process behind."""
+    code = """
+    @item_processor("p")
+    def p(item, context):
+        return item
+    """
+    driver = start(code, ["1"])
+    holder = driver.wait_for(HolderJoined).holder
+    driver.node._supervision._items = None
+    driver.lease(range(1), holder=holder)
+    assert "has no attribute" in driver.wait_for(NodeFailed).reason
+    assert "supervision of node local failed" in caplog.text
+
+
+def test_deaths_are_noticed_without_process_descriptors(
+    start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On kernels and in sandboxes without `pidfd_open` the closing of the socket tells of a death."""
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "not here")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    code = """
+    import os
+    @item_processor("p")
+    def p(item, context):
+        if item == 1:
+            os._exit(7)
+        return item
+    """
+    driver = start(code, ["0", "1", "2"]).run(3)
+    (failure,) = driver.failures
+    assert "exit code 7" in failure.message
+    assert set(driver.results) == {0, 2}
+
+
+def test_a_worker_that_closes_its_socket_is_put_down(start: Callable) -> None:
+    """An item that closes descriptors it does not own ends like any other death."""
+    code = """
+    import os, time
+    @item_processor("p")
+    def p(item, context):
+        if item == 1:
+            os.closerange(3, 100)
+            time.sleep(600)
+        return item
+    """
+    driver = start(code, ["0", "1", "2"]).run(3)
+    (failure,) = driver.failures
+    assert (failure.index, failure.type) == (1, "WorkerDied")
+    assert set(driver.results) == {0, 2}
 
 
 def test_teardown_runs_at_an_orderly_close(start: Callable, tmp_path) -> None:

@@ -5,13 +5,16 @@ not travel here but through the ring (`work/ring.py`), except those too large fo
 """
 
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from everyitem.work.assignment import Assignment
 
 _LENGTH: Final = struct.Struct("!I")
+
+Message = TypeVar("Message")
 
 
 class Begin(msgspec.Struct, tag=0, array_like=True, frozen=True, gc=False):
@@ -85,8 +88,8 @@ class Logged(msgspec.Struct, tag=5, array_like=True, frozen=True, gc=False):
 FromWorker = Ready | CannotStart | SliceDone | RingFull | LargeOutcome | Logged
 
 _encode = msgspec.msgpack.Encoder().encode
-decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
-decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+decode_to_worker: Callable[[memoryview], ToWorker] = msgspec.msgpack.Decoder(ToWorker).decode
+decode_from_worker: Callable[[memoryview], FromWorker] = msgspec.msgpack.Decoder(FromWorker).decode
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
@@ -95,26 +98,29 @@ def frame(message: ToWorker | FromWorker) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-class Frames:
-    """Cuts a stream of bytes into the bodies of frames."""
+class Frames(Generic[Message]):
+    """Cuts a stream of bytes into messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[memoryview], Message]) -> None:
+        self._decode = decode
         self._buffer = bytearray()
+        #: Bytes the buffer must hold before the next step: a length, then that and a body.
         self._wanted = _LENGTH.size
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Add what was read; returns the bodies that are complete now."""
+    def feed(self, data: bytes) -> list[Message]:
+        """Add what was read; returns the messages that are complete now."""
         buffer = self._buffer
         buffer += data
-        bodies: list[bytes] = []
+        messages: list[Message] = []
         position = 0
         while len(buffer) - position >= self._wanted:
             if self._wanted == _LENGTH.size:
                 self._wanted += _LENGTH.unpack_from(buffer, position)[0]
                 continue
-            bodies.append(bytes(memoryview(buffer)[position + _LENGTH.size : position + self._wanted]))
+            # no copy of the body: it may be a result of hundreds of megabytes
+            with memoryview(buffer)[position + _LENGTH.size : position + self._wanted] as body:
+                messages.append(self._decode(body))
             position += self._wanted
             self._wanted = _LENGTH.size
-        if position:
-            del buffer[:position]
-        return bodies
+        del buffer[:position]
+        return messages

@@ -81,8 +81,8 @@ class Line:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._frames = Frames()
-        self._bodies: list[bytes] = []
+        self._frames = Frames(decode_to_worker)
+        self._messages: list[ToWorker] = []
 
     def send(self, message: FromWorker) -> None:
         """Send a message."""
@@ -93,16 +93,15 @@ class Line:
 
     def receive(self) -> ToWorker:
         """Wait for the next message."""
-        while not self._bodies:
+        while not self._messages:
             try:
                 data = self._socket.recv(_RECEIVE)
             except OSError:
                 data = b""
             if not data:
                 _end_alone()
-            self._bodies = self._frames.feed(data)
-        message: ToWorker = decode_to_worker(self._bodies.pop(0))
-        return message
+            self._messages = self._frames.feed(data)
+        return self._messages.pop(0)
 
 
 def _end_alone() -> NoReturn:

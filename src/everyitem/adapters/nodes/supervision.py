@@ -18,6 +18,7 @@ from typing import Final
 from everyitem.adapters.nodes.losses import Loss, assess
 from everyitem.adapters.nodes.reactor import Reactor
 from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess, holder_name
+from everyitem.model.errors import EveryitemError
 from everyitem.model.items import Items
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import (
@@ -93,6 +94,8 @@ class Supervision:
         #: Set once no replacement is wanted any more.
         self._is_ending = False
         self._is_closing = False
+        #: Why the node has failed, until that was said.
+        self._failure = ""
 
     def run(self) -> None:
         """The thread's life: from the first spawn to the last burial."""
@@ -102,12 +105,13 @@ class Supervision:
             self._reactor.run()
         except Exception:  # a fault of ours must end the batch, not hang it
             logger.exception("the supervision of node %s failed", self._node_id)
-            self._fail(f"the supervision of its workers failed: {traceback.format_exc(limit=-3)}")
+            self._failure = f"the supervision of its workers failed: {traceback.format_exc(limit=-3)}"
         finally:
             for worker in list(self._workers.values()):
                 worker.kill(Verdict.CLOSED)
                 self._bury(worker)
                 worker.free()
+            self._settle_if_empty()
             self._reactor.close()
 
     def views(self) -> list[WorkerView]:
@@ -133,7 +137,12 @@ class Supervision:
             raise RuntimeError(f"{holder} was given lease {lease.lease_id} while it was {worker.phase.name}")
         indices = lease.indices
         cuts = range(0, len(indices), MAX_ITEMS)
-        worker.run(lease, [self._items.text(indices[cut : cut + MAX_ITEMS]) for cut in cuts])
+        try:
+            texts = [self._items.text(indices[cut : cut + MAX_ITEMS]) for cut in cuts]
+        except EveryitemError as error:
+            self._fail(f"the items of lease {lease.lease_id} cannot be read: {error}")
+            return
+        worker.run(lease, texts)
         if worker.is_sending:
             self._watch_socket(worker)
         if not self._is_looking:
@@ -168,15 +177,21 @@ class Supervision:
                 worker.ask_to_leave()
                 self._watch_socket(worker)
         self._reactor.call_after(_GRACE, self._kill_rest)
-        self._stop_when_empty()
+        self._settle_if_empty()
 
     def _kill_rest(self) -> None:
         for worker in self._workers.values():
             logger.warning("%s did not end within %g s and is killed", worker.holder, _GRACE)
             worker.kill(Verdict.CLOSED)
 
-    def _stop_when_empty(self) -> None:
-        if self._is_closing and not self._workers:
+    def _settle_if_empty(self) -> None:
+        """When the last worker is gone: say that the node has failed, if it has, and end, if it closes."""
+        if self._workers:
+            return
+        if self._failure:
+            self._post(NodeFailed(self._clock(), self._node_id, self._failure))
+            self._failure = ""
+        if self._is_closing:
             self._reactor.stop()
 
     # -- starting --------------------------------------------------------------------------------------
@@ -209,10 +224,12 @@ class Supervision:
         self._reactor.call_after(delay, partial(self._spawn, slot))
 
     def _fail(self, reason: str) -> None:
+        """End all workers; each says what it leaves before the node says that it has failed."""
         self._is_ending = True
+        self._failure = reason
         for worker in self._workers.values():
             worker.kill(Verdict.INTERRUPTED)
-        self._post(NodeFailed(self._clock(), self._node_id, reason))
+        self._settle_if_empty()
 
     # -- what workers say ------------------------------------------------------------------------------
 
@@ -309,7 +326,7 @@ class Supervision:
                 slot.failures = 0
                 self._spawn(slot)
         worker.free()
-        self._stop_when_empty()
+        self._settle_if_empty()
 
     def _bury(self, worker: WorkerProcess) -> list[FromWorker]:
         del self._workers[worker.holder]

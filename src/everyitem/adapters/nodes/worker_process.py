@@ -4,6 +4,7 @@ Mechanics only; what to do when is decided in `supervision.py`.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -93,7 +94,7 @@ class WorkerProcess:
         self._elsewhere: dict[int, bytes] = {}
         self._logs: list[tuple[int, int, str, str]] = []
         self._inbox: list[FromWorker] = []
-        self._frames = Frames()
+        self._frames = Frames(decode_from_worker)
         self._outgoing = bytearray()
         self._spawn()
         self.send(Begin(assignment))
@@ -166,8 +167,7 @@ class WorkerProcess:
         except OSError:
             data = b""
         self.has_hung_up = not data
-        for body in self._frames.feed(data):
-            message = decode_from_worker(body)
+        for message in self._frames.feed(data):
             if isinstance(message, LargeOutcome):
                 self._elsewhere[message.position] = message.text
             elif isinstance(message, Logged):
@@ -326,7 +326,14 @@ def _popen(socket_fd: int, mapping_fd: int, log_fd: int) -> subprocess.Popen[byt
 
 def _death_fd(pid: int) -> int | None:
     """A descriptor that becomes readable when the process ends, where the system has such a thing."""
-    return os.pidfd_open(pid) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ENOSYS, errno.EPERM}:  # old kernels, some sandboxes
+            return None
+        raise
 
 
 def holder_name(node_id: str, slot: int, generation: int) -> str:
