@@ -178,8 +178,8 @@ class Driver:
             self.waiting.appendleft(((index,), 1))
         for lease_id, (holder, lease, kept, seen) in list(self.open.items()):
             if holder == message.holder:
-                seen |= done & set(lease.indices) | set(message.isolate)
-                self.open[lease_id] = (holder, lease, kept, seen)
+                accounted = seen | done & set(lease.indices) | set(message.isolate)
+                self.open[lease_id] = (holder, lease, kept, accounted)
                 self._give_back(lease_id)
 
     def _give_back(self, lease_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Item processors the node contract runs: loaded by path, as a user's FILE.py, so every kind can find them."""
+"""Item processors of the node contract, loaded by path as a user's FILE.py, so that every kind finds them."""
 
 import asyncio
 import ctypes

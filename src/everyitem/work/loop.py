@@ -189,7 +189,7 @@ class Slot:
         )
         try:
             items = iter(self._decode(stretch.text))
-        except (msgspec.DecodeError, MemoryError, RecursionError):
+        except Exception:
             # one by one, so that only the item at fault fails: `map` goes on after an exception
             items = map(self._decode_one, stretch.raws())
         at = _now()

@@ -101,7 +101,7 @@ class StretchOutcomes:
     def _encode_singly(
         self, indices: Sequence[int], durations: list[int], results: list[Any]
     ) -> tuple[list[int], list[int], bytes, list[Failure]]:
-        """The slow way round a result that is not strictly JSON: each on its own, culprits become failures."""
+        """The slow way round a result that is not strictly JSON: one by one, culprits become failures."""
         kept: list[int] = []
         took: list[int] = []
         texts: list[bytes] = []
