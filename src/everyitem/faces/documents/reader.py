@@ -25,7 +25,7 @@ from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import BatchDocument
 from everyitem.faces.documents.settling import settle
 from everyitem.faces.documents.strict_json import find_faults, parse_leniently
-from everyitem.faces.documents.writer import envelope_of
+from everyitem.faces.documents.writer import document_of
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ErrorCode, UsageError
 from everyitem.model.items import Items
@@ -181,13 +181,15 @@ class _Reading:
         elsewhere = self._read_source(envelope, intake, inline=bool(items))
         if "batchItems" in value and not elsewhere:
             intake.read_values(items)
-        text = b"{}" if len(self._problems) else msgspec.json.encode(value)
-        return self._finish(envelope, text, intake.finish(), item_count=intake.count)
+        return self._finish(envelope, self._encode(value), intake.finish(), item_count=intake.count)
 
     def of_batch(self, batch: ProcessingBatch) -> ReadDocument:
         """A batch that was read before, or made by hand: then its values are written down first."""
-        text = batch.envelope if batch.envelope != b"{}" else envelope_of(batch)
-        return self.of_stored(text, batch.items)
+        if batch.envelope != b"{}":
+            return self.of_stored(batch.envelope, batch.items)
+        value = document_of(batch)
+        envelope = self._check_envelope(value)
+        return self._finish(envelope, self._encode(value), batch.items, item_count=len(batch.items))
 
     def of_stored(self, envelope: bytes, items: Items) -> ReadDocument:
         """An envelope whose items were accepted before."""
@@ -198,6 +200,10 @@ class _Reading:
             )
         document = self._check_envelope(parse_leniently(envelope.decode("utf-8")))
         return self._finish(document, envelope, items, item_count=len(items))
+
+    def _encode(self, value: dict[str, Any]) -> bytes:
+        """The text of a checked envelope; what is refused need not have one."""
+        return b"{}" if len(self._problems) else msgspec.json.encode(value)
 
     def _check_envelope(self, value: dict[str, Any]) -> BatchDocument:
         if self._overrides.items is not None:
@@ -236,7 +242,7 @@ class _Reading:
         if path is None:
             return None
         kind = Path(path).suffix.lower().lstrip(".")
-        return SourceSpec(kind="csv" if kind == "csv" else "jsonl", reference=path)
+        return SourceSpec(kind=kind if kind in ("csv", "parquet") else "jsonl", reference=path)
 
     def _document_spec(self, envelope: BatchDocument, *, inline: bool) -> SourceSpec | None:
         wish = envelope.item_source

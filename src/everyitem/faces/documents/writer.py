@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import msgspec
-
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.retry import RetryPolicy
 
 
-def envelope_of(batch: ProcessingBatch) -> bytes:
-    """The document of a batch without its items (JSON text); reads back to the same values."""
+def document_of(batch: ProcessingBatch) -> dict[str, Any]:
+    """The document of a batch without its items; reads back to the same values."""
     configuration = batch.configuration
-    document: dict[str, Any] = {
+    return {
         "batchId": batch.batch_id,
         "batchItems": [],
         "processingConfiguration": {
@@ -47,7 +45,6 @@ def envelope_of(batch: ProcessingBatch) -> bytes:
         "errorHandlingStrategy": configuration.strategy,
         "parallelismLevel": configuration.parallelism,
     }
-    return msgspec.json.encode(document)
 
 
 def _retry(policy: RetryPolicy) -> dict[str, Any]:
