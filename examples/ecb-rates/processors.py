@@ -20,7 +20,7 @@ def check_fixing(item: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     look_up(item["currency"], milliseconds=context.parameters["lookupMs"])
     date.fromisoformat(item["date"])
-    rate = parse_rate(item["rate"], what=f"{item['currency']} on {item['date']}")
+    rate = parse_rate(item["rate"])
     change = change_in_percent(rate, item["previousRate"])
     threshold = Decimal(context.parameters["outlierPercent"])
     return {
@@ -37,16 +37,19 @@ def look_up(currency: str, *, milliseconds: float) -> None:
         time.sleep(milliseconds / 1000)
 
 
-def parse_rate(text: str, *, what: str) -> Decimal:
-    """The published rate as a number; what is not one will not become one by trying again."""
+def parse_rate(text: str) -> Decimal:
+    """The published rate as a number; what is not one will not become one by trying again.
+
+    The message names no currency and no day: the failure knows its item, and failures of one cause group.
+    """
     if text == "N/A":
-        raise PermanentItemError(f"no fixing was published for {what}")
+        raise PermanentItemError("no rate was published on this day (N/A)")
     try:
         rate = Decimal(text)
     except InvalidOperation:
-        raise PermanentItemError(f"the rate {text!r} of {what} is not a number") from None
+        raise PermanentItemError(f"the rate {text!r} is not a number") from None
     if not (rate.is_finite() and rate > 0):
-        raise PermanentItemError(f"the rate {text} of {what} is not a positive number")
+        raise PermanentItemError(f"the rate {text} is not a positive number")
     return rate
 
 

@@ -74,9 +74,9 @@ def test_the_demo_runs_and_says_what_to_look_at(example, expected):
 
     everyitem = str(example.parents[1] / ".venv/bin/everyitem")
     failures = run(example, everyitem, "failures", "ecb-rates-latest-2026-10-30", "--json")
-    assert failures.stdout.count("no fixing was published for") == expected[1]
+    assert failures.stdout.count("no rate was published on this day (N/A)") == expected[1]
     explained = run(example, everyitem, "explain", "ecb-rates-latest-2026-10-30", "HRK-2026-10-30")
-    assert "no fixing was published for HRK on 2026-10-30" in explained.stdout
+    assert "no rate was published on this day (N/A)" in explained.stdout
     assert "processors.py" in explained.stdout
 
 
