@@ -96,12 +96,13 @@ def check_sound(url: str, acknowledged: int) -> int:
     return recorded.last_sequence
 
 
-def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    """Ten SIGKILLs of a committing process: each successor goes on, and the chain stays whole."""
+@pytest.mark.parametrize("kills", [10, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
+    """Many SIGKILLs of a committing process: each successor goes on, and the chain stays whole."""
     url = f"sqlite:///{tmp_path / 's.db'}"
     moments = random.Random(20261123)
     last = 0
-    for _ in range(10):
+    for _ in range(kills):
         writer = subprocess.Popen([sys.executable, "-c", ENDLESS, url], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         for _ in range(moments.randint(1, 60)):

@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from everyitem.adapters.stores import frames, index_sets
 from everyitem.adapters.stores.frames import FrameKind
 from everyitem.adapters.stores.input_chunks import open_chunk, seal_chunks
-from everyitem.adapters.stores.segments import StoredSegment, is_sound, open_draft, seal
+from everyitem.adapters.stores.segments import StoredSegment, digest_of, is_sound, open_draft, seal
 from everyitem.model.errors import ErrorCode, StoreDamaged, StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
@@ -172,8 +173,6 @@ def test_smuggled_objects_are_never_built(tmp_path: Path) -> None:
         forged = msgspec.structs.replace(
             small_segment(), body=frames.pack(FrameKind.SEGMENT, payload), digest=b""
         )
-        from everyitem.adapters.stores.segments import digest_of
-
         forged = msgspec.structs.replace(forged, digest=digest_of(forged, CHAIN))
         with pytest.raises(StoreDamaged):
             open_draft(forged, CHAIN)
@@ -186,7 +185,7 @@ def test_index_sets_come_back_whole(indices: set[int]) -> None:
     assert index_sets.unpack_indices(index_sets.pack_indices(indices)) == sorted(indices)
     ranges = index_sets.unpack_ranges(index_sets.pack_ranges((index, 1) for index in indices))
     assert list(index_sets.each_index(ranges)) == sorted(indices)
-    assert all(first + count < later for (first, count), (later, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(first + count < later for (first, count), (later, _) in pairwise(ranges))
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=30))

@@ -70,6 +70,11 @@ def replay(item_count: int, rounds: Sequence[StoredRound], segments: Iterable[St
     return ledger
 
 
+def is_open(ledger: bytearray, index: int) -> bool:
+    """Whether the item is one of the batch and has no outcome."""
+    return 0 <= index < len(ledger) and ledger[index] == OPEN
+
+
 def doubles(
     item_count: int, rounds: Sequence[StoredRound], segments: Iterable[StoredSegment]
 ) -> Iterator[tuple[StoredSegment, int]]:

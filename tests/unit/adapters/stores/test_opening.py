@@ -10,6 +10,7 @@ import pytest
 from everyitem.adapters.stores import open_store
 from everyitem.adapters.stores.sqlite import location
 from everyitem.model.errors import StoreDamaged, StoreError, UsageError
+from everyitem.ports.store import ControlKind
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,17 @@ def test_a_read_only_store_must_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no store at"):
         open_store(str(tmp_path / "s.db"), read_only=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_at_rest_can_be_read(tmp_path: Path) -> None:
+    """Reading works when no writer is there and the WAL is gone."""
+    path = str(tmp_path / "s.db")
+    open_store(path).close()
+    reader = open_store(path, read_only=True)
+    assert reader.executions() == []
+    with pytest.raises(StoreError, match="reading only"):
+        reader.request(1, ControlKind.PAUSE, "me")
+    reader.close()
 
 
 def test_a_directory_is_no_store(tmp_path: Path) -> None:

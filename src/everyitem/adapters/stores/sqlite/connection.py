@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from everyitem.adapters.stores.sqlite.failures import translated
+from everyitem.adapters.stores.sqlite.failures import FAULTS, translated
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import StoreError
 
@@ -45,7 +45,7 @@ class Connection:
             opened = self._opened()
             try:
                 yield opened.database
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 self.close()
                 raise translated(error, self.path) from error
 
@@ -80,7 +80,7 @@ class Connection:
                     opened.move_wal()
                 except BaseException as error:
                     self._abandon(opened)
-                    if isinstance(error, sqlite3.Error):
+                    if isinstance(error, FAULTS):
                         raise translated(error, self.path) from error
                     raise
 
@@ -102,7 +102,7 @@ class Connection:
                 if self._lock is None and not self.read_only:
                     self._lock = WriteLock(self.path)
                 self._open = _Open(self.path, self._lock)
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 raise translated(error, self.path) from error
             except OSError as error:
                 raise StoreError(f"store {self.path}: {error.strerror}; check its permissions") from error

@@ -4,7 +4,12 @@ import os
 import sqlite3
 from pathlib import Path
 
+import msgspec
+
 from everyitem.model.errors import StoreDamaged, StoreError, StoreFull
+
+#: What reading a damaged or refused file raises; the last two for values that are not what was written.
+FAULTS = (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError)
 
 _PRIMARY = 0xFF
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -15,8 +20,10 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NEARLY_NOTHING = 1 << 20
 
 
-def translated(error: sqlite3.Error, path: Path) -> StoreError:
+def translated(error: Exception, path: Path) -> StoreError:
     """The store error that says what happened to the file, and what to do."""
+    if not isinstance(error, sqlite3.Error):
+        return StoreDamaged(f"store {path}: holds what nobody wrote ({error}); restore it from a copy")
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & _PRIMARY
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_nearly_full(path)):

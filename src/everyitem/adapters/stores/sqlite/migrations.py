@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from everyitem.adapters.stores.sqlite.connection import connect
-from everyitem.adapters.stores.sqlite.failures import translated
+from everyitem.adapters.stores.sqlite.failures import FAULTS, translated
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import StoreError, StoreTooNew
 
@@ -71,7 +71,7 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
                 _refuse_foreign(database, path, migrations)
         finally:
             lock.close()
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error, path) from error
     except OSError as error:
         raise StoreError(f"store {path}: {error.strerror}; check its permissions") from error

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from everyitem.adapters.stores.chain import ChainWalk
@@ -93,7 +94,7 @@ class ExecutionReader:
     def retries(self) -> list[PendingRetry]:
         """Items that wait for their next attempt, in item order."""
         return [
-            PendingRetry(index, attempts, due, bool(alone))
+            _checked(PendingRetry, (index, attempts, due, bool(alone)))
             for index, attempts, due, alone in self._all(
                 "SELECT item_index, attempts, due, alone FROM pending_retries "
                 "WHERE execution_key = ? ORDER BY item_index"
@@ -102,10 +103,11 @@ class ExecutionReader:
 
     def chunk_layout(self) -> list[tuple[int, int, int]]:
         """(first index, item count, length of the text) of every input chunk, in order."""
-        return self._all(
+        rows = self._all(
             "SELECT first_index, item_count, text_length FROM input_chunks "
             "WHERE execution_key = ? ORDER BY chunk"
         )
+        return [_checked(tuple[int, int, int], row) for row in rows]
 
     def chunk(self, number: int) -> ItemChunk:
         """One input chunk as accepted, proved. Raises `StoreDamaged`."""
@@ -142,6 +144,19 @@ class ExecutionReader:
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._connection.reading() as database:
             return database.execute(query, (self._key, *values)).fetchall()
+
+
+T = TypeVar("T")
+
+
+def _checked(kind: type[T], row: tuple[Any, ...]) -> T:
+    """The row as a value of its kind. Raises `StoreDamaged` when a column has another type."""
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise StoreDamaged(
+            f"a row holds what nobody wrote ({error}); restore the store from a copy"
+        ) from error
 
 
 def failed_indices(database: sqlite3.Connection, execution_key: int) -> set[int]:

@@ -63,7 +63,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
-    """Raises `UsageError` when there is no such execution."""
+    """Raises `UsageError` when there is no such execution, `msgspec.ValidationError` for damaged values."""
     row = database.execute(
         "SELECT item_count, chain, named, items_digest, round, last_sequence, last_digest, status, counters "
         "FROM executions JOIN execution_states USING (execution_key) WHERE execution_key = ?",
@@ -72,17 +72,20 @@ def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
     if row is None:
         raise UsageError(f"the store holds no execution with key {execution_key}")
     count, chain, named, digest, round_, sequence, last, status, counters = row
-    return Identity(
-        execution_key=execution_key,
-        item_count=count,
-        chain=chain,
-        named=bool(named),
-        items_digest=digest,
-        round=round_,
-        last_sequence=sequence,
-        last_digest=last,
-        status=ExecutionStatus(status),
-        counters=_decode_counters(counters),
+    return msgspec.convert(
+        {
+            "execution_key": execution_key,
+            "item_count": count,
+            "chain": chain,
+            "named": bool(named),
+            "items_digest": digest,
+            "round": round_,
+            "last_sequence": sequence,
+            "last_digest": last,
+            "status": status,
+            "counters": _decode_counters(counters),
+        },
+        Identity,
     )
 
 
@@ -115,7 +118,7 @@ def _rows(database: sqlite3.Connection, where: str, *values: Any) -> list[sqlite
 def _record(row: sqlite3.Row) -> ExecutionRecord:
     owner = owner_of(row)
     owned = owner is not None and owner.is_living(time.time())
-    status = ExecutionStatus(row["status"])
+    status = msgspec.convert(row["status"], ExecutionStatus)
     if status.is_active and not owned:
         # its owner died before it could say so
         status = ExecutionStatus.INTERRUPTED

@@ -131,7 +131,7 @@ class SqliteStore:
             self._discard(execution_key, faults, ledger)
         return Recorded(
             ledger=ledger,
-            retries=[retry for retry in retries if ledger[retry.index] == rounds.OPEN],
+            retries=[retry for retry in retries if rounds.is_open(ledger, retry.index)],
             last_sequence=identity.last_sequence,
             counters=msgspec.structs.replace(
                 identity.counters,
@@ -249,7 +249,13 @@ class SqliteStore:
 
     def _reader(self, execution_key: int) -> ExecutionReader:
         with self._connection.reading() as database:
-            return ExecutionReader(self._connection, records.read_identity(database, execution_key))
+            identity = records.read_identity(database, execution_key)
+            if records.stored_chain(database, execution_key) != identity.chain:
+                raise StoreDamaged(
+                    f"the record of execution {execution_key} is not what was accepted; "
+                    "restore the store from a copy"
+                )
+            return ExecutionReader(self._connection, identity)
 
     def _discard(self, execution_key: int, faults: Sequence[StoreFault], ledger: bytearray) -> None:
         """Do without damaged segments from now on: what only they told did not happen."""

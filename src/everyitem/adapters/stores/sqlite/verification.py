@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from everyitem.adapters.stores.recount import recount
-from everyitem.adapters.stores.rounds import FAILED, OPEN, StoredRound, doubles, replay
+from everyitem.adapters.stores.rounds import FAILED, OPEN, StoredRound, doubles, is_open, replay
 from everyitem.adapters.stores.segments import StoredSegment, open_draft, told_by
 from everyitem.adapters.stores.sqlite.reading import ExecutionReader, failed_indices
 from everyitem.adapters.stores.sqlite.records import stored_chain
@@ -107,7 +107,7 @@ class Verification:
                 f"failed items without a row: {_some(failed - rows)}; rows of items that did not fail: "
                 f"{_some(rows - failed)}",
             )
-        settled = {retry.index for retry in self._reader.retries() if ledger[retry.index] != OPEN}
+        settled = {retry.index for retry in self._reader.retries() if not is_open(ledger, retry.index)}
         if settled:
             self._fault("retries", f"items with an outcome that wait for a retry: {_some(settled)}")
         if self._identity.status.is_finished and OPEN in ledger:

@@ -17,8 +17,11 @@ from everyitem.model.errors import StoreError
 #: Seconds to wait for the lock before giving up: storing a very large input takes a few.
 PATIENCE = 30.0
 
-_FIRST_WAIT = 0.0002
-_LONGEST_WAIT = 0.005
+#: Seconds between two tries. A transaction holds the lock for about a millisecond and its owner may want it
+#: again at once, so who looks too rarely never meets it free; a long wait (a large input) looks less often.
+_WAIT = 0.0003
+_LONG_WAIT = 0.005
+_LONG = 2.0
 
 
 class WriteLock:
@@ -38,21 +41,20 @@ class WriteLock:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _take(self) -> None:
-        wait = _FIRST_WAIT
-        deadline = None
+        started = None
         while True:
             try:
                 return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 now = time.monotonic()
-                deadline = deadline or now + PATIENCE
-                if now > deadline:
+                started = started or now
+                waited = now - started
+                if waited > PATIENCE:
                     raise StoreError(
                         f"another process has kept {self.path} locked for {PATIENCE:g} s; "
                         "find it with `fuser` on that file, then try again"
                     ) from None
-            time.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+            time.sleep(_WAIT if waited < _LONG else _LONG_WAIT)
 
     @property
     def is_closed(self) -> bool:

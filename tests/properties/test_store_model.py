@@ -1,0 +1,154 @@
+"""Whatever an owner records, in whatever order, the store tells exactly that, across owners and rounds."""
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from everyitem.adapters.stores import open_store
+from everyitem.model.errors import ErrorCode
+from everyitem.model.items import InMemoryItems
+from everyitem.model.outcome import Failure, Successes
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Commit, Counters, FailedItem, NewExecution, PendingRetry, SegmentDraft
+
+COUNT = 12
+OPEN, SUCCEEDED, FAILED = 0, 1, 2
+
+
+class StoreModel(RuleBasedStateMachine):
+    """One execution of twelve items, and what must be recorded of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = f"sqlite:///{Path(self.folder.name) / 's.db'}"
+        self.store = open_store(self.url)
+
+    @initialize()
+    def accept(self) -> None:
+        items = InMemoryItems(msgspec.json.encode(list(range(COUNT))), named=False)
+        created = self.store.create(
+            NewExecution(
+                batch_id="b",
+                execution=1,
+                content="c",
+                items_digest=items.digest,
+                item_count=COUNT,
+                named=False,
+                processor="p",
+                processor_code="x",
+                envelope=b"{}",
+            ),
+            items,
+        )
+        assert created is not None
+        self.key, self.owner = created[0].execution_key, created[1]
+        self.states = [OPEN] * COUNT
+        #: Charged attempts of each item in its latest round, and items that wait for a retry.
+        self.attempts = [0] * COUNT
+        self.waiting: set[int] = set()
+        self.items = list(range(COUNT))
+
+    def open_items(self) -> list[int]:
+        return [index for index in range(COUNT) if self.states[index] == OPEN]
+
+    def counters(self) -> Counters:
+        return Counters(succeeded=self.states.count(SUCCEEDED), failed=self.states.count(FAILED))
+
+    @precondition(lambda self: self.open_items())
+    @rule(data=st.data(), parts=st.integers(1, 3))
+    def record(self, data: st.DataObject, parts: int) -> None:
+        """One commit of several segments, each with any mix of successes, failures and retries."""
+        commit = Commit(segments=[], failed=[], retries_set=[], retries_cleared=[])
+        for _ in range(parts):
+            fates = data.draw(
+                st.dictionaries(
+                    st.sampled_from(self.open_items() or [0]),
+                    st.sampled_from(["ok", "bad", "again"]),
+                    max_size=5,
+                )
+            )
+            draft = SegmentDraft([], [])
+            for index, fate in fates.items():
+                if self.states[index] == OPEN:
+                    self.settle(commit, draft, index, fate)
+            commit.segments.append(draft)  # type: ignore[attr-defined]
+        commit.counters = self.counters()
+        self.owner.commit(commit)
+
+    def settle(self, commit: Commit, draft: SegmentDraft, index: int, fate: str) -> None:
+        self.attempts[index] += 1
+        attempt = self.attempts[index]
+        if fate == "ok":
+            self.states[index] = SUCCEEDED
+            draft.successes.append(Successes([(index, 1)], attempt, [1000], f"[{index}]".encode()))
+        else:
+            final = fate == "bad"
+            failure = Failure(index, attempt, ErrorCode.ITEM_ERROR, "E", "m", 1000, final=final)
+            draft.failures.append(failure)
+        if fate == "bad":
+            self.states[index] = FAILED
+            row = FailedItem(index, str(index), attempt, "ITEM_ERROR", "E", "m", float(attempt))
+            commit.failed.append(row)  # type: ignore[attr-defined]
+        commit.retries_set[:] = [one for one in commit.retries_set if one.index != index]  # type: ignore[index]
+        if fate == "again":
+            self.waiting.add(index)
+            commit.retries_set.append(PendingRetry(index, attempt, 1.0))  # type: ignore[attr-defined]
+        elif index in self.waiting:
+            self.waiting.remove(index)
+            commit.retries_cleared.append(index)  # type: ignore[attr-defined]
+
+    @precondition(lambda self: FAILED in self.states)
+    @rule(data=st.data())
+    def redrive(self, data: st.DataObject) -> None:
+        """Some failed items start over, perhaps with other payloads."""
+        failed = [index for index in range(COUNT) if self.states[index] == FAILED]
+        chosen = data.draw(st.lists(st.sampled_from(failed), min_size=1, unique=True))
+        corrected = data.draw(st.sets(st.sampled_from(chosen)))
+        self.store.open_round(self.owner, chosen, {index: b"%d" % (index + 100) for index in corrected})
+        for index in chosen:
+            self.states[index], self.attempts[index] = OPEN, 0
+        for index in corrected:
+            self.items[index] = index + 100
+        self.owner.commit(Commit(counters=self.counters()))
+
+    @rule(reopen=st.booleans())
+    def change_owner(self, reopen: bool) -> None:
+        """The owner gives up, another handle goes on."""
+        self.owner.release(ExecutionStatus.INTERRUPTED)
+        if reopen:
+            self.store.close()
+            self.store = open_store(self.url)
+        claimed = self.store.claim(self.key)
+        assert claimed is not None
+        self.owner = claimed
+
+    @invariant()
+    def the_store_tells_what_was_recorded(self) -> None:
+        recorded = self.store.recorded(self.key)
+        assert list(recorded.ledger) == self.states
+        assert {retry.index for retry in recorded.retries} == self.waiting
+        outcomes = list(self.store.outcomes(self.key))
+        settled = [index for index in range(COUNT) if self.states[index] != OPEN]
+        assert [one.index for one in outcomes] == settled
+        assert [one.attempts for one in outcomes] == [self.attempts[index] for index in settled]
+        assert [one.duration_ms for one in outcomes] == [float(self.attempts[index]) for index in settled]
+        failed = [index for index in range(COUNT) if self.states[index] == FAILED]
+        assert [one.index for one in self.store.failures(self.key)] == failed
+        assert self.store.items(self.key).text(range(COUNT)) == msgspec.json.encode(self.items)
+        assert self.store.verify(self.key) == []
+
+    def teardown(self) -> None:
+        self.owner.release()
+        self.store.close()
+        self.folder.cleanup()
+
+
+TestStoreModel = StoreModel.TestCase
+TestStoreModel.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+TestStoreModel = pytest.mark.timeout(120)(TestStoreModel)
