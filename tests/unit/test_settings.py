@@ -70,11 +70,22 @@ def test_processors_are_a_list_in_the_file_and_comma_separated_in_the_environmen
     """Files named in the file are meant from its folder; modules stay names."""
     folder = empty_folder / "etc"
     folder.mkdir()
-    (folder / "mine.py").write_text("")
     (folder / "conf.toml").write_text('processors = ["mine.py", "package.module"]\n')
     assert load_settings(str(folder / "conf.toml")).processors == (str(folder / "mine.py"), "package.module")
     monkeypatch.setenv("EVERYITEM_PROCESSORS", "a.py, b")
     assert load_settings().processors == ("a.py", "b")
+
+
+@pytest.mark.parametrize(
+    "store", ["sqlite:///here.sqlite", "sqlite:////abs/here.sqlite", "postgresql://h/db"]
+)
+def test_a_store_in_the_file_is_meant_from_its_folder(empty_folder, store):
+    """A relative SQLite path follows the file; everything else stands as written."""
+    (empty_folder / "etc").mkdir()
+    (empty_folder / "etc" / "conf.toml").write_text(f'store = "{store}"\n')
+    found = load_settings(str(empty_folder / "etc" / "conf.toml")).store
+    assert found == store.replace("///here", f"///{empty_folder}/etc/here")
+    assert load_settings(store="sqlite:///x").store == "sqlite:///x"
 
 
 def test_unknown_keys_are_a_warning_with_the_nearest_name(empty_folder):

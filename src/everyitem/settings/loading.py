@@ -27,6 +27,7 @@ from everyitem.settings.values import DEVELOPMENT_PRESET, Environment, Settings
 
 DEFAULT_FILE = "everyitem.toml"
 _PREFIX = "EVERYITEM_"
+_SQLITE = "sqlite:///"
 
 
 def _split_list(value: object) -> object:
@@ -137,15 +138,17 @@ def _suggest(name: str) -> str:
 
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
-    """Relative processor files in the file are meant from the file's folder, as long as they exist there."""
+    """Relative paths in the file are meant from the file's folder, wherever everyitem is started."""
     processors = values.get("processors")
     if isinstance(processors, list):
         values["processors"] = [
-            os.fspath(folder / one)
-            if isinstance(one, str) and one.endswith(".py") and (folder / one).exists()
-            else one
+            os.fspath(folder / one) if isinstance(one, str) and one.endswith(".py") else one
             for one in processors
         ]
+    store = values.get("store")
+    if isinstance(store, str) and store.startswith(_SQLITE):
+        path = Path(store.removeprefix(_SQLITE)).expanduser()
+        values["store"] = f"{_SQLITE}{folder / path}"
 
 
 def _explain(refused: ValidationError, origins: Mapping[str, Origin], path: str | None) -> str:
