@@ -265,12 +265,12 @@ class Dealer:
 
     def revoke_all(self) -> list[RevokeSlice]:
         """Take back everything unstarted (pause, drain)."""
-        commands = []
-        for holder in self._holders.values():
-            for held in holder.leases.values():
-                if not held.revoked and held.outstanding:
-                    commands.append(self._revoke(holder, held))
-        return commands
+        return [
+            self._revoke(holder, held)
+            for holder in self._holders.values()
+            for held in holder.leases.values()
+            if not held.revoked and held.outstanding
+        ]
 
     def revoke_rest(self, name: str, lease_id: int) -> list[RevokeSlice]:
         """Take back what waits behind a slow item."""

@@ -174,9 +174,7 @@ class Execution:
             status = ExecutionStatus.COMPLETED_WITH_ERRORS
         text = response.to_json()
         event = terminal_event(self._record, response=text, success=response.is_success, at=time.time())
-        self._ownership.commit(
-            Commit(counters=self._counters, status=status, response=text, events=[event])
-        )
+        self._ownership.commit(Commit(counters=self._counters, status=status, response=text, events=[event]))
         return self._conclude(status, response)
 
     def _conclude(self, status: ExecutionStatus, response: Response | None) -> Conclusion:

@@ -166,6 +166,4 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
-Command = (
-    RunSlice | RevokeSlice | SaveCheckpoint | InterruptNodes | ChangeStatus | WakeAt | Finish
-)
+Command = RunSlice | RevokeSlice | SaveCheckpoint | InterruptNodes | ChangeStatus | WakeAt | Finish

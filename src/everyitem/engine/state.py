@@ -177,7 +177,9 @@ class ExecutionState:
             case ResumeAsked():
                 commands += self._resume(at)
             case CancelAsked():
-                self._close(Verdict(Ending.CANCELLED, "the execution was cancelled", ErrorCode.EXECUTION_ERROR))
+                self._close(
+                    Verdict(Ending.CANCELLED, "the execution was cancelled", ErrorCode.EXECUTION_ERROR)
+                )
                 self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
             case StopAsked():
                 self._close(Verdict(Ending.INTERRUPTED, f"stopped by {message.reason}"))
@@ -196,8 +198,8 @@ class ExecutionState:
         if held is None:
             return
         count = 0
-        for run in block.successes:
-            run = self._still_awaited(held, run)
+        for arrived in block.successes:
+            run = self._still_awaited(held, arrived)
             for first, length in run.ranges:
                 self.ledger.succeed(first, first + length)
                 count += length

@@ -148,7 +148,7 @@ class Node(Protocol):
         ...
 
     def run_slice(self, holder: str, lease: Lease) -> None:
-        """Give a holder a lease. A holder that is gone meanwhile ignores it (its `HolderLost` is under way)."""
+        """Give a holder a lease; one that is gone ignores it (its `HolderLost` is under way)."""
         ...
 
     def revoke(self, holder: str, lease_id: int) -> None:

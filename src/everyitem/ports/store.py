@@ -303,7 +303,7 @@ class Store(Protocol):
     def open_round(
         self, ownership: Ownership, indices: Sequence[int], corrections: Mapping[int, bytes]
     ) -> int:
-        """Open the next round over some failed items, with corrected payloads for some; returns its number."""
+        """Open the next round over some failed items, some with corrected payloads; returns its number."""
         ...
 
     def recorded(self, execution_key: int, *, accept_damage: bool = False) -> Recorded:

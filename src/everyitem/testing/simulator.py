@@ -10,6 +10,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -177,14 +178,12 @@ class VirtualHolder:
         duration = world.duration()
         world.calls += 1
         if duration > 0.02 and not self.shared:
-            world.at(
-                world.now + 0.02,
-                lambda: (
-                    self._is_working(held, position)
-                    and self.post(ItemRunsLong(world.now, self.name, held.lease.lease_id))
-                ),
-            )
+            world.at(world.now + 0.02, partial(self._say_it_runs_long, held, position))
         world.at(world.now + duration, lambda: self._done(held, position, duration))
+
+    def _say_it_runs_long(self, held: VirtualLease, position: int) -> None:
+        if self._is_working(held, position):
+            self.post(ItemRunsLong(self.world.now, self.name, held.lease.lease_id))
 
     def _is_working(self, held: VirtualLease, position: int) -> bool:
         return not self.is_gone and position in held.running and held.lease.lease_id in self.leases
@@ -315,6 +314,7 @@ class Simulation:
         self._names = 0
         self._state: ExecutionState | None = None
         self._verdict: Verdict | None = None
+        self._crashed = False
         self._wake = 0
 
     # -- the world --------------------------------------------------------------------------------
@@ -350,11 +350,7 @@ class Simulation:
     def run(self) -> VirtualStore:
         """Live until every item has an outcome; returns the store."""
         try:
-            for _ in range(400):
-                verdict = self._live()
-                if verdict is not None and verdict.ending is Ending.COMPLETED:
-                    break
-            else:
+            if not any(self._live_to_completion() for _ in range(400)):
                 raise SimulationFailed("the batch never ends, however often it is resumed")
             if self.store.marks.count(0):
                 raise SimulationFailed(f"{self.store.marks.count(0)} items are open, but it says COMPLETED")
@@ -365,12 +361,17 @@ class Simulation:
             raise SimulationFailed(f"seed {self.seed}: {error}\n{story}") from error
         return self.store
 
+    def _live_to_completion(self) -> bool:
+        verdict = self._live()
+        return verdict is not None and verdict.ending is Ending.COMPLETED
+
     def _live(self) -> Verdict | None:
         """From a start or restart to a verdict, or to a crash (None)."""
         self._life += 1
         self._events.clear()
         self.holders.clear()
         self._verdict = None
+        self._crashed = False
         chance, configuration = self.chance, self.configuration
         nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
         recorded = bytearray(self.store.marks)
@@ -396,25 +397,36 @@ class Simulation:
         self.say(f"life {self._life} begins with {self.store.marks.count(0)} open items on {nodes}")
         for node_id, slots in nodes:
             if chance.random() < 0.5:
-                self.at(self.now, lambda n=node_id, s=slots: self.join(n, s, shared=True))  # type: ignore[misc]
+                self.at(self.now, partial(self.join, node_id, slots, shared=True))
             else:
                 for _ in range(slots):
-                    self.at(self.now, lambda n=node_id: self.join(n, 1, shared=False))  # type: ignore[misc]
+                    self.at(self.now, partial(self.join, node_id, 1, shared=False))
         self._plan_trouble()
         self.deliver(TimePassed(self.now))
+        self._let_time_pass()
+        return self._end_of_life()
+
+    def _let_time_pass(self) -> None:
         for _ in range(self.MAX_EVENTS):
-            if self._verdict is not None or not self._events:
+            if self._crashed or self._verdict is not None or not self._events:
                 break
             when, _, life, what = heapq.heappop(self._events)
             self.now = max(self.now, when)
             if life == self._life:
-                if what() is _CRASH:
-                    self.say("the coordinator crashes")
-                    return None
-        if self._verdict is None:
+                what()
+
+    def _end_of_life(self) -> Verdict | None:
+        if self._crashed:
+            self.say("the coordinator crashes")
+            return None
+        verdict = self._verdict
+        if verdict is None:
             raise SimulationFailed("nothing happens any more, but there is no verdict")
-        self.say(f"verdict: {self._verdict}")
-        return self._verdict
+        self.say(f"verdict: {verdict}")
+        return verdict
+
+    def _crash(self) -> None:
+        self._crashed = True
 
     def _plan_trouble(self) -> None:
         """Crashes of the coordinator and of holders, pauses, stops; less the longer it takes."""
@@ -422,21 +434,19 @@ class Simulation:
         calm = self._life > 8
         span = 0.02 + self.items * 0.003
         if not calm and chance.random() < 0.5:
-            self.at(self.now + chance.random() * span, lambda: _CRASH)
+            self.at(self.now + chance.random() * span, self._crash)
         if chance.random() < 0.3:
             start = self.now + chance.random() * span
             self.at(start, lambda: self.deliver(PauseAsked(self.now)))
             self.at(start + chance.random(), lambda: self.deliver(ResumeAsked(self.now)))
         if not calm and chance.random() < 0.2:
             when = self.now + chance.random() * span
-            ask = chance.choice(
-                [
-                    lambda: CancelAsked(self.now),
-                    lambda: StopAsked(self.now, "SIGTERM"),
-                    lambda: StopAsked(self.now, "SIGTERM", at_once=True),
-                ]
-            )
-            self.at(when, lambda: self.deliver(ask()))
+            requests: list[Message] = [
+                CancelAsked(when),
+                StopAsked(when, "SIGTERM"),
+                StopAsked(when, "SIGTERM", at_once=True),
+            ]
+            self.at(when, partial(self.deliver, chance.choice(requests)))
         for _ in range(0 if calm else chance.choice([0, 0, 1, 5])):
             self.at(self.now + chance.random() * span, self._kill_somebody)
         if not calm and chance.random() < 0.1:
@@ -465,7 +475,8 @@ class Simulation:
         state = self._state
         if state is None or self._verdict is not None:
             return
-        commands = state.handle(_retimed(message, self.now))
+        # as it arrives: a late message must not turn time back
+        commands = state.handle(msgspec.structs.replace(message, at=self.now))
         ledger = state.ledger
         if ledger.succeeded + ledger.failed + ledger.open != self.items:
             raise SimulationFailed("succeeded + failed + open differs from the number of items")
@@ -474,17 +485,14 @@ class Simulation:
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case RunSlice():
-                holder = self.holders.get(command.holder)
-                if holder is not None:
-                    lease = command.lease
-                    self.at(self.now + self.chance.random() * self.latency, lambda: holder.run(lease))
-            case RevokeSlice():
-                holder = self.holders.get(command.holder)
-                if holder is not None:
-                    lease_id = command.lease_id
+            case RunSlice(holder=name, lease=lease):
+                if name in self.holders:
+                    run = partial(self.holders[name].run, lease)
+                    self.at(self.now + self.chance.random() * self.latency, run)
+            case RevokeSlice(holder=name, lease_id=lease_id):
+                if name in self.holders:
                     # a revocation never overtakes the lease it is about
-                    self.at(self.now + self.latency, lambda: holder.revoke(lease_id))
+                    self.at(self.now + self.latency, partial(self.holders[name].revoke, lease_id))
             case SaveCheckpoint():
                 self.at(self.now + self.save_time, lambda: self._save(command))
             case InterruptNodes():
@@ -492,13 +500,16 @@ class Simulation:
                     holder.die(suspects=False, recovered=True, replaced=False)
             case WakeAt(at=moment):
                 self._wake += 1
-                wish = self._wake
                 if moment is not None:
-                    self.at(moment, lambda: wish == self._wake and self.deliver(TimePassed(self.now)))
+                    self.at(moment, partial(self._wake_up, self._wake))
             case Finish():
                 self._verdict = command.verdict
             case _:
                 pass
+
+    def _wake_up(self, wish: int) -> None:
+        if wish == self._wake:
+            self.deliver(TimePassed(self.now))
 
     def _save(self, save: SaveCheckpoint) -> None:
         self.store.apply(save)
@@ -506,11 +517,3 @@ class Simulation:
             self.now + self.chance.random() * self.latency,
             lambda: self.deliver(CheckpointSaved(self.now, save.ticket)),
         )
-
-
-_CRASH = object()
-
-
-def _retimed(message: Message, now: float) -> Message:
-    """The message as it arrives: a late one must not turn time back."""
-    return msgspec.structs.replace(message, at=now)

@@ -84,7 +84,9 @@ class Driver:
                     self.verdict = command.verdict
         return answered
 
-    def join(self, holder: str = "n/1", node: str = "n", slots: int = 1, *, shared: bool = False) -> list[Lease]:
+    def join(
+        self, holder: str = "n/1", node: str = "n", slots: int = 1, *, shared: bool = False
+    ) -> list[Lease]:
         """A holder comes up; returns the leases it is dealt."""
         return leases(self.tell(HolderJoined(self.now, holder, node, slots, shared)))
 

@@ -1,5 +1,7 @@
 """Range queues: whatever is put in comes out once."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +40,11 @@ def test_every_index_comes_out_exactly_as_often_as_it_went_in(steps: list[tuple[
     queue, expected, outside, following = RangeQueue(), set[int](), list[range](), 0
     for what, size in steps:
         if what == "put":
-            part = outside.pop(size % len(outside)) if outside and size % 2 else range(following, following + size)
+            part = (
+                outside.pop(size % len(outside))
+                if outside and size % 2
+                else range(following, following + size)
+            )
             following = max(following, part.stop)
             queue.put(part.start, part.stop)
             expected |= set(part)
@@ -63,4 +69,4 @@ def test_runs_are_the_maximal_ranges_of_a_mark(marks: bytes, mark: Mark) -> None
     scanned = {index for index, one in enumerate(marks) if one == mark}
     runs = ledger.runs(mark)
     assert {index for start, stop in runs for index in range(start, stop)} == scanned
-    assert all(stop < after for (_, stop), (after, _) in zip(runs, runs[1:], strict=False))
+    assert all(stop < after for (_, stop), (after, _) in pairwise(runs))

@@ -1,6 +1,9 @@
 """The rules of the state machine, fed by hand."""
 
+from itertools import pairwise
+
 import pytest
+from tests.unit.engine.driver import Driver, failure, leases, revocations, successes
 
 from everyitem.engine.messages import (
     CancelAsked,
@@ -21,7 +24,6 @@ from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.retry import RetryPolicy
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import HolderLost, ItemRunsLong, NodeFailed, SliceShortened
-from tests.unit.engine.driver import Driver, failure, leases, revocations, successes
 
 NO_WAIT = RetryPolicy(max_retries=3, initial_delay=0.0)
 
@@ -104,7 +106,7 @@ def test_the_first_slice_is_one_item_and_the_next_at_most_twice_as_large() -> No
         (lease,) = driver.finish(lease, successes(lease.indices))
         sizes.append(len(lease.indices))
     assert sizes[0] == 1
-    assert all(after <= 2 * before for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after <= 2 * before for before, after in pairwise(sizes))
     assert sizes[-1] > 8
 
 
