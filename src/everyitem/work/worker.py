@@ -7,6 +7,7 @@ and end in the coordinator's log. Without a coordinator it ends at once: there i
 
 import contextlib
 import faulthandler
+import gc
 import io
 import os
 import signal
@@ -128,6 +129,7 @@ class Worker:
         except BaseException as error:
             self._line.send(CannotStart(_start_problem(error)))
             return False
+        gc.freeze()  # what is loaded by now stays; the collector need not look at it again and again
         self._line.send(Ready())
         self._run_leases(processor)
         return True

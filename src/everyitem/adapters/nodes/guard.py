@@ -37,7 +37,8 @@ class Guard:
         with self._lock:
             self._groups.discard(group)
             if self._process is not None:
-                self._tell(f"-{group}\n")
+                with contextlib.suppress(OSError):  # no guard to be had now: the next `watch` needs one
+                    self._tell(f"-{group}\n")
 
     def close(self) -> None:
         """End the guard process; whatever it still watches is killed."""
@@ -60,6 +61,7 @@ class Guard:
             _write(self._process, line)
         except BrokenPipeError:  # somebody killed the guard: a new one takes over the whole list
             _end(self._process)
+            self._process = None
             self._start()
 
     def _start(self) -> None:

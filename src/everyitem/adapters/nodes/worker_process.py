@@ -121,6 +121,7 @@ class WorkerProcess:
             except OSError:
                 self._kill_group()
                 self._process.wait()
+                GUARD.release(self.pid)
                 raise
             if self.death_fd is not None:
                 ours.callback(os.close, self.death_fd)
