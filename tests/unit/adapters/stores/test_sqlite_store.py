@@ -203,6 +203,20 @@ def test_a_request_is_not_lost_when_its_renewal_fails(
     assert [one.kind for one in ownership.renew(None)] == [ControlKind.CANCEL]
 
 
+def test_a_release_whose_end_was_not_seen_is_a_release(
+    faulty: type[FaultyConnection], store: SqliteStore
+) -> None:
+    """Giving back twice because of an error is no loss of ownership."""
+    key, ownership = accept(store)
+    ownership.commit(Commit())
+    faulty.after = True
+    faulty.countdown = 3  # BEGIN, guard, COMMIT
+    ownership.release(ExecutionStatus.INTERRUPTED)
+    assert store.claim(key) is not None
+    with pytest.raises(OwnershipLost, match="given back"):
+        ownership.commit(Commit())
+
+
 def test_a_full_disk_is_said_so_and_costs_nothing_recorded(store: SqliteStore, path: Path) -> None:
     """SQLITE_FULL becomes StoreFull; the same commit succeeds once there is room."""
     key, ownership = accept(store)

@@ -167,12 +167,13 @@ class SqliteOwnership:
             return
         try:
             self._transact(write)
-        except OwnershipLost:
             self._released = True
+        except OwnershipLost:
+            # given back by a transaction whose end was not seen is given back all the same
+            if not self._released:
+                raise
+        finally:
             self._connection.close()
-            raise
-        self._released = True
-        self._connection.close()
 
     def _seal(self, commit: Commit, position: _Position, now: float) -> list[StoredSegment]:
         """Encode, pack and chain the segments: outside of any lock, it is the long part."""
@@ -236,13 +237,16 @@ class SqliteOwnership:
         if self._position is None:
             with self._connection.reading() as database:
                 row = database.execute(
-                    "SELECT owner_writes, round, last_sequence, last_digest FROM execution_states "
-                    "WHERE execution_key = ? AND owner_token = ? AND owner_expires_at IS NOT NULL",
+                    "SELECT owner_expires_at IS NULL, owner_writes, round, last_sequence, last_digest "
+                    "FROM execution_states WHERE execution_key = ? AND owner_token = ?",
                     (self.execution_key, self.token),
                 ).fetchone()
             if row is None:
                 raise self._lost()
-            self._position = _Position(*row)
+            given_back, *position = row
+            self._released = bool(given_back)
+            self._refuse_released()
+            self._position = _Position(*position)
             if self._uncertain is not None:
                 what, writes = self._uncertain
                 self._uncertain = None

@@ -18,6 +18,8 @@ from everyitem.model.errors import StoreDamaged
 from everyitem.model.items import ItemChunk
 from everyitem.ports.store import PendingRetry, SegmentDraft, StoreFault
 
+T = TypeVar("T")
+
 #: Rows fetched at a time: with and without bodies.
 _WITH_BODIES, _WITHOUT = 32, 1024
 
@@ -144,9 +146,6 @@ class ExecutionReader:
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._connection.reading() as database:
             return database.execute(query, (self._key, *values)).fetchall()
-
-
-T = TypeVar("T")
 
 
 def _checked(kind: type[T], row: tuple[Any, ...]) -> T:
