@@ -61,18 +61,18 @@ class ItemsIntake:
         if bytes(memoryview(value)[:1]) != b"[":
             self.refuse("$.batchItems", "must be an array")
             return
-        text = msgspec.json.format(memoryview(value), indent=-1)
-        lengths = list(map(len, _raws_of(text)))
+        try:
+            text = msgspec.json.format(memoryview(value), indent=-1)
+            lengths = list(map(len, _raws_of(text)))
+        except RecursionError:
+            self._refuse_too_deep(bytes(value).decode("utf-8", "replace"))
+            return
         if not self._fits(len(lengths)):
             return
         self._whole = text
         starts = list(accumulate([length + 1 for length in lengths], initial=1))
         for first, last in _chunk_bounds(len(lengths)):
-            if max(lengths[first:last]) > self._settings.max_item_bytes:
-                # looked at before decoding: a huge item of many small values takes many times its size
-                self._name_culprits(_raws_of(text)[first:last], is_text=True)
-            else:
-                self._read_chunk(b"[" + text[starts[first] : starts[last] - 1] + b"]", lengths[first:last])
+            self._read_chunk(memoryview(text)[starts[first] - 1 : starts[last]], lengths[first:last])
 
     def read_values(self, values: Any) -> None:
         """Items as Python values; refused where they are not strictly JSON."""
@@ -86,12 +86,13 @@ class ItemsIntake:
             try:
                 text = msgspec.json.encode(chunk)
                 decoded = _decode(text)
+                lengths = list(map(len, _raws_of(text)))
                 # msgspec writes NaN as null, sets as lists: only what comes back equal is JSON
                 sound = bool(decoded == chunk)
             except (*READING_ERRORS, TypeError):
                 sound = False
             if sound:
-                self._admit(text, list(map(len, _raws_of(text))), decoded)
+                self._admit(text, lengths, decoded)
             else:
                 self._name_culprits(chunk)
 
@@ -134,6 +135,12 @@ class ItemsIntake:
         digest = hashlib.sha256(text).hexdigest()
         return InMemoryItems(text, named=self._named, digest=digest, lengths=self._lengths)
 
+    def _refuse_too_deep(self, text: str) -> None:
+        """Items nested so deep that nobody can count them."""
+        limit = self._settings.max_depth
+        path = find_too_deep(text, "$.batchItems", max_depth=limit + 1) or "$.batchItems"
+        self.refuse(path, f"nested deeper than {limit} levels", ErrorCode.ITEM_ERROR)
+
     def _fits(self, count: int) -> bool:
         if count > self._ceiling:
             self.refuse("$.batchItems", f"{count:,} items; the limit is {self._ceiling:,} (maxBatchSize)")
@@ -155,11 +162,17 @@ class ItemsIntake:
         else:
             self._admit(compact, lengths, decoded)
 
-    def _read_chunk(self, text: bytes, lengths: list[int]) -> None:
+    def _read_chunk(self, part: memoryview, lengths: list[int]) -> None:
+        """Items of a chunk, each followed by one more byte, after the byte before the first."""
+        if max(lengths) > self._settings.max_item_bytes:
+            # looked at before decoding: a huge item of many small values takes many times its size
+            self._name_culprits(list(_cut(part, lengths)), is_text=True)
+            return
+        text = b"[" + part[1:-1] + b"]"
         try:
             decoded = _decode(text)
         except READING_ERRORS:
-            self._name_culprits(_raws_of(text), is_text=True)
+            self._name_culprits(list(_cut(part, lengths)), is_text=True)
         else:
             self._admit(text, lengths, decoded)
 
@@ -170,10 +183,9 @@ class ItemsIntake:
         if b"itemId" in text or b"\\u" in text:  # an escaped key is a key too
             self._take_ids(first, decoded)
         if lengths and max(lengths) > self._suspicious:
-            starts = accumulate([length + 1 for length in lengths], initial=1)
-            for index, (start, length) in enumerate(zip(starts, lengths, strict=False)):
-                if length > self._suspicious:
-                    self._examine(first + index, text[start : start + length])
+            for index, item in enumerate(_cut(memoryview(text), lengths), start=first):
+                if len(item) > self._suspicious:
+                    self._examine(index, bytes(item))
         self._lengths.extend(lengths)
         if lengths and self._whole is None:
             self._texts.append(text[1:-1])
@@ -252,7 +264,7 @@ class ItemsIntake:
             self._name_faults(index, value)
         self._take_ids(first, values)
 
-    def _parse(self, index: int, raw: bytes | msgspec.Raw) -> Any:
+    def _parse(self, index: int, raw: bytes | memoryview) -> Any:
         """One item's text as a value; None after a problem was added."""
         if len(raw) > self._settings.max_item_bytes:
             self._add_too_long(index, len(raw))
@@ -284,6 +296,12 @@ class ItemsIntake:
 
 
 _UNNAMED = object()
+
+
+def _cut(part: memoryview, lengths: list[int]) -> Iterator[memoryview]:
+    """The single items of a chunk's text."""
+    starts = accumulate([length + 1 for length in lengths], initial=1)
+    return (part[start : start + length] for start, length in zip(starts, lengths, strict=False))
 
 
 def _with_commas(texts: list[bytes]) -> Iterator[bytes]:

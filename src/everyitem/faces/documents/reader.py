@@ -46,7 +46,7 @@ class ReadDocument:
     batch: ProcessingBatch
     #: Settings in force by their document name (`checkpointInterval`, `retry.jitter`, ...).
     origins: Mapping[str, Setting]
-    #: `itemSource` as accepted (JSON text), None for inline items.
+    #: Where the items were read from (JSON text like `itemSource`), None for inline items.
     source: bytes | None = None
 
     @property
@@ -139,6 +139,8 @@ class _Reading:
         self._open_source = open_source
         self._problems = Problems()
         self._base = ""
+        #: The source the items were read from, as JSON text.
+        self._source: bytes | None = None
 
     def of_bytes(self, data: bytes, *, base: str = "") -> ReadDocument:
         """A document's text; `base` is the folder its sources are meant from."""
@@ -153,9 +155,7 @@ class _Reading:
         problems.raise_if_any()
         parts = split_text(data, settings, problems)
         problems.raise_if_any()
-        value = None
-        if parts is not None:
-            value = _parse(parts.envelope)
+        value = _parse(parts.envelope) if parts else None
         if parts is None or value is None:
             value = diagnose(data, settings, problems)
             problems.raise_if_any()
@@ -229,6 +229,7 @@ class _Reading:
         if self._open_source is None:
             intake.refuse("$.itemSource", "item sources cannot be read here; give the items inline")
             return True
+        self._source = msgspec.json.encode({"kind": spec.kind, "reference": spec.reference} | spec.options)
         try:
             intake.read_source(self._open_source(spec))
         except SourceUnavailable as unavailable:
@@ -284,11 +285,7 @@ class _Reading:
             content=content_digest(items.digest, settled.configuration),
             warnings=tuple(problems.warnings),
         )
-        source = envelope.item_source
-        accepted = (
-            source and source.kind != "inline" and msgspec.json.encode(source.model_dump(by_alias=True))
-        )
-        return ReadDocument(batch, settled.origins, accepted or None)
+        return ReadDocument(batch, settled.origins, self._source)
 
 
 #: Problems of the envelope's JSON named before the rest is left alone.

@@ -1,5 +1,6 @@
 """Items: ids, limits, strictness of Python values, positions in sources."""
 
+import json
 import math
 from decimal import Decimal
 
@@ -73,6 +74,39 @@ def test_a_value_that_contains_itself_is_refused(make, problems_of):
     endless.append(endless)
     (message,) = problems_of(make(batchItems=[endless])).values()
     assert message == "nested deeper than 100 levels"
+
+
+@pytest.mark.parametrize("form", ["text", "values", "jsonl"])
+@pytest.mark.parametrize("wrap", [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
+def test_every_depth_is_accepted_or_refused(make, tmp_path, form, wrap):
+    """Up to the limit accepted, beyond it refused, also where parsers reach the end of their stacks."""
+    for depth in [*range(98, 104), *range(860, 1010, 3)]:
+        item = wrap[0] * depth + "0" + wrap[1] * depth
+        path = tmp_path / "items.jsonl"
+        path.write_text(item)
+        overrides = None
+        if form == "text":
+            given = json.dumps(make(batchItems=["HERE"])).replace('"HERE"', item).encode()
+        elif form == "values":
+            value: object = 0
+            for _ in range(depth):
+                value = [value] if wrap[0] == "[" else {"a": value}
+            given = make(batchItems=[value])
+        else:
+            given, overrides = make(batchItems=[]), Overrides(items=str(path))
+
+        def read(given=given, overrides=overrides):
+            return read_document(given, settings=Settings(), overrides=overrides, open_source=open_source)
+
+        if depth <= 100:
+            assert len(read().batch.items) == 1
+        else:
+            with pytest.raises(DocumentRefused) as refused:
+                read()
+            assert refused.value.refusal_code is ErrorCode.ITEM_ERROR
+            assert [problem.message for problem in refused.value.problems] == [
+                "nested deeper than 100 levels"
+            ]
 
 
 def test_a_level_within_the_limit_is_fine(accept):
