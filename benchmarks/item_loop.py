@@ -13,7 +13,7 @@ import asyncio
 import queue
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ def make_items(count: int) -> InMemoryItems:
 
 def bare_calls(items: list[Any], function: Callable[[Any, Any], Any]) -> None:
     """The loop one would write by hand, results kept."""
-    results = []
+    results: list[Any] = []
     keep = results.append
     for item in items:
         keep(function(item, None))
@@ -71,7 +71,8 @@ def bare_calls(items: list[Any], function: Callable[[Any, Any], Any]) -> None:
 
 def bare_retries(items: list[Any]) -> None:
     """A hand-written loop that retries and records each failed attempt."""
-    results, failed = [], []
+    results: list[Any] = []
+    failed: list[tuple[int, int, str]] = []
     for number, item in enumerate(items):
         attempt = 1
         while True:
@@ -121,7 +122,9 @@ def through_node(kind: NodeKind, items: InMemoryItems, name: str, slots: int) ->
     node.start(messages.put)
     holder = messages.get(timeout=10).holder  # type: ignore[union-attr]
     begun = time.perf_counter()
-    leases = [(range(first, min(first + LEASE, len(items))), 1) for first in range(0, len(items), LEASE)]
+    leases: list[tuple[Sequence[int], int]] = [
+        (range(first, min(first + LEASE, len(items))), 1) for first in range(0, len(items), LEASE)
+    ]
     open_leases = done = number = 0
     while done < len(items):
         while leases and open_leases < 2:

@@ -120,6 +120,13 @@ async def hang_async(item, context):
     return item
 
 
+@item_processor("block-async")
+async def block_async(item, context):
+    if item == "block":
+        threading.Event().wait()
+    return item
+
+
 @item_processor("die")
 def die(item, context):
     if item == "exit":

@@ -153,6 +153,23 @@ def test_an_item_out_of_time_fails_and_the_rest_goes_on(drive: Drive, suffix: st
     assert set(driver.results) == {0, 2, 3, 5}
 
 
+def test_a_coroutine_out_of_time_is_cancelled(drive: Drive, kind: NodeKind) -> None:
+    """Coroutines that can be cancelled never pile up: far more than 4 per slot may run out of time."""
+    if kind is NodeKind.PROCESS:
+        pytest.skip("a process is killed and replaced")
+    driver = drive("hang-async", ["hang"] * 10, slots=1, item_timeout=0.03)
+    driver.run_all()
+    assert len(driver.failures) == 10
+
+
+def test_a_coroutine_that_blocks_its_loop_is_out_of_time_like_any_other(drive: Drive) -> None:
+    """A coroutine that never yields cannot be cancelled; the batch goes on without it all the same."""
+    driver = drive("block-async", ["fine", "block", *["fine"] * 20], slots=2, item_timeout=0.2)
+    driver.run_all()
+    assert [(failure.index, failure.type) for failure in driver.failures] == [(1, "ItemTimeout")]
+    assert set(driver.results) == set(range(22)) - {1}
+
+
 @pytest.mark.parametrize("suffix", ["", "-async"])
 def test_a_heartbeat_prolongs_the_item_timeout(drive: Drive, suffix: str) -> None:
     """An item longer than its timeout succeeds as long as it says that it is alive."""

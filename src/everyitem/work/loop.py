@@ -23,7 +23,7 @@ from everyitem.work.stretch import Stretch
 from everyitem.work.window import END, SINCE, STARTED, Window
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, Task
 
 _now = time.monotonic_ns
 
@@ -88,6 +88,12 @@ class Slot:
             return await self._work_items_async(stretch, window, collector, stop_at, until_failure)
         finally:
             self._return_home()
+
+    def cancel(self) -> None:
+        """Cancel the coroutine that runs in this slot's own loop; callable from any thread."""
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(_cancel_tasks, loop)
 
     def close(self) -> None:
         """Free the event loop the slot made for coroutines, ending what items left running on it."""
@@ -247,14 +253,20 @@ def end_loop(loop: "AbstractEventLoop") -> None:
     """Cancel what still runs on a stopped event loop and close it."""
     import asyncio
 
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
+    if tasks := _cancel_tasks(loop):
         # a task that swallows its cancellation is left behind, not waited for
         loop.run_until_complete(asyncio.wait(tasks, timeout=1))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+
+
+def _cancel_tasks(loop: "AbstractEventLoop") -> "set[Task[Any]]":
+    import asyncio
+
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    return tasks
 
 
 def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable[[Any], Any]]:

@@ -136,7 +136,7 @@ def test_an_item_that_cannot_be_decoded_fails_alone():
     """Damaged text of one item fails that item, not the stretch."""
     bench = Bench(lambda item, context: item, "abc", text=b'["a",{"x":"\xff"},"c"]')
     assert bench.work() == 3
-    assert bench.by_index() == {0: "a", 10: "DecodeError", 20: "c"}
+    assert bench.by_index() == {0: "a", 10: "UnicodeDecodeError", 20: "c"}
 
 
 def test_until_failure_stops_at_the_first_failure_without_retry():

@@ -20,6 +20,9 @@ from everyitem.work.processors import ItemProcessor
 #: Seconds a closing node waits for its idle workers and for `teardown`.
 GRACE = 2.0
 
+#: Seconds beyond the item timeout after which an event loop that does not answer counts as blocked.
+BLOCKED_AFTER = 1.0
+
 #: Called with the exception when a worker itself breaks (never for what an item does).
 OnBreak = Callable[[BaseException], None]
 
@@ -27,7 +30,7 @@ OnBreak = Callable[[BaseException], None]
 class Worker:
     """One slot of the node, as the node sees it."""
 
-    __slots__ = ("claim", "done", "handle", "name")
+    __slots__ = ("claim", "done", "handle", "name", "slot")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -35,6 +38,8 @@ class Worker:
         self.claim: Claim | None = None
         #: Items finished in claims it has handed in.
         self.done = 0
+        #: What runs its items, once it has begun.
+        self.slot: Slot | None = None
         #: The thread or task it runs in.
         self.handle: Any = None
 
@@ -64,6 +69,10 @@ class Crew(Protocol):
 
     def is_running(self, worker: Worker) -> bool:
         """Whether the worker still occupies its thread or task."""
+        ...
+
+    def recover(self) -> bool:
+        """Get going again when one item keeps all workers from running; True: hire all workers anew."""
         ...
 
     def end(self, workers: list[Worker]) -> bool:
@@ -115,7 +124,7 @@ class ThreadCrew:
 
     def _work(self, worker: Worker, on_break: OnBreak) -> None:
         hand = _Hand(self._queue, self._processor, self._batch)
-        slot = hand.slot
+        slot = worker.slot = hand.slot
         try:
             while (claim := self._queue.wait_and_claim(worker, hand.size)) is not None:
                 worker.claim = claim
@@ -137,10 +146,15 @@ class ThreadCrew:
         self._queue.changed.notify(count)
 
     def abandon(self, worker: Worker) -> None:
-        """A thread cannot be stopped; its item sees `context.cancelled`."""
+        """A coroutine is cancelled; a plain function cannot be, but sees `context.cancelled`."""
+        if worker.slot is not None:
+            worker.slot.cancel()
 
     def is_running(self, worker: Worker) -> bool:
         return bool(worker.handle.is_alive())
+
+    def recover(self) -> bool:
+        return False
 
     def end(self, workers: list[Worker]) -> bool:
         deadline = time.monotonic() + GRACE
@@ -153,7 +167,11 @@ class ThreadCrew:
 
 
 class LoopCrew:
-    """Workers are tasks on one event loop, which has a thread of its own."""
+    """Workers are tasks on one event loop, which has a thread of its own.
+
+    A coroutine that blocks (`time.sleep`, an endless loop) stops all of them. Where an item timeout is set
+    such a loop is left behind, like an abandoned thread, and a new one takes over.
+    """
 
     def __init__(self, queue: SharedQueue, processor: ItemProcessor, batch: BatchView, *, name: str) -> None:
         self._queue, self._processor, self._batch = queue, processor, batch
@@ -163,15 +181,15 @@ class LoopCrew:
         #: Idle workers, each waiting for its future; touched on the loop only.
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Monotonic seconds at which the loop was asked for a sign of life it has not given yet.
+        self._asked: float | None = None
 
     def start(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=f"everyitem-{self._name}-loop", daemon=True)
+        self._thread = threading.Thread(
+            target=_run_loop, args=(self._loop,), name=f"everyitem-{self._name}-loop", daemon=True
+        )
         self._thread.start()
-
-    def _run(self) -> None:
-        self._loop.run_forever()
-        end_loop(self._loop)
 
     def run_hook(self, hook: Callable[[], Any] | None) -> None:
         if hook is None:
@@ -189,10 +207,13 @@ class LoopCrew:
 
     def hire(self, worker: Worker, on_break: OnBreak) -> None:
         worker.handle = Future()
-        self._loop.call_soon_threadsafe(self._begin, worker, on_break)
+        self._loop.call_soon_threadsafe(self._begin, self._loop, worker, on_break)
 
-    def _begin(self, worker: Worker, on_break: OnBreak) -> None:
-        task = self._loop.create_task(self._work(worker, on_break), name=f"everyitem-{worker.name}")
+    def _begin(self, loop: asyncio.AbstractEventLoop, worker: Worker, on_break: OnBreak) -> None:
+        if loop is not self._loop:
+            # a blocked loop woke up after another one had taken over
+            return
+        task = loop.create_task(self._work(worker, on_break), name=f"everyitem-{worker.name}")
         self._tasks.add(task)
         done: Future[None] = worker.handle
         worker.handle = _TaskHandle(task, done)
@@ -205,7 +226,7 @@ class LoopCrew:
 
     async def _work(self, worker: Worker, on_break: OnBreak) -> None:
         hand = _Hand(self._queue, self._processor, self._batch)
-        slot = hand.slot
+        slot = worker.slot = hand.slot
         try:
             while (claim := await self._claim(worker, hand.size)) is not None:
                 worker.claim = claim
@@ -253,6 +274,27 @@ class LoopCrew:
     def is_running(self, worker: Worker) -> bool:
         return not _ended(worker).done()
 
+    def recover(self) -> bool:
+        timeout = self._batch.assignment.item_timeout
+        if timeout is None:
+            return False
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+            self._loop.call_soon_threadsafe(self._answer, self._loop)
+        elif now - self._asked > timeout + BLOCKED_AFTER:
+            # should it ever wake up it ends: what ran on it has been given up meanwhile
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._asked = None
+            self._idle = deque()
+            self.start()
+            return True
+        return False
+
+    def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is self._loop:
+            self._asked = None
+
     def end(self, workers: list[Worker]) -> bool:
         deadline = time.monotonic() + GRACE
         for worker in workers:
@@ -265,6 +307,11 @@ class LoopCrew:
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(GRACE)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    end_loop(loop)
 
 
 class _TaskHandle:

@@ -54,7 +54,12 @@ class SlotNode:
             on_work=self._wake,
         )
         self._crew = build_crew(self._queue, processor, BatchView(assignment))
-        self._watcher = Watcher(self._queue, item_timeout=assignment.item_timeout, on_timeout=self._time_out)
+        self._watcher = Watcher(
+            self._queue,
+            item_timeout=assignment.item_timeout,
+            on_timeout=self._time_out,
+            on_look=self._recover,
+        )
         #: One per slot; replaced, not changed, when abandoned. Written by the node's thread only.
         self._workers: list[Worker] = []
         self._abandoned: list[Worker] = []
@@ -138,6 +143,10 @@ class SlotNode:
                 f"{MAX_ABANDONED_PER_SLOT} for each of {self._slots} slots; "
                 "run items that can hang on process nodes, where they are killed"
             )
+
+    def _recover(self) -> None:
+        if self._crew.recover():
+            self._workers = [self._hire() for _ in self._workers]
 
     def _timeout_failure(self, claim: Claim, index: int) -> Failure:
         return timeout_failure(

@@ -17,11 +17,17 @@ class Watcher:
     """Watches the claims of one shared queue from the node's own thread."""
 
     def __init__(
-        self, queue: SharedQueue, *, item_timeout: float | None, on_timeout: Callable[[Claim], None]
+        self,
+        queue: SharedQueue,
+        *,
+        item_timeout: float | None,
+        on_timeout: Callable[[Claim], None],
+        on_look: Callable[[], None],
     ) -> None:
+        """`on_timeout` is called for a claim whose item is out of time, `on_look` after every look."""
         self._queue = queue
         self._timeout = None if item_timeout is None else int(item_timeout * 1e9)
-        self._on_timeout = on_timeout
+        self._on_timeout, self._on_look = on_timeout, on_look
         self._woken = threading.Event()
         self._stopped = threading.Event()
 
@@ -53,3 +59,4 @@ class Watcher:
             elif now - begun > SLOW:
                 self._queue.trim(claim)
         self._queue.flush_if_due()
+        self._on_look()
