@@ -21,6 +21,7 @@ from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
+    ItemRunsLong,
     Lease,
     NodeFailed,
     NodeMessage,
@@ -40,7 +41,7 @@ Said = TypeVar("Said", bound=NodeMessage)
 class Driver:
     """Leases items to a node until each has an outcome, and keeps what was said."""
 
-    def __init__(self, node: ProcessNode, *, size: int = 10, attempts: int = 1, budget: float = 0.05) -> None:
+    def __init__(self, node: ProcessNode, *, size: int = 10, attempts: int = 1, budget: float = 60.0) -> None:
         self.node, self.size, self.attempts, self.budget = node, size, attempts, budget
         self.inbox: queue.SimpleQueue[NodeMessage] = queue.SimpleQueue()
         self.heard: list[NodeMessage] = []
@@ -97,6 +98,12 @@ class Driver:
             message = self.next(max(0.01, deadline - time.monotonic()))
             if isinstance(message, kind):
                 return message
+
+    def wait_until_at(self, index: int) -> None:
+        """Wait until a worker is on this item, which takes long (on a busy machine others may, too)."""
+        self.wait_for(ItemRunsLong)
+        while all(view.index != index for view in self.node.views()):
+            self.wait_for(ItemRunsLong)
 
     def lease(self, indices: Sequence[int], *, attempt: int = 1, holder: str | None = None) -> Lease:
         """Give these items to a holder (the next idle one)."""
@@ -181,7 +188,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
             slots: int = 1,
             size: int = 10,
             attempts: int = 1,
-            budget: float = 0.05,
+            budget: float = 60.0,
             **assignment: object,
         ) -> Driver:
             node = process_node(tmp_path, code, items, slots=slots, max_attempts=attempts, **assignment)

@@ -76,8 +76,8 @@ def test_a_heartbeat_extends_the_timeout(start: Callable) -> None:
     assert driver.results == {0: b"1"}
 
 
-def test_a_long_item_is_reported_once_and_the_rest_can_be_revoked(start: Callable, tmp_path) -> None:
-    """After 20 ms `ItemRunsLong` comes once; a revocation then gives back everything behind the item."""
+def test_a_long_item_is_reported_and_the_rest_can_be_revoked(start: Callable, tmp_path) -> None:
+    """After 20 ms `ItemRunsLong` comes, once an item; a revocation gives back everything behind the item."""
     gate = tmp_path / "gate"
     code = f"""
     import os, threading
@@ -87,16 +87,16 @@ def test_a_long_item_is_reported_once_and_the_rest_can_be_revoked(start: Callabl
             threading.Event().wait(0.01)
         return item
     """
-    driver = start(code, [str(n) for n in range(10)], budget=30.0)
+    driver = start(code, [str(n) for n in range(10)], budget=60.0)
     lease = driver.lease(range(10))
-    driver.wait_for(ItemRunsLong)
+    driver.wait_until_at(3)
     driver.node.revoke("local/1", lease.lease_id)
     driver.node.revoke("local/1", lease.lease_id)
     assert driver.wait_for(SliceShortened).kept == 4
     gate.touch()
     driver.wait_for(SliceFinished)
     assert set(driver.results) == {0, 1, 2, 3}
-    assert len(driver.of(ItemRunsLong)) == 1
+    assert len(driver.of(ItemRunsLong)) <= 4
     assert len(driver.of(SliceShortened)) == 1
 
 
@@ -129,7 +129,7 @@ def test_outcomes_arrive_while_a_slice_runs_on(start: Callable) -> None:
         threading.Event().wait(0.05)
         return item
     """
-    driver = start(code, [str(n) for n in range(12)], size=12, budget=30.0).run(12)
+    driver = start(code, [str(n) for n in range(12)], size=12, budget=60.0).run(12)
     assert driver.of(OutcomesArrived)
     assert len(driver.of(SliceFinished)) == 1
 
@@ -158,7 +158,7 @@ def test_a_slice_can_end_at_its_first_final_failure(start: Callable) -> None:
     """
     items = ["1"] * 600
     items[255] = "0"  # the last of a stretch
-    driver = start(code, items, budget=30.0)
+    driver = start(code, items, budget=60.0)
     holder = driver.wait_for(HolderJoined).holder
     driver.leases[holder], driver._done[holder] = Lease(1, range(600)), set()
     driver.node.run_slice(holder, Lease(1, range(600), attempt=1, budget=30.0, until_failure=True))
@@ -363,9 +363,9 @@ def test_interrupt_ends_everything_and_charges_nobody(start: Callable) -> None:
             time.sleep(600)
         return item
     """
-    driver = start(code, ["0", "1", "2", "3"], budget=30.0)
+    driver = start(code, ["0", "1", "2", "3"], budget=60.0)
     driver.lease(range(4))
-    driver.wait_for(ItemRunsLong)
+    driver.wait_until_at(2)
     driver.node.interrupt()
     lost = driver.wait_for(HolderLost)
     assert not lost.replaced
@@ -442,9 +442,9 @@ def test_views_show_the_item_at_hand(start: Callable) -> None:
             time.sleep(600)
         return item
     """
-    driver = start(code, ["0", "1", "2", "3"], budget=30.0)
+    driver = start(code, ["0", "1", "2", "3"], budget=60.0)
     driver.lease(range(4))
-    driver.wait_for(ItemRunsLong)
+    driver.wait_until_at(3)
     (view,) = driver.node.views()
     assert (view.worker, view.index, view.done) == ("local/1", 3, 3)
     assert 0 < view.since <= time.monotonic()

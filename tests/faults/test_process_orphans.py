@@ -36,7 +36,7 @@ while len(pids) < 2:
     message = inbox.get(timeout=30)
     if isinstance(message, HolderJoined):
         number = int(message.holder[-1])
-        node.run_slice(message.holder, Lease(number, range(2 * number - 2, 2 * number)))
+        node.run_slice(message.holder, Lease(number, range(2 * number - 2, 2 * number), budget=60.0))
     elif isinstance(message, OutcomesArrived):
         pids.append(int(message.block.successes[0].results[1:-1]))
 pids += [GUARD._process.pid, *[worker.pid for worker in node._supervision._workers.values()]]
