@@ -98,8 +98,12 @@ def check_execution(facts: ExecutionFacts) -> Checks:
     """Every check of section 5 over one ended execution."""
     return Checks(
         resource_availability=_resource_availability(facts),
-        batch_items=CheckResult(passed=True, detail=f"{facts.items:,} items accepted, all ids distinct"),
-        configuration=CheckResult(passed=True, detail=f"complete and valid, {facts.warnings} warnings"),
+        batch_items=CheckResult(
+            passed=True, detail=f"{_many(facts.items, 'item')} accepted, all ids distinct"
+        ),
+        configuration=CheckResult(
+            passed=True, detail=f"complete and valid, {_many(facts.warnings, 'warning')}"
+        ),
         completion_status=_completion_status(facts),
         result_consistency=_result_consistency(facts),
         checkpoint_integrity=_checkpoint_integrity(facts),
@@ -119,8 +123,12 @@ def _resource_availability(facts: ExecutionFacts) -> CheckResult:
 def _completion_status(facts: ExecutionFacts) -> CheckResult:
     open_items = facts.items - facts.processed
     if open_items == 0:
-        return CheckResult(passed=True, detail=f"all {facts.items:,} items have an outcome")
-    return CheckResult(passed=False, detail=f"{open_items:,} of {facts.items:,} items have no outcome")
+        return CheckResult(
+            passed=True, detail=f"{_many(facts.processed, 'outcome')} for {_many(facts.items, 'item')}"
+        )
+    return CheckResult(
+        passed=False, detail=f"{_many(open_items, 'item')} of {facts.items:,} without an outcome"
+    )
 
 
 def _result_consistency(facts: ExecutionFacts) -> CheckResult:
@@ -151,9 +159,11 @@ def _checkpoint_integrity(facts: ExecutionFacts) -> CheckResult:
     if facts.segments != facts.checkpoints:
         return CheckResult(
             passed=False,
-            detail=f"{facts.checkpoints:,} checkpoints were created, {facts.segments:,} are stored",
+            detail=f"{facts.segments:,} stored of {_many(facts.checkpoints, 'checkpoint')} created",
         )
-    return CheckResult(passed=True, detail=f"{facts.segments:,} checkpoints, every digest and link matches")
+    return CheckResult(
+        passed=True, detail=f"{_many(facts.segments, 'checkpoint')}, every digest and link matches"
+    )
 
 
 def _item_integrity(facts: ExecutionFacts) -> CheckResult:
@@ -186,3 +196,7 @@ def _resource_utilization(facts: ExecutionFacts) -> CheckResult:
         passed=short or share >= _LEAST_UTILIZATION,
         detail=f"{achieved:.2f} of {facts.parallelism} slots busy on average ({share:.0%}){judged}",
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -27,9 +27,9 @@ SOUND = ExecutionFacts(
 
 #: The check that fails, the facts that make it fail, and words of its detail.
 DECIDING = [
-    ("completion_status", {"succeeded": 8, "recounted_succeeded": 8}, "1 of 10 items have no outcome"),
+    ("completion_status", {"succeeded": 8, "recounted_succeeded": 8}, "1 item of 10 without an outcome"),
     ("result_consistency", {"retried": -1}, "retried is -1"),
-    ("checkpoint_integrity", {"segments": 2}, "3 checkpoints were created, 2 are stored"),
+    ("checkpoint_integrity", {"segments": 2}, "2 stored of 3 checkpoints created"),
     ("checkpoint_integrity", {"store_faults": ["segment 2: digest differs"]}, "segment 2"),
     ("item_integrity", {"executed_digest": "b" * 64}, "bbbb"),
     ("result_accuracy", {"recounted_failed": 2}, "2 failed"),

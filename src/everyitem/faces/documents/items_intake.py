@@ -46,6 +46,8 @@ class ItemsIntake:
         self._texts: list[bytes] = []
         self._whole: bytes | None = None
         self._lengths = array("Q")
+        #: Index, path and message of each fault of an item.
+        self._faults: list[tuple[int, str, str]] = []
         self._count = 0
         self._countable = True
         #: Own ids by item, filled from the first item that has one.
@@ -128,6 +130,9 @@ class ItemsIntake:
         """Check the ids against one another and hand over the items."""
         if self._named:
             self._check_ids()
+        # in item order, whichever look found them
+        for _, path, message in sorted(self._faults, key=lambda fault: fault[0]):
+            self._problems.add(path, message, ErrorCode.ITEM_ERROR)
         text = self._whole
         if text is None:
             text = b"".join([b"[", *islice(_with_commas(self._texts), 1, None), b"]"])
@@ -292,7 +297,7 @@ class ItemsIntake:
         path = self._path(index)
         # a file position is a place of its own; the path within the item follows it
         joint = " $" if step and not path.startswith("$") else ""
-        self._problems.add(f"{path}{joint}{step}", message, ErrorCode.ITEM_ERROR)
+        self._faults.append((index, f"{path}{joint}{step}", message))
 
 
 _UNNAMED = object()
