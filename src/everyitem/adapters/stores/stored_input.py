@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from everyitem.adapters.stores.input_chunks import corrected
 from everyitem.model.errors import StoreDamaged
-from everyitem.model.items import InMemoryItems, ItemChunk, Items, StoredItems
+from everyitem.model.items import InMemoryItems, ItemChunk, Items, StoredItems, digest_of
 
 #: Texts up to this many bytes are held in memory.
 _SMALL = 16 << 20
@@ -36,11 +36,16 @@ def open_items(
 
     if sum(length for _, _, length in layout) <= _SMALL:
         inner = [load_corrected(number).text[1:-1] for number in range(len(layout))]
-        return InMemoryItems(b"[" + b",".join(inner) + b"]", named=named, digest=digest)
-    return StoredItems(
+        # corrected payloads were accepted too: then the digest is that of the items as they are now
+        digest_now = None if corrections else digest
+        return InMemoryItems(b"[" + b",".join(inner) + b"]", named=named, digest=digest_now)
+    items = StoredItems(
         count=count,
         named=named,
         digest=digest,
         firsts=[first for first, _, _ in layout],
         load=load_corrected,
     )
+    if corrections:
+        items.digest = digest_of(items)
+    return items
