@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -120,5 +121,5 @@ def test_the_demo_killed_half_way_goes_on_where_it_was(example, expected):
     results = results_of(again)
     assert (results["itemsSuccessful"], results["itemsFailed"]) == expected
     assert json.loads(again.stdout)["result"]["executionMetadata"]["runs"] == 2
-    with sqlite3.connect(example / "rates.sqlite") as store:
+    with closing(sqlite3.connect(example / "rates.sqlite")) as store:
         assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
