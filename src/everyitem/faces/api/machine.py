@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from everyitem import compose
 from everyitem.faces.api.session import Session

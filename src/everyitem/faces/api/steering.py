@@ -9,7 +9,7 @@ from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import ControlKind, ExecutionRecord, Store
 
 #: How long to look whether the owner has reacted, and how often. It reads its inbox five times a second.
-_REACTION = 5.0
+_REACTION = 2.0
 _LOOK_EVERY = 0.1
 
 
@@ -38,17 +38,24 @@ def cancel(store: Store, record: ExecutionRecord) -> None:
     Raises:
         UsageError: every item has its outcome already.
     """
+    _refuse_finished(record)
+    if record.status is ExecutionStatus.CANCELLED and not record.owned:
+        return
+    ownership = store.claim(record.execution_key)
+    if ownership is None:
+        _request(store, record, ControlKind.CANCEL, until={ExecutionStatus.CANCELLED})
+        return
+    # between the look and the claim the former owner may have come to the end
+    now = store.find(record.batch_id, record.execution) or record
+    ownership.release(None if now.status.is_finished else ExecutionStatus.CANCELLED)
+    _refuse_finished(now)
+
+
+def _refuse_finished(record: ExecutionRecord) -> None:
     if record.status.is_finished:
         raise UsageError(
             f"batch {record.batch_id!r} is finished ({record.status}); there is nothing to cancel"
         )
-    if not record.owned and record.status is not ExecutionStatus.CANCELLED:
-        ownership = store.claim(record.execution_key)
-        if ownership is not None:
-            ownership.release(ExecutionStatus.CANCELLED)
-            return
-    if record.status is not ExecutionStatus.CANCELLED:  # owned, or claimed by another process just now
-        _request(store, record, ControlKind.CANCEL, until={ExecutionStatus.CANCELLED})
 
 
 def _request(

@@ -144,7 +144,9 @@ class Status(View, frozen=True, kw_only=True):
         """What the record says; the owner's progress counts while it lives, the checkpoints otherwise."""
         counters, live = record.counters, record.progress if record.owned else None
         state = record.status
-        if state.is_active and not record.owned:
+        if record.owned and not state.is_active:
+            state = ExecutionStatus.RUNNING  # its owner is about to say so
+        elif not record.owned and (state.is_active or (state is ExecutionStatus.QUEUED and record.runs)):
             state = ExecutionStatus.INTERRUPTED  # its owner died without a word
         succeeded = max(counters.succeeded, live.succeeded) if live else counters.succeeded
         failed = max(counters.failed, live.failed) if live else counters.failed

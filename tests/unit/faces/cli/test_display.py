@@ -40,7 +40,7 @@ SNAPSHOT = Snapshot(
 
 def drawn(snapshot, *, width=100, height=40):
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
-    console.print(Picture("eod", snapshot, now=100.0, epoch=1001.0))
+    console.print(Picture(snapshot, epoch=1001.0))
     return console.file.getvalue().splitlines()
 
 

@@ -68,14 +68,14 @@ class LiveProgress:
         snapshot = self._latest
         if snapshot is None:
             return Text(f"{self._title}  starting …", style="dim", no_wrap=True, overflow="ellipsis")
-        return Picture(self._title, snapshot, now=time.monotonic(), epoch=time.time())
+        return Picture(snapshot, epoch=time.time())
 
 
 class Picture:
     """One snapshot, drawn to the width and height there is."""
 
-    def __init__(self, title: str, snapshot: Snapshot, *, now: float, epoch: float) -> None:
-        self._title, self._snapshot, self._now, self._epoch = title, snapshot, now, epoch
+    def __init__(self, snapshot: Snapshot, *, epoch: float) -> None:
+        self._snapshot, self._epoch = snapshot, epoch
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Sequence[RenderableType]:
         snapshot, width = self._snapshot, options.max_width
@@ -98,9 +98,13 @@ class Picture:
 
     def _heading(self, width: int) -> Text:
         state = self._snapshot.status
-        title = Text(self._title, style="bold", no_wrap=True)
-        title.truncate(max(8, width - len(state) - 2), overflow="ellipsis")
-        return Text.assemble(title, "  ", (str(state), _STATE_STYLES.get(state, "bold")))
+        which = f"  execution {self._snapshot.execution}" if self._snapshot.execution > 1 else ""
+        which += f"  round {self._snapshot.round}" if self._snapshot.round > 1 else ""
+        title = Text(safe(self._snapshot.batch_id), style="bold", no_wrap=True)
+        title.truncate(max(8, width - len(state) - 2 - len(which)), overflow="ellipsis")
+        heading = Text.assemble(title, "  ", (str(state), _STATE_STYLES.get(state, "bold")), (which, "dim"))
+        heading.no_wrap, heading.overflow = True, "ellipsis"
+        return heading
 
     def _bar(self, width: int) -> RenderableType:
         snapshot = self._snapshot
@@ -125,7 +129,7 @@ class Picture:
         snapshot = self._snapshot
         parts = [(rate(snapshot.rate_per_second), "bold"), (eta(snapshot), "bold")]
         parts.append((f"{duration(snapshot.elapsed)} so far", ""))
-        parts.append((f"{count(snapshot.in_flight)} in flight of {count(snapshot.parallelism)}", ""))
+        parts.append((f"{count(snapshot.in_flight)}/{count(snapshot.parallelism)} busy", ""))
         if snapshot.last_checkpoint_at is not None:
             age = duration(max(0.0, self._epoch - snapshot.last_checkpoint_at))
             parts.append((f"checkpoint {count(snapshot.checkpoints)} {age} ago", ""))
@@ -166,7 +170,7 @@ class Picture:
         )
         if worker.index is None:
             return name, Text("idle", style="dim"), Text(), finished
-        busy = max(0.0, self._now - worker.since)
+        busy = max(0.0, self._snapshot.at - worker.since)
         style = "" if busy < 1 else "yellow" if busy < 10 else "bold red"
         return name, Text(f"item {worker.index}"), Text(duration(busy), style=style), finished
 

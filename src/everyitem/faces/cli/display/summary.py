@@ -52,7 +52,7 @@ def _figures(response: Response) -> str:
     if retried:
         figures.append(f"{count(retried)} retried")
     if checkpoints:
-        figures.append(f"{count(checkpoints)} checkpoints")
+        figures.append(f"{count(checkpoints)} checkpoint{'' if checkpoints == 1 else 's'}")
     return ", ".join(figures)
 
 
