@@ -65,8 +65,11 @@ class Records:
     def snapshot(self, batch_id: str, *, execution: int | None = None) -> Snapshot:
         """The progress of an execution as `on_progress` would show it, whichever process runs it."""
         record = self._record(batch_id, execution)
-        causes = failures_by_cause(self._looking, record.execution_key) if record.counters.failed else ()
-        return snapshot_of(record, causes)
+        return snapshot_of(record, failures_by_cause(self._looking, record.execution_key))
+
+    def causes(self, batch_id: str, *, execution: int | None = None) -> Sequence[tuple[str, int]]:
+        """How many items failed for which reason, the most frequent first."""
+        return failures_by_cause(self._looking, self._record(batch_id, execution).execution_key)
 
     def response(self, batch_id: str, *, execution: int | None = None) -> Response | None:
         """The recorded response; None while there is none."""

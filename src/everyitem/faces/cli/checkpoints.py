@@ -3,7 +3,7 @@
 import msgspec
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.display.figures import count
+from everyitem.faces.cli.display.figures import count, moment
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table
 
@@ -36,7 +36,7 @@ def checkpoints(
                 (
                     one.sequence,
                     one.round,
-                    one.created_at,
+                    moment(one.created_at),
                     count(one.succeeded),
                     count(one.failed),
                     count(one.size),
@@ -45,4 +45,5 @@ def checkpoints(
                 for one in found
             ),
             right=(0, 1, 3, 4, 5),
+            whole=(6,),
         )

@@ -1,7 +1,7 @@
 """What run, resume, redrive and rerun have in common: signals, display, output and the exit code."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -38,11 +38,6 @@ class _Watcher:
         if self.show is not None:
             self.show(snapshot)
 
-    def causes(self) -> list[tuple[str, int]]:
-        if self.last is None:
-            return []
-        return sorted(self.last.failures_by_cause, key=lambda cause: -cause[1])[:_MOST_CAUSES]
-
 
 def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Response]) -> None:
     """Carry out `call` with a display, print the response, and end with the contract's exit code."""
@@ -66,9 +61,20 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
             raise typer.Exit(signals.exit_code) from None
         _deliver(response, wishes)
         if not wishes.no_progress:
-            for line in summary_lines(response, watcher.causes(), store_option=_store_option(wishes)):
+            causes = _causes(response, watcher, session)
+            for line in summary_lines(response, causes, store_option=_store_option(wishes)):
                 note(line)
     raise typer.Exit(_exit_code(response, wishes))
+
+
+def _causes(response: Response, watcher: _Watcher, session: Session) -> Sequence[tuple[str, int]]:
+    """Why items failed: as the engine counted, or from the store where other runs or processes did."""
+    seen = watcher.last.failures_by_cause if watcher.last is not None else ()
+    if response.batch_id is None or not response.items_failed:
+        return ()
+    if sum(number for _, number in seen) != response.items_failed:
+        seen = tuple(session.causes(response.batch_id, execution=response.execution))
+    return seen[:_MOST_CAUSES]
 
 
 def _deliver(response: Response, wishes: Wishes) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from everyitem.faces.api.explanation import Attempt, Explanation
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.display.figures import duration
+from everyitem.faces.cli.display.figures import duration, moment
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, print_json, safe, write_out
 
@@ -53,9 +53,10 @@ def story(found: Explanation) -> Iterator[str]:
 
 def _attempt(attempt: Attempt) -> Iterator[str]:
     end = "" if attempt.final else ", to be tried again"
+    recorded = f"checkpoint {attempt.checkpoint} at {moment(attempt.recorded_at)}"
     yield (
         f"round {attempt.round}, attempt {attempt.attempt}: {attempt.status}{end}, "
-        f"{duration(attempt.duration_ms / 1000)}, checkpoint {attempt.checkpoint} at {attempt.recorded_at}"
+        f"{duration(attempt.duration_ms / 1000)}, {recorded}"
     )
     for log in attempt.logs:
         yield f"  log {safe(log.level)}: {safe(log.message)}"

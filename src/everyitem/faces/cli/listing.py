@@ -3,7 +3,7 @@
 import msgspec
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.display.figures import count, percent
+from everyitem.faces.cli.display.figures import count, moment, percent
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table
 
@@ -30,18 +30,19 @@ def list_executions(
         note("no batch has been executed in this store yet")
     else:
         print_table(
-            ("batch", "execution", "state", "done", "items", "failed", "last checkpoint"),
+            ("batch", "execution", "state", "items", "done", "failed", "last checkpoint"),
             (
                 (
                     one.batch_id,
                     one.execution,
                     one.state,
-                    percent(one.succeeded + one.failed, one.items),
                     count(one.items),
+                    percent(one.succeeded + one.failed, one.items),
                     count(one.failed),
-                    one.last_checkpoint or "",
+                    moment(one.last_checkpoint),
                 )
                 for one in found
             ),
             right=(1, 3, 4, 5),
+            whole=(2,),
         )

@@ -2,7 +2,7 @@
 
 from everyitem.faces.api.views import Status
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.display.figures import count, duration, percent, rate
+from everyitem.faces.cli.display.figures import count, duration, moment, percent, rate
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, print_json, print_table
 
@@ -49,7 +49,6 @@ def print_status(found: Status, *, as_json: bool) -> None:
             ("retries", f"{count(found.retries_waiting)} waiting"),
             ("pace", f"{rate(found.rate_per_second)}, ETA {eta}"),
         ]
-    rows.append(
-        ("checkpoint", f"{count(found.checkpoints)}, last at {found.last_checkpoint or 'no time yet'}")
-    )
+    last = f", the last at {moment(found.last_checkpoint)}" if found.last_checkpoint else ""
+    rows.append(("checkpoints", f"{count(found.checkpoints)}{last}"))
     print_table(("", ""), rows)

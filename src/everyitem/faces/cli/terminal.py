@@ -16,6 +16,10 @@ import msgspec
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+#: Characters a column that may be broken keeps at least.
+_NARROWEST = 12
+
+
 def safe(text: object) -> str:
     r"""Text that cannot move the cursor, colour or forge a line: control characters become `\x1b` etc."""
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
@@ -62,17 +66,32 @@ def write_out(parts: Iterable[bytes]) -> bool:
 
 
 def print_table(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Iterable[int] = (),
+    whole: Iterable[int] = (),
 ) -> None:
-    """A table for people to standard output; columns in `right` are right-aligned."""
+    """A table for people to standard output.
+
+    Columns in `right` are right-aligned; they and those in `whole` are never broken into two lines.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    numeric = set(right)
+    table = Table(
+        box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_header=any(headings)
+    )
+    numeric, unbroken = set(right), {*right, *whole}
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number in numeric else "left", overflow="fold")
+        table.add_column(
+            heading,
+            justify="right" if number in numeric else "left",
+            overflow="fold",
+            no_wrap=number in unbroken,
+            min_width=None if number in unbroken else _NARROWEST,
+        )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
     print_rich(Console(highlight=False), table)

@@ -35,6 +35,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def moment(timestamp: str | None) -> str:
+    """`2026-11-23 18:29:25Z` for an RFC 3339 timestamp; empty for none."""
+    return "" if timestamp is None else f"{timestamp[:19].replace('T', ' ')}Z"
+
+
 def causes(failures_by_cause: Iterable[tuple[str, int]], limit: int) -> tuple[Sequence[tuple[str, str]], int]:
     """The most frequent causes as (count, text), and how many further causes there are."""
     ordered = sorted(failures_by_cause, key=lambda cause: -cause[1])
