@@ -181,9 +181,7 @@ def _build_node(
         case NodeKind.ASYNC:
             from everyitem.adapters.nodes.async_node import AsyncNode
 
-            return AsyncNode(
-                spec, slots=slots, assignment=assignment, processor=processor, items=batch.items
-            )
+            return AsyncNode(spec, slots=slots, assignment=assignment, processor=processor, items=batch.items)
         case NodeKind.PROCESS:
             from everyitem.adapters.nodes.process_node import ProcessNode
 
