@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
 from everyitem.work.context import LogEntry
 from everyitem.work.failures import failure_of
-from everyitem.work.results import UnusableResult, encode_result, encode_results
+from everyitem.work.results import UnusableResult, check_snapshot, says_the_same, snapshot
 from everyitem.work.stretch import Stretch
 
 #: Most log records kept of one stretch: an item that logs in a loop must not fill the store.
@@ -18,7 +18,7 @@ class Collector(Protocol):
     """Takes the outcomes of one slot, in the order of their positions.
 
     Per item the slot calls either `keep(result)` and then `stamp(t)`, or `failed(position, failure, t)`
-    (also after `keep`, when `stamp` raised `UnusableResult`); t is `time.monotonic_ns()` after the call.
+    (also when `keep` or `stamp` raised `UnusableResult`); t is `time.monotonic_ns()` after the call.
     """
 
     #: Attributes rather than methods, so that a list's own `append` can serve: the slot's hot path.
@@ -39,83 +39,117 @@ class Collector(Protocol):
 
 
 class StretchOutcomes:
-    """Collects what came of one stretch and makes it an `OutcomeBlock` in one go.
+    """Collects what came of one stretch, to be made an `OutcomeBlock` in one go.
 
-    Results stay Python values until `block()`, which encodes all of them at once. The watcher may call
-    `block()` on the stretch of a slot it gives up on: only what has a stamp is taken, so an item that ends
-    at that very moment is not counted twice.
+    A result is encoded when it is kept, since its function may change it afterwards, and checked when the
+    block is made. The watcher may call `block()` on the stretch of a slot it gives up on: only what has a
+    stamp is taken, so an item that ends at that very moment is not counted twice.
     """
 
     def __init__(self) -> None:
-        self._results: list[Any] = []
+        results: list[Any] = []
+        texts: list[bytes] = []
+
+        def keep(result: Any, put: Any = results.append, put_text: Any = texts.append) -> None:
+            put_text(snapshot(result))
+            put(result)
+
+        self.keep: Callable[[Any], None] = keep
+        #: What items returned, and its JSON text at that moment.
+        self.results, self.texts = results, texts
         #: When the stretch began, then when each item ended.
-        self._stamps: list[int] = []
-        self._failures: list[tuple[int, Failure]] = []
-        self._logs: list[LogEntry] = []
-        self.keep = self._results.append
-        self.stamp = self._stamps.append
-        self._stretch: Stretch
+        self.stamps: list[int] = []
+        self.stamp = self.stamps.append
+        self.failures: list[tuple[int, Failure]] = []
+        self.logs: list[LogEntry] = []
+        self.stretch: Stretch
 
     def begin(self, stretch: Stretch, at: int) -> None:
-        self._stretch = stretch
-        self._stamps.append(at)
+        self.stretch = stretch
+        self.stamps.append(at)
 
     def failed(self, position: int, failure: Failure, at: int) -> None:
-        self._failures.append((position, failure))
-        self._stamps.append(at)
+        self.failures.append((position, failure))
+        self.stamps.append(at)
 
     def log(self, entry: LogEntry, /) -> None:
-        if len(self._logs) < MAX_LOGS:
-            self._logs.append(entry)
+        if len(self.logs) < MAX_LOGS:
+            self.logs.append(entry)
 
     @property
     def finished(self) -> int:
         """Items that have an outcome: the positions from the stretch's first one on, without a gap."""
-        return max(0, len(self._stamps) - 1)
+        return max(0, len(self.stamps) - 1)
 
     def block(self, finished: int | None = None) -> OutcomeBlock:
         """The outcomes of the first `finished` items (default: of all that ended), results checked."""
-        count = self.finished if finished is None else finished
+        draft = _Draft()
+        draft.add(self, self.finished if finished is None else finished)
+        return draft.block()
+
+
+def join_outcomes(stretches: list[StretchOutcomes]) -> OutcomeBlock:
+    """One block of several finished stretches of the same lease, checked together, in item order."""
+    draft = _Draft()
+    for outcomes in sorted(stretches, key=lambda one: one.stretch.indices[0]):
+        draft.add(outcomes, outcomes.finished)
+    return draft.block()
+
+
+class _Draft:
+    """A block in the making: parallel lists over the items that returned a result."""
+
+    def __init__(self) -> None:
+        self._attempt = 1
+        self._indices: list[int] = []
+        self._durations: list[int] = []
+        self._results: list[Any] = []
+        self._texts: list[bytes] = []
+        self._failures: list[Failure] = []
+        self._logs: list[LogEntry] = []
+
+    def add(self, outcomes: StretchOutcomes, count: int) -> None:
+        """Take over the first `count` items of a stretch."""
+        self._logs += outcomes.logs
         if not count:
-            return OutcomeBlock(logs=self._logs)
-        stamps = self._stamps[: count + 1]
-        durations = [(end - start) // 1000 for start, end in pairwise(stamps)]
-        indices: Sequence[int] = self._stretch.indices[:count]
-        first = self._stretch.first
-        failures = [(position - first, failure) for position, failure in self._failures]
-        if failures:
-            failed = {place for place, _ in failures if place < count}
-            indices = [index for place, index in enumerate(indices) if place not in failed]
-            durations = [took for place, took in enumerate(durations) if place not in failed]
-        return self._encode(indices, durations, [failure for place, failure in failures if place < count])
+            return
+        stretch = outcomes.stretch
+        self._attempt = stretch.attempt
+        durations = [(end - start) // 1000 for start, end in pairwise(outcomes.stamps[: count + 1])]
+        indices: Sequence[int] = stretch.indices[:count]
+        if outcomes.failures:
+            failures = {position - stretch.first: failure for position, failure in outcomes.failures}
+            self._failures += [failure for place, failure in failures.items() if place < count]
+            indices = [index for place, index in enumerate(indices) if place not in failures]
+            durations = [took for place, took in enumerate(durations) if place not in failures]
+        self._indices += indices
+        self._durations += durations
+        self._results += outcomes.results[: len(indices)]
+        self._texts += outcomes.texts[: len(indices)]
 
-    def _encode(self, indices: Sequence[int], durations: list[int], failures: list[Failure]) -> OutcomeBlock:
-        results = self._results[: len(indices)]
-        text = encode_results(results)
-        if text is None:
-            indices, durations, text, unusable = self._encode_singly(indices, durations, results)
-            failures += unusable
-        successes = Successes(ranges_of(indices), self._stretch.attempt, durations, text)
-        return OutcomeBlock([successes] if indices else [], failures, self._logs)
+    def block(self) -> OutcomeBlock:
+        """Check the results and make the block."""
+        text = join_texts(self._texts)
+        if not says_the_same(text, self._results):
+            self._drop_unusable()
+            text = join_texts(self._texts)
+        successes = Successes(ranges_of(self._indices), self._attempt, self._durations, text)
+        return OutcomeBlock([successes] if self._indices else [], self._failures, self._logs)
 
-    def _encode_singly(
-        self, indices: Sequence[int], durations: list[int], results: list[Any]
-    ) -> tuple[list[int], list[int], bytes, list[Failure]]:
-        """The slow way round a result that is not strictly JSON: one by one, culprits become failures."""
-        kept: list[int] = []
-        took: list[int] = []
-        texts: list[bytes] = []
-        failures = []
-        for index, duration, result in zip(indices, durations, results, strict=True):
+    def _drop_unusable(self) -> None:
+        """The slow way: look at each result, and make those that are not strictly JSON failures."""
+        unusable = {}
+        for place, (text, result) in enumerate(zip(self._texts, self._results, strict=True)):
             try:
-                texts.append(encode_result(result))
+                check_snapshot(text, result)
             except (UnusableResult, MemoryError) as error:
-                attempt = self._stretch.attempt
-                failures.append(failure_of(error, index=index, attempt=attempt, duration_us=duration))
-            else:
-                kept.append(index)
-                took.append(duration)
-        return kept, took, join_texts(texts), failures
+                index, duration = self._indices[place], self._durations[place]
+                unusable[place] = failure_of(error, index=index, attempt=self._attempt, duration_us=duration)
+        self._failures += unusable.values()
+        usable = [place for place in range(len(self._indices)) if place not in unusable]
+        self._indices = [self._indices[place] for place in usable]
+        self._durations = [self._durations[place] for place in usable]
+        self._texts = [self._texts[place] for place in usable]
 
 
 def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:

@@ -102,6 +102,21 @@ def test_every_started_item_has_exactly_one_outcome(plan, is_async):
     assert bench.by_index() == {10 * n: names.get(what, n) for n, what in enumerate(plan)}
 
 
+def test_a_result_is_recorded_as_it_was_when_returned():
+    """A function that returns the same object every time, changed, does not change what was recorded."""
+    state = {"count": 0, "rows": []}
+
+    def work(item, context):
+        state["count"] += 1
+        state["rows"].append(item)
+        return state
+
+    bench = Bench(work, list("abc"))
+    bench.work()
+    assert [bench.by_index()[index]["count"] for index in (0, 10, 20)] == [1, 2, 3]
+    assert bench.by_index()[0]["rows"] == ["a"]
+
+
 def test_durations_belong_to_their_items():
     """Each item's time is the distance of its stamps, failures in between included."""
     outcomes = StretchOutcomes()

@@ -25,7 +25,7 @@ from everyitem.ports.node import (
 )
 from everyitem.work.failures import is_final
 from everyitem.work.loop import NEVER
-from everyitem.work.outcomes import StretchOutcomes
+from everyitem.work.outcomes import StretchOutcomes, join_outcomes
 from everyitem.work.stretch import MAX_ITEMS, Stretch
 from everyitem.work.window import CANCELLED, END, STARTED, new_window
 
@@ -33,6 +33,10 @@ from everyitem.work.window import CANCELLED, END, STARTED, new_window
 FLUSH_ITEMS = 1_000
 #: ... or the oldest of them has waited so long (seconds).
 FLUSH_AFTER = 0.01
+
+
+#: Claims of so few items are joined with others before their results are checked.
+JOINED_ITEMS = 8
 
 
 class Claim:
@@ -90,6 +94,8 @@ class _HeldLease:
         #: Position behind the last one ever started.
         self.reached = 0
         self.blocks: list[OutcomeBlock] = []
+        #: Outcomes of small claims, to be joined to a block when they leave.
+        self.finished: list[StretchOutcomes] = []
 
     @property
     def is_over(self) -> bool:
@@ -113,6 +119,12 @@ class _HeldLease:
         """Put unstarted positions back to the front."""
         if first < stop and not self.is_stopped:
             self.unclaimed.appendleft((first, stop, singly))
+
+    def take_block(self) -> OutcomeBlock:
+        """Everything that came of it since the last time, as one block."""
+        blocks = [*self.blocks, join_outcomes(self.finished)] if self.finished else self.blocks
+        self.blocks, self.finished = [], []
+        return merge_blocks(blocks)
 
     def cut(self, kept: int) -> None:
         """Forget the unclaimed positions from `kept` on."""
@@ -207,9 +219,12 @@ class SharedQueue:
 
     def hand_in(self, claim: Claim, stopped: int) -> bool:
         """A slot is done with its claim, having stopped before position `stopped`; False: it was given up."""
-        block = None if claim.is_over else claim.outcomes.block()
+        # A few slow items are checked and joined with others when they leave; many quick ones here, where
+        # no other slot waits for it. What may end the lease must be known now.
+        joins_others = len(claim.stretch) <= JOINED_ITEMS and not claim.until_failure
+        block = None if joins_others or claim.is_over else claim.outcomes.block()
         with self._lock:
-            if claim.is_over or block is None:
+            if claim.is_over:
                 self.dropped += 1
                 return False
             held = claim.held
@@ -217,10 +232,15 @@ class SharedQueue:
             held.reached = max(held.reached, stopped)
             if claim.window[END] >= stopped:
                 held.give_back(stopped, claim.window[END])
-            is_urgent = claim.until_failure and self._stop_at_failure(held, block)
             if held.unclaimed and stopped < claim.stretch.stop:
                 self._on_work(claim.stretch.stop - stopped)
-            self._gather(held, block)
+            is_urgent = False
+            if block is None:
+                held.finished.append(claim.outcomes)
+                self._count(claim.outcomes.finished)
+            else:
+                is_urgent = claim.until_failure and self._stop_at_failure(held, block)
+                self._gather(held, block)
             if is_urgent or held.is_over or self._is_due():
                 self._flush()
             return True
@@ -299,7 +319,7 @@ class SharedQueue:
                 for claim in list(held.claims):
                     self._abandon(claim)
                     held.blocks.append(claim.outcomes.block(claim.outcomes.finished))
-                blocks.append(merge_blocks(held.blocks))
+                blocks.append(held.take_block())
             self._post(HolderLost(self._clock(), self._holder, _concatenate(blocks), reason, replaced=False))
             self._close()
 
@@ -340,9 +360,12 @@ class SharedQueue:
         if not len(block) and not block.logs:
             return
         held.blocks.append(block)
+        self._count(len(block))
+
+    def _count(self, outcomes: int) -> None:
         if not self._gathered:
             self._flush_due = time.monotonic_ns() + int(FLUSH_AFTER * 1e9)
-        self._gathered += len(block)
+        self._gathered += outcomes
 
     def _is_due(self) -> bool:
         return self._gathered >= FLUSH_ITEMS or time.monotonic_ns() >= self._flush_due
@@ -352,10 +375,9 @@ class SharedQueue:
         for lease_id, held in list(self._held.items()):
             if held.is_over:
                 del self._held[lease_id]
-                self._post(SliceFinished(at, self._holder, lease_id, merge_blocks(held.blocks)))
-            elif held.blocks:
-                blocks, held.blocks = held.blocks, []
-                self._post(OutcomesArrived(at, self._holder, lease_id, merge_blocks(blocks)))
+                self._post(SliceFinished(at, self._holder, lease_id, held.take_block()))
+            elif held.blocks or held.finished:
+                self._post(OutcomesArrived(at, self._holder, lease_id, held.take_block()))
         self._gathered = 0
 
 
