@@ -1,0 +1,1 @@
+"""Test rigs: what the fault tests are driven by."""
