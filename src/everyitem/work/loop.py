@@ -6,8 +6,6 @@ colour (plain and `async`), the handling of exceptions outside of it, and nothin
 for.
 """
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import msgspec
 
 from everyitem.work.chunks import ChunkCalls, Raised
 from everyitem.work.context import BatchView, ItemContext
+from everyitem.work.directory import WorkingDirectory
 from everyitem.work.failures import failure_of, is_final
 from everyitem.work.outcomes import Collector
 from everyitem.work.processors import ItemProcessor
@@ -38,12 +37,15 @@ class Slot:
     included, becomes a `Failure`.
     """
 
-    def __init__(self, processor: ItemProcessor, batch: BatchView) -> None:
+    def __init__(
+        self, processor: ItemProcessor, batch: BatchView, *, restores_directory: bool = True
+    ) -> None:
+        """Slots of one process may leave restoring the working directory to what they share."""
         self._processor = processor
         self._last_attempt = batch.assignment.max_attempts
         self.context = ItemContext(batch)
         self._decode, self._decode_one = _decoders(decimals=processor.decimals)
-        self._home = _working_directory()
+        self._directory = WorkingDirectory() if restores_directory else None
         self._loop: AbstractEventLoop | None = None
 
     def work(
@@ -60,18 +62,20 @@ class Slot:
         Stops at `window[END]`, at the first item that ends at or after `stop_at` (`time.monotonic_ns()`),
         and, with `until_failure`, at the first failure that cannot be retried.
         """
-        if self._processor.is_async:
-            call = self.work_async(stretch, window, collector, stop_at=stop_at, until_failure=until_failure)
-            return self._run_in_loop(call)
         try:
+            if self._processor.is_async:
+                return self._run_in_loop(
+                    self.work_async(stretch, window, collector, stop_at=stop_at, until_failure=until_failure)
+                )
             if self._processor.chunk_size:
                 calls = self._chunk_calls(stretch, window, collector, stop_at, until_failure)
                 return self._work_chunks(calls)
             return self._work_items(stretch, window, collector, stop_at, until_failure)
         finally:
-            self._return_home()
+            if self._directory is not None:
+                self._directory.restore()
 
-    async def work_async(
+    def work_async(
         self,
         stretch: Stretch,
         window: Window,
@@ -79,15 +83,15 @@ class Slot:
         *,
         stop_at: int = NEVER,
         until_failure: bool = False,
-    ) -> int:
-        """As `work`, for an `async def` processor, in the event loop that awaits it."""
-        try:
-            if self._processor.chunk_size:
-                calls = self._chunk_calls(stretch, window, collector, stop_at, until_failure)
-                return await self._work_chunks_async(calls)
-            return await self._work_items_async(stretch, window, collector, stop_at, until_failure)
-        finally:
-            self._return_home()
+    ) -> Coroutine[Any, Any, int]:
+        """As `work`, for an `async def` processor, in the event loop that awaits it.
+
+        The working directory is left to the caller: coroutines of one loop take turns in it.
+        """
+        if self._processor.chunk_size:
+            calls = self._chunk_calls(stretch, window, collector, stop_at, until_failure)
+            return self._work_chunks_async(calls)
+        return self._work_items_async(stretch, window, collector, stop_at, until_failure)
 
     def cancel(self) -> None:
         """Cancel the coroutine that runs in this slot's own loop; callable from any thread."""
@@ -228,12 +232,6 @@ class Slot:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(work)
 
-    def _return_home(self) -> None:
-        """Undo an item's `os.chdir`, so that the next stretch finds the directory it expects."""
-        if self._home is not None and _working_directory() != self._home:
-            with contextlib.suppress(OSError):
-                os.chdir(self._home)
-
 
 def run_hook(hook: Callable[[], Any] | None) -> None:
     """Call a processor's `setup` or `teardown`, plain or `async def`; raises what it raises."""
@@ -279,11 +277,3 @@ def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable
             msgspec.json.Decoder(float_hook=Decimal).decode,
         )
     return msgspec.json.Decoder(list[Any]).decode, msgspec.json.Decoder().decode
-
-
-def _working_directory() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109  called per stretch, a Path costs more
-    except OSError:
-        # it was deleted; there is nothing to come back to
-        return None

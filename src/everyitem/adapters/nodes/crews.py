@@ -89,7 +89,7 @@ class _Hand:
 
     def __init__(self, queue: SharedQueue, processor: ItemProcessor, batch: BatchView) -> None:
         self.queue = queue
-        self.slot = Slot(processor, batch)
+        self.slot = Slot(processor, batch, restores_directory=False)
         self._smallest = processor.chunk_size or 1
         self.size = self._smallest
 
@@ -228,7 +228,9 @@ class LoopCrew:
         hand = _Hand(self._queue, self._processor, self._batch)
         slot = worker.slot = hand.slot
         try:
-            while (claim := await self._claim(worker, hand.size)) is not None:
+            while (
+                claim := self._queue.claim(worker, hand.size) or await self._wait_and_claim(worker, hand.size)
+            ) is not None:
                 worker.claim = claim
                 stopped = await slot.work_async(
                     claim.stretch,
@@ -245,7 +247,7 @@ class LoopCrew:
         except BaseException as error:
             on_break(error)
 
-    async def _claim(self, worker: Worker, size: int) -> Claim | None:
+    async def _wait_and_claim(self, worker: Worker, size: int) -> Claim | None:
         while (claim := self._queue.claim(worker, size)) is None and not self._queue.is_closed:
             # No wake-up can be missed: work that came after the look calls `_wake_idle` through the loop,
             # hence after this future is in line.

@@ -23,6 +23,7 @@ from everyitem.ports.node import (
     SliceFinished,
     SliceShortened,
 )
+from everyitem.work.directory import WorkingDirectory
 from everyitem.work.failures import is_final
 from everyitem.work.loop import NEVER
 from everyitem.work.outcomes import StretchOutcomes, join_outcomes
@@ -148,6 +149,7 @@ class SharedQueue:
         """`on_work(n)` is called under the lock when n items can be claimed; many when the queue closes."""
         self._holder, self._items, self._clock = holder, items, clock
         self._max_attempts, self._on_work = max_attempts, on_work
+        self._directory = WorkingDirectory()
         self._lock = Lock()
         #: Idle threads wait on this one.
         self.changed = Condition(self._lock)
@@ -371,6 +373,8 @@ class SharedQueue:
         return self._gathered >= FLUSH_ITEMS or time.monotonic_ns() >= self._flush_due
 
     def _flush(self) -> None:
+        # before anybody hears that a slice is over: its successor finds the directory it expects
+        self._directory.restore()
         at = self._clock()
         for lease_id, held in list(self._held.items()):
             if held.is_over:
