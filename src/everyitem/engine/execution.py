@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from everyitem.engine.consolidation import answer
 from everyitem.engine.events import terminal_event
+from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending, Message, Verdict
 from everyitem.engine.progress import Listener
 from everyitem.engine.recorder import Recorder
@@ -96,6 +99,12 @@ class Execution:
         """Plan who starts with which items, leaving out what has an outcome."""
         configuration = self._batch.configuration
         now, wall = time.monotonic(), time.time()
+        # a redrive has opened failed items again: the ledger says how many count as failed now
+        counters = replace(
+            recorded.counters,
+            succeeded=recorded.ledger.count(Mark.SUCCEEDED),
+            failed=recorded.ledger.count(Mark.FAILED),
+        )
         partitions = plan_partitions(
             self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
         )
@@ -113,7 +122,7 @@ class Execution:
             recorder=Recorder(
                 configuration,
                 at=now,
-                counters=recorded.counters,
+                counters=counters,
                 pending=frozenset(one.index for one in recorded.retries),
             ),
             deadline=now + configuration.timeout,

@@ -5,6 +5,7 @@ carries out its commands. Nothing here decides anything about items.
 """
 
 import gc
+import logging
 import queue
 import time
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node
 from everyitem.ports.store import ExecutionRecord, Progress
+
+_log = logging.getLogger("everyitem")
 
 #: Seconds between two snapshots.
 TICK = 0.2
@@ -141,29 +144,36 @@ class Runtime:
         )
         if self._listener is None:
             return
+        try:
+            self._listener(self._snapshot(now, eta, in_flight))
+        except Exception:
+            # who only watches must not be able to end what he watches
+            _log.exception("the progress listener failed and is not called again")
+            self._listener = None
+
+    def _snapshot(self, now: float, eta: float | None, in_flight: int) -> Snapshot:
+        state, ledger = self._state, self._state.ledger
         causes = sorted(state.failures_by_cause.items(), key=lambda one: -one[1])
-        self._listener(
-            Snapshot(
-                at=now,
-                batch_id=self._record.batch_id,
-                execution=self._record.execution,
-                round=self._record.round,
-                status=self._status,
-                items=ledger.items,
-                succeeded=ledger.succeeded,
-                failed=ledger.failed,
-                open=ledger.open,
-                in_flight=in_flight,
-                retries_waiting=len(state.retries),
-                retried=self._retried_before + state.retried,
-                steals=self._steals_before + state.dealer.queues.steals,
-                rate_per_second=self._meter.rate,
-                eta_seconds=eta,
-                parallelism=self._parallelism,
-                checkpoints=state.recorder.checkpoints,
-                last_checkpoint_at=self._writer.last_checkpoint_at,
-                workers=tuple(view for node in self._nodes.values() for view in node.views()),
-                failures_by_cause=tuple(causes),
-                elapsed=state.active_seconds(now),
-            )
+        return Snapshot(
+            at=now,
+            batch_id=self._record.batch_id,
+            execution=self._record.execution,
+            round=self._record.round,
+            status=self._status,
+            items=ledger.items,
+            succeeded=ledger.succeeded,
+            failed=ledger.failed,
+            open=ledger.open,
+            in_flight=in_flight,
+            retries_waiting=len(state.retries),
+            retried=self._retried_before + state.retried,
+            steals=self._steals_before + state.dealer.queues.steals,
+            rate_per_second=self._meter.rate,
+            eta_seconds=eta,
+            parallelism=self._parallelism,
+            checkpoints=state.recorder.checkpoints,
+            last_checkpoint_at=self._writer.last_checkpoint_at,
+            workers=tuple(view for node in self._nodes.values() for view in node.views()),
+            failures_by_cause=tuple(causes),
+            elapsed=state.active_seconds(now),
         )

@@ -24,7 +24,7 @@ from everyitem.engine.messages import (
     SaveCheckpoint,
     StoreFailed,
 )
-from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
+from everyitem.model.errors import ErrorCode, OwnershipLost, StoreError, StoreFull
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
 from everyitem.ports.store import (
@@ -109,8 +109,15 @@ class CheckpointWriter:
                     renewed = time.monotonic()
                     self._hear(self._ownership.renew(self.progress))
             except StoreError as error:
-                self._failed = True
-                self._post(StoreFailed(time.monotonic(), error.code, str(error)))
+                self._give_up(error.code, str(error))
+            except Exception as error:
+                # a writer that dies in silence would leave the execution waiting for ever
+                _log.exception("the checkpoint writer failed")
+                self._give_up(ErrorCode.SYSTEM_ERROR, f"the checkpoint writer failed: {error!r}")
+
+    def _give_up(self, code: ErrorCode, reason: str) -> None:
+        self._failed = True
+        self._post(StoreFailed(time.monotonic(), code, reason))
 
     def _wait(self) -> tuple[list[SaveCheckpoint | ChangeStatus], bool]:
         """Everything that waits now, after at most one poll interval; and whether to stop after it."""

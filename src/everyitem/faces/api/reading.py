@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def rebuild(
     """
     from everyitem.faces.documents import restore_document
 
-    return restore_document(
+    document = restore_document(
         record.envelope,
         items,
         settings=settings,
@@ -67,6 +68,8 @@ def rebuild(
         recorded_settings=record.settings,
         is_async=processor_is_async,
     )
+    # corrected items do not make it another batch: its content is what was accepted under its id
+    return replace(document, batch=replace(document.batch, content=record.content))
 
 
 def processor_is_async(name: str) -> bool:
