@@ -113,13 +113,7 @@ class NodeFailed(msgspec.Struct, frozen=True, gc=False):
 
 
 NodeMessage = (
-    HolderJoined
-    | OutcomesArrived
-    | SliceFinished
-    | SliceShortened
-    | ItemRunsLong
-    | HolderLost
-    | NodeFailed
+    HolderJoined | OutcomesArrived | SliceFinished | SliceShortened | ItemRunsLong | HolderLost | NodeFailed
 )
 
 #: How a node hands a message to the engine; thread-safe, never blocks.

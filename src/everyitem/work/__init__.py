@@ -1,1 +1,1 @@
-"""What runs beside the user's code, anywhere: the registry, the context, the item loop, the worker process."""
+"""What runs beside the user's code, anywhere: registry, context, item loop, worker process."""

@@ -1,15 +1,8 @@
-"""A deterministic simulator: the real state machine on bad days.
-
-One seed is one exact replay. A virtual clock drives virtual nodes and a virtual store through schedules
-of crashes, doubled and lost messages, vanishing nodes, slow saves, pauses, stops and restarts of the
-coordinator. The store checks, with every transaction, that no outcome is recorded twice; at the end every
-item must have exactly one.
-"""
+"""One seeded day."""
 
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -24,7 +17,6 @@ from everyitem.engine.messages import (
     Message,
     PauseAsked,
     ResumeAsked,
-    RetryChange,
     RevokeSlice,
     RunSlice,
     SaveCheckpoint,
@@ -36,244 +28,12 @@ from everyitem.engine.messages import (
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.state import ExecutionState, PendingAttempt
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
-from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import partition_items
 from everyitem.model.retry import RetryPolicy
-from everyitem.ports.node import (
-    HolderJoined,
-    HolderLost,
-    ItemRunsLong,
-    Lease,
-    NodeFailed,
-    OutcomesArrived,
-    SliceFinished,
-    SliceShortened,
-)
-from everyitem.ports.store import Counters
-
-
-class SimulationFailed(AssertionError):
-    """An invariant broke; the message carries the seed and the last events of the story."""
-
-
-@dataclass
-class VirtualStore:
-    """What is durable: survives every crash of the coordinator, refuses to record anything twice."""
-
-    items: int
-    max_attempts: int
-    marks: bytearray = field(default_factory=bytearray)
-    pending: dict[int, RetryChange] = field(default_factory=dict)
-    counters: Counters = Counters()
-    segments: int = 0
-
-    def __post_init__(self) -> None:
-        self.marks = bytearray(self.items)
-
-    def apply(self, save: SaveCheckpoint) -> None:
-        """One transaction."""
-        for segment in save.segments:
-            self.segments += 1
-            for run in segment.successes:
-                if len(run.result_texts()) != len(run) or len(run.indices()) != len(run):
-                    raise SimulationFailed("a run's ranges, durations and results differ in length")
-                if run.attempt > self.max_attempts:
-                    raise SimulationFailed(f"attempt {run.attempt} of {run.indices()} is one too many")
-                for index, text in zip(run.indices(), run.result_texts(), strict=True):
-                    if text != str(index).encode():
-                        raise SimulationFailed(f"item {index} got the result of item {text.decode()}")
-                    self._record(index, 1)
-            for failure in segment.failures:
-                if failure.attempt > self.max_attempts:
-                    raise SimulationFailed(
-                        f"attempt {failure.attempt} of item {failure.index} is one too many"
-                    )
-                if failure.final:
-                    self._record(failure.index, 2)
-        for change in save.retries:
-            if change.due is None:
-                self.pending.pop(change.index, None)
-            else:
-                self.pending[change.index] = change
-        self.counters = save.counters
-        if (self.counters.succeeded, self.counters.failed) != (self.marks.count(1), self.marks.count(2)):
-            raise SimulationFailed(f"counters {self.counters} differ from what is recorded")
-        if any(self.marks[index] for index in self.pending):
-            raise SimulationFailed("an item with an outcome still waits for a retry")
-
-    def _record(self, index: int, mark: int) -> None:
-        if self.marks[index]:
-            raise SimulationFailed(f"a second outcome for item {index}")
-        self.marks[index] = mark
-
-
-@dataclass
-class VirtualLease:
-    """A lease being worked on."""
-
-    lease: Lease
-    started_at: float
-    next: int = 0
-    end: int = 0
-    running: set[int] = field(default_factory=set)
-    block: OutcomeBlock = field(default_factory=lambda: OutcomeBlock([], []))
-
-
-class VirtualHolder:
-    """A holder whose items take virtual time and end as chance will have it."""
-
-    def __init__(self, world: "Simulation", name: str, node_id: str, slots: int, *, shared: bool) -> None:
-        self.world, self.name, self.node_id = world, name, node_id
-        self.slots, self.shared = slots, shared
-        self.leases: dict[int, VirtualLease] = {}
-        self.is_gone = False
-        #: Its messages do not arrive any more, though it goes on working.
-        self.is_cut_off = False
-        self._last_post = 0.0
-
-    def post(self, message: Message) -> None:
-        """Deliver in order, after a while, sometimes twice, sometimes not at all."""
-        world = self.world
-        if self.is_cut_off:
-            return
-        if world.chance.random() < world.loss:
-            self.cut_off()
-            return
-        self._last_post = max(self._last_post, world.now + world.chance.random() * world.latency)
-        world.at(self._last_post, lambda: world.deliver(message))
-        if world.chance.random() < world.doubling:
-            late = self._last_post + world.chance.random() * world.latency * 10
-            world.at(late, lambda: world.deliver(message))
-
-    def cut_off(self) -> None:
-        """The connection is gone: the node notices after a while and declares the holder lost."""
-        self.is_cut_off = True
-        world = self.world
-        world.say(f"{self.name} is cut off")
-        world.at(world.now + 1.0, lambda: self.die(suspects=False, recovered=False))
-
-    def run(self, lease: Lease) -> None:
-        """Take a lease."""
-        if not self.is_gone:
-            held = VirtualLease(lease, self.world.now, end=len(lease.indices))
-            self.leases[lease.lease_id] = held
-            self.work()
-
-    def work(self) -> None:
-        """Start items while there are slots and unstarted positions."""
-        for held in list(self.leases.values()):
-            if not self.shared and self.world.now - held.started_at > held.lease.budget:
-                held.end = held.next
-            busy = sum(len(other.running) for other in self.leases.values())
-            while busy < self.slots and held.next < held.end:
-                self._start(held, held.next)
-                held.next += 1
-                busy += 1
-            self._finish_if_done(held)
-
-    def _start(self, held: VirtualLease, position: int) -> None:
-        held.running.add(position)
-        world = self.world
-        duration = world.duration()
-        world.calls += 1
-        if duration > 0.02 and not self.shared:
-            world.at(world.now + 0.02, partial(self._say_it_runs_long, held, position))
-        world.at(world.now + duration, lambda: self._done(held, position, duration))
-
-    def _say_it_runs_long(self, held: VirtualLease, position: int) -> None:
-        if self._is_working(held, position):
-            self.post(ItemRunsLong(self.world.now, self.name, held.lease.lease_id))
-
-    def _is_working(self, held: VirtualLease, position: int) -> bool:
-        return not self.is_gone and position in held.running and held.lease.lease_id in self.leases
-
-    def _done(self, held: VirtualLease, position: int, duration: float) -> None:
-        if not self._is_working(held, position):
-            return
-        world = self.world
-        index = held.lease.indices[position]
-        if world.chance.random() < world.killer_share and not self.shared:
-            self.die(suspects=True, recovered=True)
-            return
-        held.running.discard(position)
-        kind = world.chance.random()
-        micros = int(duration * 1e6)
-        if kind < world.failing:
-            later = 0.01 if kind < world.failing * 0.1 else None
-            permanent = kind > world.failing * 0.9
-            held.block.failures.append(
-                Failure(
-                    index,
-                    held.lease.attempt,
-                    ErrorCode.ITEM_ERROR,
-                    "Boom",
-                    "boom",
-                    duration_us=micros,
-                    permanent=permanent,
-                    retry_after=later,
-                )
-            )
-            last = permanent or (later is None and held.lease.attempt >= world.store.max_attempts)
-            if held.lease.until_failure and last:
-                held.end = held.next
-        else:
-            held.block.successes.append(
-                Successes([(index, 1)], held.lease.attempt, [micros], b"[%d]" % index)
-            )
-        if world.chance.random() < 0.3:
-            self._flush(held)
-        self.work()
-
-    def _flush(self, held: VirtualLease) -> None:
-        if len(held.block):
-            self.post(OutcomesArrived(self.world.now, self.name, held.lease.lease_id, held.block))
-            held.block = OutcomeBlock([], [])
-
-    def _finish_if_done(self, held: VirtualLease) -> None:
-        if held.next >= held.end and not held.running and held.lease.lease_id in self.leases:
-            del self.leases[held.lease.lease_id]
-            self.post(SliceFinished(self.world.now, self.name, held.lease.lease_id, held.block))
-
-    def revoke(self, lease_id: int) -> None:
-        """Give back what is unstarted."""
-        held = self.leases.get(lease_id)
-        if held is None:
-            return
-        held.end = min(held.end, held.next)
-        self.post(SliceShortened(self.world.now, self.name, lease_id, held.end))
-        self.work()
-
-    def die(self, *, suspects: bool, recovered: bool, replaced: bool | None = None) -> None:
-        """End: what had finished may be recovered, one running item may be charged."""
-        if self.is_gone:
-            return
-        self.is_gone = True
-        world = self.world
-        world.say(f"{self.name} dies")
-        block = OutcomeBlock([], [])
-        for held in self.leases.values():
-            if recovered:
-                block.successes += held.block.successes
-                block.failures += held.block.failures
-            if suspects and held.running:
-                index = held.lease.indices[min(held.running)]
-                block.failures.append(
-                    Failure(
-                        index, held.lease.attempt, ErrorCode.SYSTEM_ERROR, "WorkerDied", "killed", alone=True
-                    )
-                )
-                suspects = False
-        if replaced is None:
-            replaced = world.chance.random() < 0.9 or world.is_last(self)
-        world.holders.pop(self.name, None)
-        self.is_cut_off = False
-        message = HolderLost(world.now, self.name, block, "died", replaced=replaced)
-        # behind everything it said before
-        when = max(self._last_post, world.now)
-        world.at(when, lambda: world.deliver(message))
-        if replaced:
-            world.at(when + 0.05, lambda: world.join(self.node_id, self.slots, shared=self.shared))
+from everyitem.ports.node import HolderJoined, NodeFailed
+from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.virtual_holder import VirtualHolder
+from everyitem.testing.simulator.virtual_store import VirtualStore
 
 
 class Simulation:
@@ -309,7 +69,8 @@ class Simulation:
             timeout=chance.choice([2.0, 3600.0, 3600.0]),
             drain=chance.choice([0.05, 30.0]),
         )
-        self.store = VirtualStore(self.items, self.configuration.retry.max_retries + 1)
+        self.max_attempts = self.configuration.retry.max_retries + 1
+        self.store = VirtualStore(self.items, self.max_attempts)
         self.holders: dict[str, VirtualHolder] = {}
         self._names = 0
         self._state: ExecutionState | None = None
