@@ -15,20 +15,23 @@ import pytest
 PATIENCE = 60
 
 PROCESSORS = '''
-import os, time
+import itertools, os, time
 from everyitem import PermanentItemError, chunk_processor, item_processor
+
+#: Calls in this process; `next` on it is atomic.
+calls = itertools.count()
 
 
 @item_processor("work")
 def work(item, context):
-    """Notes every call in a ledger outside the store; waits at a gate; fails as the item says."""
+    """Notes every call in a ledger outside the store; waits at a gate after so many; fails as the item says."""
     parameters = context.parameters
     if "ledger" in parameters:
         ledger = os.open(parameters["ledger"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(ledger, f"{context.idempotency_key} {context.attempt}\\n".encode())
         os.close(ledger)
     gate = parameters.get("gate")
-    if gate and context.index >= parameters.get("holdFrom", 0):
+    if gate and next(calls) >= parameters["holdAfter"]:
         while not os.path.exists(gate) and not context.cancelled:
             time.sleep(0.005)
     if isinstance(item, dict) and "fail" in item:

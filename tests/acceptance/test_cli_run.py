@@ -217,7 +217,7 @@ def test_only_failed_items_are_redriven_with_corrected_payloads(workspace):
     story = workspace.json("explain", "b", "bad", "--json")
     assert [(one["round"], one["status"]) for one in story["attempts"]] == [(1, "FAILED"), (2, "SUCCEEDED")]
     assert story["status"] == "SUCCEEDED"
-    assert '"rate":1.10' in workspace.do("results", "b").stdout
+    assert '"rate": 1.10' in workspace.do("explain", "b", "bad").stdout
     again = workspace.do("redrive", "b")
     assert json.loads(again.stdout) == answer
     assert workspace.do("redrive", "b", "--item", "nosuch").returncode == 2

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-#: 60 items; those from 40 on wait for the gate, so 40 outcomes come and four items are in flight.
+#: 60 items; after 40 calls items wait for the gate, so 40 outcomes come and four items are in flight.
 ITEMS = [{"itemId": f"t-{number}"} for number in range(60)]
 
 
@@ -15,7 +15,7 @@ def held(workspace, **configuration):
     """A batch that comes to rest at the gate."""
     return workspace.document(
         ITEMS,
-        parameters={"gate": str(workspace.gate), "holdFrom": 40},
+        parameters={"gate": str(workspace.gate), "holdAfter": 40},
         configuration=configuration,
         checkpointInterval=10,
         parallelismLevel=4,
