@@ -24,7 +24,7 @@ calls = itertools.count()
 
 @item_processor("work")
 def work(item, context):
-    """Notes every call in a ledger outside the store; waits at a gate after so many; fails as the item says."""
+    """Notes every call in a ledger outside the store; waits at a gate; fails as the item says."""
     parameters = context.parameters
     if "ledger" in parameters:
         ledger = os.open(parameters["ledger"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -85,15 +85,25 @@ class Workspace:
         self.started: list[Running] = []
 
     def document(
-        self, items: list[Any], *, batch_id: str = "b", processor: str = "work", parameters: dict[str, Any] | None = None,
-        configuration: dict[str, Any] | None = None, **top: Any,
+        self,
+        items: list[Any],
+        *,
+        batch_id: str = "b",
+        processor: str = "work",
+        parameters: dict[str, Any] | None = None,
+        configuration: dict[str, Any] | None = None,
+        **top: Any,
     ) -> Path:
         """Write a batch document; returns its path."""
         parameters = {"ledger": str(self.ledger), **(parameters or {})}
         document = {
             "batchId": batch_id,
             "batchItems": items,
-            "processingConfiguration": {"processor": processor, "parameters": parameters, **(configuration or {})},
+            "processingConfiguration": {
+                "processor": processor,
+                "parameters": parameters,
+                **(configuration or {}),
+            },
             "allocatedResources": {},
             "executionPlan": {},
             **top,
@@ -114,6 +124,7 @@ class Workspace:
         return subprocess.run(
             self.command(*arguments),
             capture_output=True,
+            check=False,
             text=True,
             input=stdin,
             timeout=PATIENCE,
@@ -142,6 +153,7 @@ class Workspace:
         return subprocess.run(
             [sys.executable, str(path)],
             capture_output=True,
+            check=False,
             text=True,
             timeout=PATIENCE,
             cwd=self.folder,
@@ -170,7 +182,9 @@ class Workspace:
 
     def calls(self) -> list[str]:
         """Idempotency keys of all calls so far, in order."""
-        return [line.split()[0] for line in self.ledger.read_text().splitlines()] if self.ledger.exists() else []
+        return (
+            [line.split()[0] for line in self.ledger.read_text().splitlines()] if self.ledger.exists() else []
+        )
 
     def open_gate(self) -> None:
         self.gate.touch()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.faults.rigs.crash import CrashRig, processes_of
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from everyitem.compose import open_store
 
-PROCESSOR = '''
+PROCESSOR = """
 import os, time
 from everyitem import item_processor, PermanentItemError
 
@@ -33,7 +33,7 @@ def witnessed(item, context):
     if item["number"] % 89 == 7 and context.attempt == 1:
         raise ValueError("one in 89 fails at first")
     return {"square": item["number"] ** 2, "key": context.idempotency_key}
-'''
+"""
 
 
 @dataclass
