@@ -174,7 +174,7 @@ class Workspace:
 
     def status_when(self, reached, batch_id: str = "b") -> dict[str, Any]:
         """Ask for the status until it is as wanted; every look is a process of its own."""
-        for _ in range(200):
+        for _ in range(60):
             done = self.do("status", batch_id, "--json")
             if done.returncode == 0 and reached(status := json.loads(done.stdout)):
                 return status
