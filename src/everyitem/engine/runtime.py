@@ -76,6 +76,7 @@ class Runtime:
             for node in self._nodes.values():
                 node.start(self._completions.put)
             self._writer.start()
+            self._writer.put(ChangeStatus(self._status))
             self._switch.attach(self._completions.put)
             return self._loop()
         finally:
