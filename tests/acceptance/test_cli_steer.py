@@ -81,7 +81,9 @@ def test_a_signal_drains_and_checkpoints(workspace, number, code):
     assert done.stdout == ""
     assert "everyitem resume b" in done.stderr
     status = workspace.json("status", "b")
-    assert (status["state"], status["succeeded"]) == ("INTERRUPTED", 44)
+    # the four in flight finish; at most one more per slot had been handed out before the stop was heard
+    assert status["state"] == "INTERRUPTED"
+    assert 44 <= status["succeeded"] <= 48
     assert workspace.do("resume", "b").returncode == 0
     assert sorted(workspace.calls()) == sorted(f"b/{item['itemId']}" for item in ITEMS)
 

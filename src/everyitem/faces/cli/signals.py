@@ -40,14 +40,15 @@ class SignalInbox:
 
     def _drain(self) -> None:
         assert self.first is not None
+        # first the deed: who reads the line may rely on it
+        self._switch.stop(self.first.name)
         note(
             f"{self.first.name}: finishing items in flight and writing a checkpoint; once more stops at once"
         )
-        self._switch.stop(self.first.name)
 
     def _stop_now(self) -> None:
-        note("stopping at once; everything recorded stays recorded")
         self._switch.stop_now()
+        note("stopping at once; everything recorded stays recorded")
 
 
 @contextmanager
