@@ -128,6 +128,10 @@ class Submission:
             ownership = self._store.claim(record.execution_key)
             if ownership is not None:
                 record = self._reread(record)
+                if record.status.is_finished:
+                    # it was finished between the look and the claim: nothing is left to carry out
+                    ownership.release()
+                    return _recorded(record, attached=attached)
                 if self._processor_code != record.processor_code:
                     _log.warning(
                         "the code of item processor %r has changed since batch %r was accepted; "

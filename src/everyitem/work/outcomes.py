@@ -63,6 +63,9 @@ class StretchOutcomes:
         self.failures: list[tuple[int, Failure]] = []
         self.logs: list[LogEntry] = []
         self.stretch: Stretch
+        #: Items and log records that left already, while the next item was still running.
+        self.taken = 0
+        self._logs_taken = 0
 
     def begin(self, stretch: Stretch, at: int) -> None:
         self.stretch = stretch
@@ -81,11 +84,25 @@ class StretchOutcomes:
         """Items that have an outcome: the positions from the stretch's first one on, without a gap."""
         return max(0, len(self.stamps) - 1)
 
+    @property
+    def waiting(self) -> int:
+        """Items that have an outcome which has not left yet."""
+        return self.finished - self.taken
+
     def block(self, finished: int | None = None) -> OutcomeBlock:
-        """The outcomes of the first `finished` items (default: of all that ended), results checked."""
+        """The outcomes of the first `finished` items (default: of all that ended), results checked.
+
+        What it holds has left then: the next block begins behind it.
+        """
         draft = _Draft()
         draft.add(self, self.finished if finished is None else finished)
         return draft.block()
+
+    def take_logs(self) -> list[LogEntry]:
+        """The log records that have not left yet."""
+        logs = self.logs[self._logs_taken :]
+        self._logs_taken += len(logs)
+        return logs
 
 
 def join_outcomes(stretches: list[StretchOutcomes]) -> OutcomeBlock:
@@ -109,23 +126,26 @@ class _Draft:
         self._logs: list[LogEntry] = []
 
     def add(self, outcomes: StretchOutcomes, count: int) -> None:
-        """Take over the first `count` items of a stretch."""
-        self._logs += outcomes.logs
-        if not count:
+        """Take over what has not left yet of the first `count` items of a stretch."""
+        self._logs += outcomes.take_logs()
+        taken, outcomes.taken = outcomes.taken, max(outcomes.taken, count)
+        if count <= taken:
             return
         stretch = outcomes.stretch
         self._attempt = stretch.attempt
-        durations = [(end - start) // 1000 for start, end in pairwise(outcomes.stamps[: count + 1])]
-        indices: Sequence[int] = stretch.indices[:count]
+        durations = [(end - start) // 1000 for start, end in pairwise(outcomes.stamps[taken : count + 1])]
+        indices: Sequence[int] = stretch.indices[taken:count]
+        returned = taken
         if outcomes.failures:
             failures = {position - stretch.first: failure for position, failure in outcomes.failures}
-            self._failures += [failure for place, failure in failures.items() if place < count]
-            indices = [index for place, index in enumerate(indices) if place not in failures]
-            durations = [took for place, took in enumerate(durations) if place not in failures]
+            self._failures += [failure for place, failure in failures.items() if taken <= place < count]
+            indices = [index for place, index in enumerate(indices, taken) if place not in failures]
+            durations = [took for place, took in enumerate(durations, taken) if place not in failures]
+            returned -= sum(place < taken for place in failures)
         self._indices += indices
         self._durations += durations
-        self._results += outcomes.results[: len(indices)]
-        self._texts += outcomes.texts[: len(indices)]
+        self._results += outcomes.results[returned : returned + len(indices)]
+        self._texts += outcomes.texts[returned : returned + len(indices)]
 
     def block(self) -> OutcomeBlock:
         """Check the results and make the block."""

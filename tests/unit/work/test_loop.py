@@ -113,8 +113,9 @@ def test_a_result_is_recorded_as_it_was_when_returned():
 
     bench = Bench(work, list("abc"))
     bench.work()
-    assert [bench.by_index()[index]["count"] for index in (0, 10, 20)] == [1, 2, 3]
-    assert bench.by_index()[0]["rows"] == ["a"]
+    found = bench.by_index()
+    assert [found[index]["count"] for index in (0, 10, 20)] == [1, 2, 3]
+    assert found[0]["rows"] == ["a"]
 
 
 def test_durations_belong_to_their_items():

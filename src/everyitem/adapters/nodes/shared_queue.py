@@ -239,7 +239,7 @@ class SharedQueue:
             is_urgent = False
             if block is None:
                 held.finished.append(claim.outcomes)
-                self._count(claim.outcomes.finished)
+                self._count(claim.outcomes.waiting)
             else:
                 is_urgent = claim.until_failure and self._stop_at_failure(held, block)
                 self._gather(held, block)
@@ -274,12 +274,13 @@ class SharedQueue:
             return True
 
     def trim(self, claim: Claim) -> None:
-        """Give back what a slot has claimed but not started, because its current item takes long."""
+        """Share what waits for a slow item: what its slot has not started, and what it has finished."""
         with self._lock:
             if claim.is_over or claim.is_trimmed:
                 return
             claim.is_trimmed = True
             rest, end = _lower_end(claim, claim.window[STARTED] + 1)
+            self._gather(claim.held, claim.outcomes.block())
             if rest < end:
                 claim.held.give_back(rest, end)
                 self._on_work(end - rest)
