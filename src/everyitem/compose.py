@@ -130,7 +130,7 @@ def _submission(
         refuse_local(processor.name, processor.origin)
     switch = switch or Switch()
 
-    def carry_out(record: ExecutionRecord, ownership: Ownership) -> Conclusion:
+    def carry_out(record: ExecutionRecord, ownership: Ownership, *, recovering: bool = False) -> Conclusion:
         # an execution that goes on takes its items from the store: corrected ones are in there
         fresh = record.runs == 1 and record.round == 1
         items = batch.items if fresh else store.items(record.execution_key)
@@ -143,6 +143,7 @@ def _submission(
             switch=switch,
             listener=listener,
             accept_damage=accept_damage,
+            recovering=recovering,
         ).run()
 
     return Submission(

@@ -7,119 +7,36 @@ half of what is left, so the tail shrinks geometrically and nobody waits for one
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 
+from everyitem.engine.holders import BUDGET, HeldLease, Holder
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import RevokeSlice, RunSlice
 from everyitem.engine.queues import NodeQueues
 from everyitem.engine.retries import Retry, RetryHeap
 from everyitem.ports.node import Lease
 
-#: Seconds a slice should last.
-BUDGET = 0.05
-#: A rate is measured over at least this many seconds.
-RATE_WINDOW = 0.02
 #: Revoking from another node is worth it when its unstarted rest would take this many seconds.
 WORTH_REVOKING = 0.02
-
-
-@dataclass(slots=True)
-class HeldLease:
-    """A lease in force and what has come of it so far."""
-
-    lease: Lease
-    #: Positions from here on were given back.
-    end: int
-    #: The retries the lease was made of, by index; empty for fresh items.
-    retries: dict[int, Retry]
-    #: Outcomes and failed attempts that have arrived.
-    accounted: int = 0
-    #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
-    settled: set[int] = field(default_factory=set)
-    #: A revocation was asked for; once answered nothing unstarted is left, so there is never a second.
-    revoked: bool = False
-
-    @property
-    def outstanding(self) -> int:
-        """Items without an answer yet."""
-        return max(0, self.end - self.accounted)
-
-    def covers(self, start: int, stop: int) -> bool:
-        """Whether all items of the range belong to the part of the lease that is in force."""
-        indices = self.lease.indices
-        if isinstance(indices, range):
-            return indices.start <= start and stop <= indices.start + self.end
-        return all(index in self.retries for index in range(start, stop))
-
-    def shorten(self, kept: int) -> Sequence[int]:
-        """Keep the first `kept` positions; returns the items that are no longer part of the lease."""
-        rest = self.lease.indices[kept : self.end]
-        self.end = min(self.end, kept)
-        return rest
-
-
-@dataclass(slots=True)
-class Holder:
-    """One holder as the dealer knows it."""
-
-    name: str
-    node_id: str
-    slots: int
-    shared: bool
-    leases: dict[int, HeldLease] = field(default_factory=dict)
-    #: Items per second, 0.0 before anything was measured.
-    rate: float = 0.0
-    #: Largest number of items it got at a time and finished.
-    proved: int = 0
-    _since: float = 0.0
-    _seen: int = 0
-
-    @property
-    def outstanding(self) -> int:
-        """Items leased to it without an answer yet."""
-        return sum(held.outstanding for held in self.leases.values())
-
-    def load(self) -> float:
-        """Items leased per slot; below 1 a slot idles."""
-        return self.outstanding / self.slots
-
-    @property
-    def target(self) -> int:
-        """Items it does in one budget; at least one per slot."""
-        return max(self.slots, int(self.rate * BUDGET))
-
-    @property
-    def is_hungry(self) -> bool:
-        """It needs work now: a single worker when idle, a shared queue when it runs low."""
-        if not self.shared:
-            return not self.leases
-        return self.outstanding - self.slots < self.target / 2
-
-    def measure(self, count: int, at: float) -> None:
-        """Take note that `count` items were done by now."""
-        self._seen += count
-        elapsed = at - self._since
-        if elapsed < RATE_WINDOW and self.outstanding:
-            return
-        if self._seen and elapsed > 0:
-            rate = self._seen / elapsed
-            self.rate = rate if not self.rate else (self.rate + rate) / 2
-        self._since, self._seen = at, 0
-
-    def wake(self, at: float) -> None:
-        """Measuring begins anew when work begins after idling."""
-        if not self.leases:
-            self._since, self._seen = at, 0
 
 
 class Dealer:
     """All holders, their leases, the node queues and the ready retries."""
 
-    def __init__(self, ledger: Ledger, retries: RetryHeap, *, until_failure: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        retries: RetryHeap,
+        *,
+        until_failure: bool,
+        isolating: Collection[str] = (),
+    ) -> None:
+        """`isolating` nodes run each worker in a process of its own: there suspects can do no harm."""
         self._ledger = ledger
         self._retries = retries
         self._until_failure = until_failure
+        self._isolating = set(isolating)
+        self._fresh_is_next = False
         self.queues = NodeQueues()
         self._holders: dict[str, Holder] = {}
         self._known: set[str] = set()
@@ -197,6 +114,10 @@ class Dealer:
         holder.measure(0, at)
         if holder.is_hungry:
             self._wanting[name] = None
+
+    def drop_node(self, node_id: str) -> None:
+        """A node is gone for good."""
+        self._isolating.discard(node_id)
 
     def leases_of(self, name: str) -> list[int]:
         """The numbers of a holder's leases."""
@@ -306,18 +227,32 @@ class Dealer:
         return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id)
 
     def _next_lease(self, holder: Holder, at: float) -> HeldLease | None:
-        """The next work for a holder: suspects first, then grouped retries, then fresh items."""
-        if suspect := self._retries.take_alone():
-            return self._lease_retries(holder, [suspect])
+        """The next work for a holder: suspects first, then retries and fresh items in turn.
+
+        In turn, because items that ask for `RetryLater` again and again must not keep fresh ones waiting.
+        """
+        if not self._isolating or holder.node_id in self._isolating:
+            if suspect := self._retries.take_alone():
+                return self._lease_retries(holder, [suspect])
         size = self._size(holder)
-        group = self._retries.take_group(size, at, patient=self.queues.remaining > 0)
-        if group:
-            return self._lease_retries(holder, group)
+        if self._fresh_is_next:
+            return self._fresh(holder, size) or self._retry_group(holder, size, at)
+        return self._retry_group(holder, size, at) or self._fresh(holder, size)
+
+    def _fresh(self, holder: Holder, size: int) -> HeldLease | None:
         fresh = self.queues.take(holder.node_id, size, self._rates())
         if not fresh:
             return None
+        self._fresh_is_next = False
         self._ledger.lease(fresh.start, fresh.stop)
         return HeldLease(self._lease(holder, fresh, 1), len(fresh), {})
+
+    def _retry_group(self, holder: Holder, size: int, at: float) -> HeldLease | None:
+        group = self._retries.take_group(size, at, patient=self.queues.remaining > 0)
+        if not group:
+            return None
+        self._fresh_is_next = True
+        return self._lease_retries(holder, group)
 
     def _lease_retries(self, holder: Holder, group: list[Retry]) -> HeldLease:
         for retry in group:
@@ -336,7 +271,8 @@ class Dealer:
         """How many items the holder gets next (see the module's docstring)."""
         size = min(holder.target, max(holder.slots, 2 * holder.proved))
         if len(self._holders) > 1:
-            size = min(size, math.ceil(self.queues.remaining * holder.slots / (2 * self.slots)))
+            left = self.queues.remaining + self._retries.ready
+            size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))
         return max(1, size)
 
     def _rates(self) -> dict[str, float]:

@@ -22,7 +22,7 @@ from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import StoreError
 from everyitem.model.plan import plan_partitions
-from everyitem.model.resources import spread
+from everyitem.model.resources import NodeKind, spread
 from everyitem.model.response import Response
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node
@@ -62,13 +62,17 @@ class Execution:
         switch: Switch | None = None,
         listener: Listener | None = None,
         accept_damage: bool = False,
+        recovering: bool = False,
     ) -> None:
+        """`recovering`: nobody asked for this run, so it goes on in the window of the run that died."""
         self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
         self._build_nodes = build_nodes
         self._switch = switch or Switch()
         self._listener = listener
         self._accept_damage = accept_damage
+        self._recovering = recovering
         self._counters = record.counters
+        self._writer: CheckpointWriter | None = None
 
     def run(self) -> Conclusion:
         """Carry the run out. Ownership is given back on every way out.
@@ -80,8 +84,8 @@ class Execution:
             recorded = self._initialize()
             slots = spread(self._batch.configuration.parallelism, self._batch.resources.nodes)
             nodes = self._distribute(slots)
-            state = self._partition(recorded, slots)
-            verdict = self._process_items(state, nodes, recorded)
+            state = self._partition(recorded, slots, self._counters_at_start(recorded))
+            verdict = self._process_items(state, nodes, recorded.last_sequence)
             return self._consolidate(verdict)
         except BaseException:
             self._give_back(ExecutionStatus.INTERRUPTED)
@@ -95,16 +99,26 @@ class Execution:
         """Make the nodes; they start once the state machine is there to hear them."""
         return self._build_nodes(self._batch, self._record, slots)
 
-    def _partition(self, recorded: Recorded, slots: dict[str, int]) -> ExecutionState:
+    def _counters_at_start(self, recorded: Recorded) -> Counters:
+        """The totals this run goes on from."""
+        before = recorded.counters
+        key, round_ = self._record.execution_key, self._record.round
+        begins_round = round_ > 1 and not any(one.round == round_ for one in self._store.segments(key))
+        return replace(
+            before,
+            # a redrive has opened failed items again: the ledger says how many count as failed now
+            succeeded=recorded.ledger.count(Mark.SUCCEEDED),
+            failed=recorded.ledger.count(Mark.FAILED),
+            retried=0 if begins_round else before.retried,
+            window_ms=before.window_ms if self._recovering else before.active_ms,
+        )
+
+    def _partition(self, recorded: Recorded, slots: dict[str, int], counters: Counters) -> ExecutionState:
         """Plan who starts with which items, leaving out what has an outcome."""
         configuration = self._batch.configuration
         now, wall = time.monotonic(), time.time()
-        # a redrive has opened failed items again: the ledger says how many count as failed now
-        counters = replace(
-            recorded.counters,
-            succeeded=recorded.ledger.count(Mark.SUCCEEDED),
-            failed=recorded.ledger.count(Mark.FAILED),
-        )
+        used = (counters.active_ms - counters.window_ms) / 1000
+        self._counters = counters
         partitions = plan_partitions(
             self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
         )
@@ -125,46 +139,46 @@ class Execution:
                 counters=counters,
                 pending=frozenset(one.index for one in recorded.retries),
             ),
-            deadline=now + configuration.timeout,
+            deadline=now + max(0.0, configuration.timeout - used),
+            isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 
-    def _process_items(self, state: ExecutionState, nodes: Sequence[Node], recorded: Recorded) -> Verdict:
+    def _process_items(self, state: ExecutionState, nodes: Sequence[Node], last_sequence: int) -> Verdict:
         """Run the loop until the verdict."""
         completions: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        before = recorded.counters.active_ms
-        writer = CheckpointWriter(
+        before = self._counters
+        self._writer = CheckpointWriter(
             self._ownership,
             self._record,
             self._batch.items,
             completions.put,
-            last_sequence=recorded.last_sequence,
+            last_sequence=last_sequence,
             events=self._batch.configuration.enable_checkpointing,
-            active_ms=lambda: before + round(state.active_seconds(time.monotonic()) * 1000),
+            active_ms=lambda: before.active_ms + _milliseconds(state),
         )
+        self._writer.start()
         runtime = Runtime(
             state,
             nodes,
-            self._record,
+            replace(self._record, counters=before),
             completions=completions,
-            writer=writer,
+            writer=self._writer,
             switch=self._switch,
             listener=self._listener,
             parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
         )
         verdict = runtime.run()
-        self._counters = self._final_counters(state, recorded.counters)
-        return verdict
-
-    def _final_counters(self, state: ExecutionState, before: Counters) -> Counters:
-        return Counters(
+        self._counters = replace(
+            before,
             succeeded=state.ledger.succeeded,
             failed=state.ledger.failed,
             retried=before.retried + state.retried,
             steals=before.steals + state.dealer.queues.steals,
             busy_us=before.busy_us + state.busy_us,
-            active_ms=before.active_ms + round(state.active_seconds(time.monotonic()) * 1000),
+            active_ms=before.active_ms + _milliseconds(state),
             checkpoints=state.recorder.checkpoints,
         )
+        return verdict
 
     def _consolidate(self, verdict: Verdict) -> Conclusion:
         """Check, answer, and record the answer with its event in one transaction."""
@@ -187,13 +201,26 @@ class Execution:
         return self._conclude(status, response)
 
     def _conclude(self, status: ExecutionStatus, response: Response | None) -> Conclusion:
+        self._stop_writer()
         self._ownership.release()
         record = self._store.find(self._record.batch_id, self._record.execution) or self._record
         return Conclusion(record, status, response)
 
+    def _stop_writer(self) -> None:
+        """The writer renews the ownership until everything, the response included, is recorded."""
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer = None
+
     def _give_back(self, status: ExecutionStatus) -> None:
         """Give ownership back as well as still possible; a lost or unreachable one needs no giving back."""
+        self._stop_writer()
         try:
             self._ownership.release(status)
         except StoreError as error:
             _log.debug("ownership of %s could not be given back: %s", self._record.batch_id, error)
+
+
+def _milliseconds(state: ExecutionState) -> int:
+    """Active milliseconds of this run so far."""
+    return round(state.active_seconds(time.monotonic()) * 1000)

@@ -5,7 +5,7 @@ not confirmed are bounded in bytes: while the buffer is full no slices are issue
 """
 
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
-from everyitem.engine.segments import SegmentCutter
+from everyitem.engine.segments import SegmentCutter, size_of
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Failure, Successes
 from everyitem.ports.store import Counters, SegmentDraft
@@ -38,8 +38,8 @@ class Recorder:
         self._stored_pending = set(pending)
         self._ticket = 0
         self._saved = 0
-        self._unsaved_bytes: list[tuple[int, int]] = []
-        self._buffered = 0
+        #: (ticket, bytes) of saves that are not confirmed.
+        self._unsaved: list[tuple[int, int]] = []
         self._charges_due = False
         self._cut_everything = False
         self._last = False
@@ -48,6 +48,10 @@ class Recorder:
     def has_room(self) -> bool:
         """Whether outcomes may keep coming (always, where there are no checkpoints to wait for)."""
         return self._buffered < BUFFER_BYTES or not self._checkpointing
+
+    @property
+    def _buffered(self) -> int:
+        return self._cutter.bytes + sum(size for _, size in self._unsaved)
 
     @property
     def all_saved(self) -> bool:
@@ -66,12 +70,10 @@ class Recorder:
 
     def add_successes(self, run: Successes) -> None:
         """Take in outcomes."""
-        self._buffered += len(run.results)
         self._cutter.add_successes(run)
 
     def add_failure(self, failure: Failure) -> None:
         """Take in a failed attempt."""
-        self._buffered += len(failure.message)
         self._cutter.add_failure(failure)
 
     def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
@@ -99,8 +101,7 @@ class Recorder:
     def saved(self, ticket: int) -> None:
         """Everything up to this ticket is durable."""
         self._saved = max(self._saved, ticket)
-        while self._unsaved_bytes and self._unsaved_bytes[0][0] <= ticket:
-            self._buffered -= self._unsaved_bytes.pop(0)[1]
+        self._unsaved = [one for one in self._unsaved if one[0] > ticket]
 
     def next_cut(self) -> float | None:
         """When the time interval asks for a checkpoint, if anything waits for one."""
@@ -121,8 +122,7 @@ class Recorder:
         self._charges_due = False
         if segments:
             self._last_cut = at
-            size = sum(_size(segment) for segment in segments)
-            self._unsaved_bytes.append((self._ticket, size))
+            self._unsaved.append((self._ticket, sum(map(size_of, segments))))
         before = self._before
         counters = Counters(
             succeeded=self._succeeded,
@@ -131,6 +131,7 @@ class Recorder:
             steals=before.steals + steals,
             busy_us=before.busy_us + busy_us,
             active_ms=before.active_ms,
+            window_ms=before.window_ms,
             checkpoints=self._checkpoints,
         )
         return [SaveCheckpoint(self._ticket, segments, self._take_changes(segments), counters)]
@@ -145,6 +146,10 @@ class Recorder:
             return segments
         due = self.next_cut()
         if due is not None and at >= due:
+            return self._cutter.take_all()
+        if not self.has_room and not self._unsaved and not self._cutter.has_full:
+            # results so large that the buffer is full before the segment is: nothing is dealt while it
+            # is full, so waiting for the count would be waiting for the clock
             return self._cutter.take_all()
         return self._cutter.take_full()
 
@@ -167,9 +172,3 @@ class Recorder:
         self._stored_pending.update(change.index for change in stored)
         self._changes = {}
         return cleared + stored
-
-
-def _size(segment: SegmentDraft) -> int:
-    return sum(len(run.results) for run in segment.successes) + sum(
-        len(failure.message) for failure in segment.failures
-    )

@@ -76,7 +76,8 @@ class RetryHeap:
             return []
         if patient and self._ready_count < GROUP and at < self._oldest_ready + GROUP_WAIT:
             return []
-        attempt, queue = max(self._ready.items(), key=lambda one: len(one[1]))
+        # who has waited longest goes first, or a small group would never come to its turn
+        attempt, queue = min(self._ready.items(), key=lambda one: one[1][0].due)
         group = [queue.popleft() for _ in range(min(count, len(queue)))]
         if not queue:
             del self._ready[attempt]

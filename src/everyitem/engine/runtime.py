@@ -28,7 +28,7 @@ from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.node import Node
+from everyitem.ports.node import Node, NodeFailed
 from everyitem.ports.store import ExecutionRecord, Progress
 
 _log = logging.getLogger("everyitem")
@@ -68,22 +68,28 @@ class Runtime:
         self._steals_before = record.counters.steals
 
     def run(self) -> Verdict:
-        """Run until the verdict. Nodes are closed and everything is saved when it returns."""
+        """Run until the verdict. Everything is saved and the nodes are closed when it returns."""
         # a batch's worth of live objects makes every collection expensive; they do not become garbage
         # while the batch runs, so the collector need not look at them
         gc.freeze()
         try:
-            for node in self._nodes.values():
-                node.start(self._completions.put)
-            self._writer.start()
             self._writer.put(ChangeStatus(self._status))
+            for node in self._nodes.values():
+                self._start(node)
             self._switch.attach(self._completions.put)
             return self._loop()
         finally:
+            self._switch.detach()
             for node in self._nodes.values():
                 node.close()
-            self._writer.stop()
             gc.unfreeze()
+
+    def _start(self, node: Node) -> None:
+        try:
+            node.start(self._completions.put)
+        except (OSError, RuntimeError) as error:
+            # no more threads, processes or file descriptors: the others may still do it
+            self._completions.put(NodeFailed(time.monotonic(), node.node_id, f"it cannot start: {error}"))
 
     def _loop(self) -> Verdict:
         message: Message = TimePassed(time.monotonic())

@@ -13,6 +13,8 @@ class SegmentCutter:
         self._draft = SegmentDraft([], [])
         #: Outcomes in the segment being filled.
         self.outcomes = 0
+        #: About how many bytes wait here, in full segments and the one being filled.
+        self.bytes = 0
         self._full: list[SegmentDraft] = []
 
     @property
@@ -27,6 +29,7 @@ class SegmentCutter:
 
     def add_successes(self, run: Successes) -> None:
         """Add outcomes, splitting the run where a segment is full."""
+        self.bytes += len(run.results)
         while self._interval is not None and self.outcomes + len(run) > self._interval:
             head, run = run.split(self._interval - self.outcomes)
             self._append(head)
@@ -34,6 +37,7 @@ class SegmentCutter:
 
     def add_failure(self, failure: Failure) -> None:
         """Add a failed attempt; it counts as an outcome when it is final."""
+        self.bytes += _size_of_failure(failure)
         self._draft.failures.append(failure)
         if failure.final:
             self.outcomes += 1
@@ -42,6 +46,7 @@ class SegmentCutter:
 
     def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
         """Keep log records of items with the outcomes they came with."""
+        self.bytes += sum(len(text) for _, _, _, text in logs)
         self._draft.logs.extend(logs)
 
     def _append(self, run: Successes) -> None:
@@ -58,6 +63,7 @@ class SegmentCutter:
     def take_full(self) -> list[SegmentDraft]:
         """The complete segments."""
         full, self._full = self._full, []
+        self.bytes = size_of(self._draft) if full else self.bytes
         return full
 
     def take_all(self) -> list[SegmentDraft]:
@@ -65,3 +71,16 @@ class SegmentCutter:
         if self.outcomes or self._draft.failures:
             self._close()
         return self.take_full()
+
+
+def size_of(segment: SegmentDraft) -> int:
+    """About how many bytes a segment holds in memory: its texts."""
+    return (
+        sum(len(run.results) for run in segment.successes)
+        + sum(map(_size_of_failure, segment.failures))
+        + sum(len(text) for _, _, _, text in segment.logs)
+    )
+
+
+def _size_of_failure(failure: Failure) -> int:
+    return len(failure.message) + sum(len(file) + len(function) for file, _, function in failure.frames)

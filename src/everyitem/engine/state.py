@@ -14,12 +14,13 @@ Phases::
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 
 import msgspec
 
-from everyitem.engine.dealer import Dealer, HeldLease
+from everyitem.engine.dealer import Dealer
+from everyitem.engine.holders import HeldLease
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import (
     CancelAsked,
@@ -98,16 +99,23 @@ class ExecutionState:
         pending: Sequence[PendingAttempt] = (),
         recorder: Recorder | None = None,
         deadline: float = math.inf,
+        isolating: Collection[str] = (),
     ) -> None:
         """Begin a run.
 
         `recorded` is the durable ledger (one byte per item), `nodes` are (node id, slots) in use, `chance`
-        gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window.
+        gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window,
+        `isolating` are the nodes on which a killer item kills only a worker process.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
         self.retries = RetryHeap()
-        self.dealer = Dealer(self.ledger, self.retries, until_failure=configuration.stops_on_failures)
+        self.dealer = Dealer(
+            self.ledger,
+            self.retries,
+            until_failure=configuration.stops_on_failures,
+            isolating=isolating,
+        )
         self.recorder = recorder or Recorder(configuration, at=at)
         self.phase = Phase.OPEN
         self.verdict: Verdict | None = None
@@ -124,6 +132,7 @@ class ExecutionState:
         self._started_at = at
         self._paused_at = at
         self._paused = 0.0
+        self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
         self._awaiting_charge: list[tuple[int, Retry]] = []
         self._seed(nodes, partitions, pending, at)
@@ -265,7 +274,8 @@ class ExecutionState:
         return Retry(failure.index, failure.attempt + 1, at + delay, failure.alone)
 
     def _failed_for_good(self, failure: Failure) -> None:
-        if self.verdict is not None and self.configuration.stops_on_failures:
+        stops = self.configuration.stops_on_failures and self.tolerated is not None
+        if stops and self.failed_now > (self.tolerated or 0):
             # after the deciding failure further final failures stay unrecorded: exactly limit + 1
             self.ledger.reopen(failure.index)
             return
@@ -276,9 +286,8 @@ class ExecutionState:
         cause = f"{failure.type}: {failure.message.splitlines()[0][:120] if failure.message else ''}"
         if cause in self.failures_by_cause or len(self.failures_by_cause) < 100:
             self.failures_by_cause[cause] = self.failures_by_cause.get(cause, 0) + 1
-        if self.configuration.stops_on_failures and self.tolerated is not None:
-            if self.failed_now > self.tolerated:
-                self._close(self._tolerance_verdict(failure))
+        if stops and self.failed_now > (self.tolerated or 0):
+            self._close(self._tolerance_verdict(failure))
 
     def _tolerance_verdict(self, failure: Failure) -> Verdict:
         if self.configuration.strategy is ErrorStrategy.FAIL_FAST:
@@ -304,10 +313,12 @@ class ExecutionState:
         node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
         if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
             self._alive.discard(node_id)
+            self.dealer.drop_node(node_id)
             self._check_capacity(message.reason)
 
     def _node_failed(self, message: NodeFailed) -> None:
         self._alive.discard(message.node_id)
+        self.dealer.drop_node(message.node_id)
         for holder in self.dealer.holders_of(message.node_id):
             self.dealer.lose(holder, message.at)
         self._check_capacity(f"node {message.node_id}: {message.reason}")
@@ -329,11 +340,16 @@ class ExecutionState:
     def _resume(self, at: float) -> list[Command]:
         if self.phase is not Phase.PAUSED:
             return []
-        self.phase = Phase.OPEN
         # the batch timeout counts active time only
         self._deadline += at - self._paused_at
-        self._paused += at - self._paused_at
+        self._stand_still(at)
+        self.phase = Phase.OPEN
         return [ChangeStatus(ExecutionStatus.RUNNING)]
+
+    def _stand_still(self, at: float) -> None:
+        """A pause, if there is one, ends here."""
+        if self.phase is Phase.PAUSED:
+            self._paused += at - self._paused_at
 
     def _close(self, verdict: Verdict) -> None:
         """Start nothing more; the first reason to end is the one reported."""
@@ -344,12 +360,15 @@ class ExecutionState:
         """Nothing can be recorded any more: interrupt and answer; a resume continues."""
         if self.phase is Phase.FINISHED:
             return []
+        self._stand_still(message.at)
         self.phase = Phase.FINISHED
+        self._ended_at = message.at
         self.verdict = Verdict(Ending.STORE_FAILED, message.reason, message.code)
         return [InterruptNodes(), Finish(self.verdict)]
 
     def active_seconds(self, at: float) -> float:
-        """Seconds this run has been active: pauses excluded."""
+        """Seconds this run has been active: pauses excluded, and whatever follows its end."""
+        at = min(at, self._ended_at)
         paused = self._paused + (at - self._paused_at if self.phase is Phase.PAUSED else 0.0)
         return max(0.0, at - self._started_at - paused)
 
@@ -366,8 +385,7 @@ class ExecutionState:
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
         if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
-            if self.phase is Phase.PAUSED:
-                self._paused += at - self._paused_at
+            self._stand_still(at)
             self.phase = Phase.CLOSING
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
@@ -383,6 +401,7 @@ class ExecutionState:
         )
         if self.phase is Phase.SAVING and self.recorder.all_saved and self.verdict is not None:
             self.phase = Phase.FINISHED
+            self._ended_at = at
             return [*commands, Finish(self.verdict)]
         return [*commands, WakeAt(self._wake_at(at))]
 

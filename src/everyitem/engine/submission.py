@@ -6,23 +6,30 @@ with the same response. A dead owner is replaced by whoever notices first.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from everyitem.engine.execution import Conclusion
+from everyitem.engine.messages import CancelAsked, PauseAsked, ResumeAsked, StopAsked
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ContentDiffers, UsageError
 from everyitem.model.response import parse_response
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import ExecutionRecord, NewExecution, Ownership, Store
+from everyitem.ports.store import ControlKind, ExecutionRecord, NewExecution, Ownership, Store
 
 #: Seconds between two looks at an execution another process is carrying out.
 LOOK = 0.2
 
 _log = logging.getLogger("everyitem")
 
-#: Carries out one run of an owned execution.
-CarryOut = Callable[[ExecutionRecord, Ownership], Conclusion]
+
+class CarryOut(Protocol):
+    """Carries out one run of an owned execution; `recovering` when nobody asked for the run."""
+
+    def __call__(
+        self, record: ExecutionRecord, ownership: Ownership, *, recovering: bool = False
+    ) -> Conclusion: ...
 
 
 class Submission:
@@ -119,17 +126,13 @@ class Submission:
         """Resume as owner, or wait for the owner's response."""
         attached = False
         while True:
-            if record.status.is_finished and record.response is not None:
+            if _has_answered(record, attached=attached and not record.owned):
                 return _recorded(record, attached=attached)
-            if attached and not record.owned and record.response is not None:
-                # the owner we waited for has answered: its ERROR is the answer here too
-                if record.status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
-                    return _recorded(record, attached=True)
             ownership = self._store.claim(record.execution_key)
             if ownership is not None:
                 record = self._reread(record)
-                if record.status.is_finished:
-                    # it was finished between the look and the claim: nothing is left to carry out
+                if _has_answered(record, attached=attached):
+                    # it ended between the look and the claim: nothing is left to carry out
                     ownership.release()
                     return _recorded(record, attached=attached)
                 if self._processor_code != record.processor_code:
@@ -139,17 +142,44 @@ class Submission:
                         record.processor,
                         record.batch_id,
                     )
-                return self._carry_out(record, ownership)
+                return self._carry_out(record, ownership, recovering=attached)
             if not attached:
                 attached = True
                 _log.warning("batch %r is being executed by another process; waiting", record.batch_id)
-            if self._switch.was_stopped:
+            if self._pass_on_requests(record):
                 return Conclusion(record, ExecutionStatus.INTERRUPTED, None, fresh=False, attached=True)
             time.sleep(LOOK)
             record = self._reread(record)
 
+    def _pass_on_requests(self, record: ExecutionRecord) -> bool:
+        """While waiting: what is asked here is meant for the owner; True when the waiting shall end."""
+        while (request := self._switch.take()) is not None:
+            match request:
+                case StopAsked():
+                    return True
+                case PauseAsked():
+                    kind = ControlKind.PAUSE
+                case ResumeAsked():
+                    kind = ControlKind.RESUME
+                case CancelAsked():
+                    kind = ControlKind.CANCEL
+            self._store.request(record.execution_key, kind, "an attached caller")
+        return False
+
     def _reread(self, record: ExecutionRecord) -> ExecutionRecord:
         return self._store.find(record.batch_id, record.execution) or record
+
+
+def _has_answered(record: ExecutionRecord, *, attached: bool) -> bool:
+    """Whether there is nothing left to do but to pass the recorded response on.
+
+    To who has waited for another process (`attached`) its ERROR is the answer, too; to anybody else an
+    execution that ended with an ERROR is one to go on with.
+    """
+    if record.response is None:
+        return False
+    ends = {ExecutionStatus.FAILED, ExecutionStatus.CANCELLED} if attached else set()
+    return record.status.is_finished or record.status in ends
 
 
 def _recorded(record: ExecutionRecord, *, attached: bool) -> Conclusion:

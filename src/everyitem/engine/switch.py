@@ -4,9 +4,9 @@ import queue
 import time
 from collections.abc import Callable
 
-from everyitem.engine.messages import CancelAsked, Message, PauseAsked, ResumeAsked, StopAsked
+from everyitem.engine.messages import CancelAsked, PauseAsked, ResumeAsked, StopAsked
 
-_Ask = Callable[[float], Message]
+Request = StopAsked | PauseAsked | ResumeAsked | CancelAsked
 
 
 class Switch:
@@ -16,42 +16,50 @@ class Switch:
     """
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._post: Callable[[Message], None] | None = None
+        self._asked: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._post: Callable[[Request], None] | None = None
 
-    def attach(self, post: Callable[[Message], None]) -> None:
+    def attach(self, post: Callable[[Request], None]) -> None:
         """From now on requests go to this execution's loop, those made before first."""
         self._post = post
-        while True:
-            try:
-                post(self._asked.get_nowait())
-            except queue.Empty:
-                return
+        self._hand_over()
 
-    def _ask(self, make: _Ask) -> None:
-        (self._post or self._asked.put)(make(time.monotonic()))
+    def detach(self) -> None:
+        """The execution has ended; what is asked from now on is for the next one."""
+        self._post = None
+
+    def take(self) -> Request | None:
+        """A request nobody has heard yet, for who waits without running anything."""
+        try:
+            return self._asked.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _ask(self, request: Request) -> None:
+        # first kept, then handed over: one made while `attach` runs is heard by one of the two
+        self._asked.put(request)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while (post := self._post) is not None and (request := self.take()) is not None:
+            post(request)
 
     def stop(self, reason: str) -> None:
         """Drain, checkpoint and end INTERRUPTED; `reason` is what a person reads ("SIGTERM")."""
-        self._ask(lambda at: StopAsked(at, reason))
+        self._ask(StopAsked(time.monotonic(), reason))
 
     def stop_now(self, reason: str = "a second signal") -> None:
         """Interrupt items at once; nothing recorded is lost."""
-        self._ask(lambda at: StopAsked(at, reason, at_once=True))
+        self._ask(StopAsked(time.monotonic(), reason, at_once=True))
 
     def pause(self) -> None:
         """Start nothing until `resume`; what runs finishes and is checkpointed."""
-        self._ask(PauseAsked)
+        self._ask(PauseAsked(time.monotonic()))
 
     def resume(self) -> None:
         """End a pause."""
-        self._ask(ResumeAsked)
+        self._ask(ResumeAsked(time.monotonic()))
 
     def cancel(self) -> None:
         """Drain and end CANCELLED; the execution stays resumable."""
-        self._ask(CancelAsked)
-
-    @property
-    def was_stopped(self) -> bool:
-        """A request waits that nobody has heard yet (an execution that only waits looks at it)."""
-        return not self._asked.empty()
+        self._ask(CancelAsked(time.monotonic()))

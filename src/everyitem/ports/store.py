@@ -94,7 +94,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
     succeeded: int = 0
     failed: int = 0
-    #: Items that needed more than one attempt / attempts after the first, over all runs.
+    #: Items of the round in force that needed more than one attempt.
     retried: int = 0
     steals: int = 0
     #: Active milliseconds over all runs (pauses and downtime excluded).
@@ -102,6 +102,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     #: Busy microseconds of workers over all runs.
     busy_us: int = 0
     checkpoints: int = 0
+    #: `active_ms` at which the present window of the batch timeout began.
+    window_ms: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,101 @@
+"""Holders as the dealer knows them: what they hold, how fast they are, when they need more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from everyitem.engine.retries import Retry
+from everyitem.ports.node import Lease
+
+#: Seconds a slice should last.
+BUDGET = 0.05
+#: A rate is measured over at least this many seconds.
+RATE_WINDOW = 0.02
+
+
+@dataclass(slots=True)
+class HeldLease:
+    """A lease in force and what has come of it so far."""
+
+    lease: Lease
+    #: Positions from here on were given back.
+    end: int
+    #: The retries the lease was made of, by index; empty for fresh items.
+    retries: dict[int, Retry]
+    #: Outcomes and failed attempts that have arrived.
+    accounted: int = 0
+    #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
+    settled: set[int] = field(default_factory=set)
+    #: A revocation was asked for. There is never a second: what the first leaves is being run.
+    revoked: bool = False
+
+    @property
+    def outstanding(self) -> int:
+        """Items without an answer yet."""
+        return max(0, self.end - self.accounted)
+
+    def covers(self, start: int, stop: int) -> bool:
+        """Whether all items of the range belong to the part of the lease that is in force."""
+        indices = self.lease.indices
+        if isinstance(indices, range):
+            return indices.start <= start and stop <= indices.start + self.end
+        return all(index in self.retries for index in range(start, stop))
+
+    def shorten(self, kept: int) -> Sequence[int]:
+        """Keep the first `kept` positions; returns the items that are no longer part of the lease."""
+        rest = self.lease.indices[kept : self.end]
+        self.end = min(self.end, kept)
+        return rest
+
+
+@dataclass(slots=True)
+class Holder:
+    """One holder as the dealer knows it."""
+
+    name: str
+    node_id: str
+    slots: int
+    shared: bool
+    leases: dict[int, HeldLease] = field(default_factory=dict)
+    #: Items per second, 0.0 before anything was measured.
+    rate: float = 0.0
+    #: Largest number of items it got at a time and finished.
+    proved: int = 0
+    _since: float = 0.0
+    _seen: int = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Items leased to it without an answer yet."""
+        return sum(held.outstanding for held in self.leases.values())
+
+    def load(self) -> float:
+        """Items leased per slot: the lower, the more urgently it needs work; below 1 a slot idles."""
+        return self.outstanding / self.slots
+
+    @property
+    def target(self) -> int:
+        """Items it does in one budget; at least one per slot."""
+        return max(self.slots, int(self.rate * BUDGET))
+
+    @property
+    def is_hungry(self) -> bool:
+        """It needs work now: a single worker when idle, a shared queue when it runs low."""
+        if not self.shared:
+            return not self.leases
+        return self.outstanding - self.slots < self.target / 2
+
+    def measure(self, count: int, at: float) -> None:
+        """Take note that `count` items were done by now."""
+        self._seen += count
+        elapsed = at - self._since
+        if elapsed < RATE_WINDOW and self.outstanding:
+            return
+        if self._seen and elapsed > 0:
+            rate = self._seen / elapsed
+            self.rate = rate if not self.rate else (self.rate + rate) / 2
+        self._since, self._seen = at, 0
+
+    def wake(self, at: float) -> None:
+        """Measuring begins anew when work begins after idling."""
+        if not self.leases:
+            self._since, self._seen = at, 0
