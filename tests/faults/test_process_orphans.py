@@ -119,6 +119,8 @@ def test_a_killed_guard_is_replaced(start: Callable, ends_within: Callable[[int,
     assert GUARD._process is not None
     old = GUARD._process.pid
     os.kill(old, signal.SIGKILL)
+    # dying takes a moment, in which its pipe still takes what it will never read
+    os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
     driver.wait_for(HolderLost)
     driver.wait_for(HolderJoined)
     assert GUARD._process.pid != old
