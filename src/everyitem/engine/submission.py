@@ -126,6 +126,7 @@ class Submission:
         """Resume as owner, or wait for the owner's response."""
         attached = False
         while True:
+            record = self._reread(record)
             if _has_answered(record, attached=attached and not record.owned):
                 return _recorded(record, attached=attached)
             ownership = self._store.claim(record.execution_key)
@@ -149,7 +150,6 @@ class Submission:
             if self._pass_on_requests(record):
                 return Conclusion(record, ExecutionStatus.INTERRUPTED, None, fresh=False, attached=True)
             time.sleep(LOOK)
-            record = self._reread(record)
 
     def _pass_on_requests(self, record: ExecutionRecord) -> bool:
         """While waiting: what is asked here is meant for the owner; True when the waiting shall end."""

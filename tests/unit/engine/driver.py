@@ -52,6 +52,7 @@ class Driver:
         recorded: bytearray | None = None,
         deadline: float = float("inf"),
         chance: float = 1.0,
+        isolating: Sequence[str] = (),
         **configuration: Any,
     ) -> None:
         self.now = 0.0
@@ -64,6 +65,7 @@ class Driver:
             chance=lambda: chance,
             pending=pending,
             deadline=deadline,
+            isolating=isolating,
         )
         self.commands: list[Command] = []
         self.saves: list[SaveCheckpoint] = []

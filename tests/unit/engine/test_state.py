@@ -468,3 +468,93 @@ def test_no_slices_are_issued_while_the_buffer_is_full() -> None:
     assert driver.finish(lease, block) == []
     assert any(isinstance(command, SaveCheckpoint) for command in driver.commands)
     assert leases(driver.confirm_saves())
+
+
+def test_a_suspect_never_runs_where_it_could_kill_more_than_a_worker() -> None:
+    """On mixed nodes an item that killed its process waits for a process, not for a thread."""
+    pending = [PendingAttempt(0, attempts=1, alone=True)]
+    driver = Driver(1, nodes=[("t", 2), ("p", 1)], isolating=["p"], pending=pending)
+    assert driver.join("t/1", "t", 2, shared=True) == []
+    (lease,) = driver.join("p/1", "p")
+    assert list(lease.indices) == [0]
+
+
+def test_a_suspect_runs_anywhere_once_no_process_is_left() -> None:
+    """The batch must be able to end."""
+    pending = [PendingAttempt(0, attempts=1, alone=True)]
+    driver = Driver(1, nodes=[("t", 2), ("p", 1)], isolating=["p"], pending=pending)
+    driver.join("t/1", "t", 2, shared=True)
+    assert leases(driver.tell(NodeFailed(0.0, "p", "gone")))
+
+
+def test_a_full_buffer_is_saved_before_its_segment_is_full() -> None:
+    """While it is full nothing is dealt, so waiting for the count would be waiting for the clock."""
+    driver = Driver(10, checkpoint_interval=1000)
+    (lease,) = driver.join()
+    block = successes([0])
+    block.successes[0].results = b'["' + b"x" * (64 << 20) + b'"]'
+    assert driver.finish(lease, block) == []
+    assert [segment.succeeded for segment in driver.saves[-1].segments] == [1]
+    assert leases(driver.confirm_saves())
+
+
+def test_items_that_ask_for_later_again_and_again_do_not_starve_fresh_ones() -> None:
+    """Retries and fresh items take turns."""
+    driver = Driver(40, retry=NO_WAIT)
+    (lease,) = driver.join()
+    for _ in range(300):
+        later = [i for i in lease.indices if i < 20]
+        block = successes([i for i in lease.indices if i >= 20], lease.attempt)
+        block.failures += [one for i in later for one in failure(i, retry_after=0.0).failures]
+        driver.now += 0.001
+        (lease,) = driver.finish(lease, block)
+        if driver.state.ledger.succeeded == 20:
+            break
+    assert driver.state.ledger.succeeded == 20
+
+
+def test_who_has_waited_longest_is_retried_first() -> None:
+    """A small group of late attempts is not passed over by a large group of early ones."""
+    pending = [
+        PendingAttempt(0, attempts=2),
+        *(PendingAttempt(i, attempts=1, delay=0.1) for i in range(1, 30)),
+    ]
+    driver = Driver(30, pending=pending)
+    driver.now = 1.0
+    (lease,) = driver.join()
+    assert (list(lease.indices), lease.attempt) == ([0], 3)
+
+
+def test_retries_leave_in_groups_also_when_several_workers_compete() -> None:
+    """The fair share of what is left counts what waits for a retry."""
+    driver = Driver(400, nodes=[("n", 2)], pending=[PendingAttempt(i, attempts=1) for i in range(400)])
+    driver.now = 1.0
+    (mine,) = driver.join("n/1")
+    driver.join("n/2")
+    for _ in range(6):
+        driver.now += 0.0001
+        (mine,) = driver.finish(mine, successes(mine.indices, 2), "n/1")
+    assert len(mine.indices) >= 16
+
+
+def test_a_final_failure_in_flight_at_a_stop_is_recorded_below_the_limit() -> None:
+    """Only what follows the deciding failure stays unrecorded, not what a drain brings in."""
+    driver = Driver(
+        5,
+        strategy=ErrorStrategy.STOP_ON_TOLERANCE,
+        tolerated_failure_count=3,
+        retry=RetryPolicy(max_retries=0),
+    )
+    (lease,) = driver.join()
+    driver.tell(StopAsked(0.0, "SIGTERM"))
+    driver.finish(lease, failure(0))
+    assert driver.state.ledger.failed == 1
+
+
+def test_a_store_failure_during_a_pause_does_not_count_the_pause() -> None:
+    """Active time excludes pauses on every way out, and ends with the run."""
+    driver = Driver(10)
+    driver.join()
+    driver.tell(PauseAsked(1.0))
+    driver.tell(StoreFailed(3600.0, ErrorCode.SYSTEM_ERROR, "gone"))
+    assert driver.state.active_seconds(4000.0) == pytest.approx(1.0)
