@@ -21,6 +21,7 @@ from everyitem.engine.messages import (
     RunSlice,
     SaveCheckpoint,
     StopAsked,
+    StoreFailed,
     TimePassed,
     Verdict,
     WakeAt,
@@ -28,6 +29,7 @@ from everyitem.engine.messages import (
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.state import ExecutionState, PendingAttempt
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
+from everyitem.model.errors import ErrorCode
 from everyitem.model.plan import partition_items
 from everyitem.model.retry import RetryPolicy
 from everyitem.ports.node import HolderJoined, NodeFailed
@@ -66,6 +68,7 @@ class Simulation:
             tolerated_failure_count=chance.choice([None, 0, 3]),
             checkpoint_interval=chance.choice([1, 7, 100, 1000]),
             checkpoint_interval_seconds=chance.choice([0.1, 30.0]),
+            enable_checkpointing=chance.random() < 0.9,
             timeout=chance.choice([2.0, 3600.0, 3600.0]),
             drain=chance.choice([0.05, 30.0]),
         )
@@ -76,6 +79,7 @@ class Simulation:
         self._state: ExecutionState | None = None
         self._verdict: Verdict | None = None
         self._crashed = False
+        self._failed_before = 0
         self._wake = 0
 
     # -- the world --------------------------------------------------------------------------------
@@ -136,6 +140,7 @@ class Simulation:
         chance, configuration = self.chance, self.configuration
         nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
         recorded = bytearray(self.store.marks)
+        self._failed_before = recorded.count(2)
         self._state = ExecutionState(
             configuration,
             recorded=recorded,
@@ -184,7 +189,20 @@ class Simulation:
         if verdict is None:
             raise SimulationFailed("nothing happens any more, but there is no verdict")
         self.say(f"verdict: {verdict}")
+        self._check_limit(verdict)
         return verdict
+
+    def _check_limit(self, verdict: Verdict) -> None:
+        """The error strategies stop at exactly the limit + 1 final failures of this life."""
+        state = self._state
+        if state is None or state.tolerated is None or not self.configuration.stops_on_failures:
+            return
+        failed = self.store.marks.count(2) - self._failed_before
+        stopped = verdict.ending in (Ending.FAILED_FAST, Ending.TOLERANCE_EXCEEDED)
+        if failed > state.tolerated + 1 or (stopped and failed != state.tolerated + 1):
+            raise SimulationFailed(
+                f"{failed} items failed for good in this life, {state.tolerated} tolerated"
+            )
 
     def _crash(self) -> None:
         self._crashed = True
@@ -208,10 +226,16 @@ class Simulation:
                 StopAsked(when, "SIGTERM", at_once=True),
             ]
             self.at(when, partial(self.deliver, chance.choice(requests)))
+        if not calm and chance.random() < 0.1:
+            self.at(self.now + chance.random() * span, self._lose_store)
         for _ in range(0 if calm else chance.choice([0, 0, 1, 5])):
             self.at(self.now + chance.random() * span, self._kill_somebody)
         if not calm and chance.random() < 0.1:
             self.at(self.now + chance.random() * span, self._lose_node)
+
+    def _lose_store(self) -> None:
+        self.say("the store is out of reach")
+        self.deliver(StoreFailed(self.now, ErrorCode.SYSTEM_ERROR, "out of reach"))
 
     def _kill_somebody(self) -> None:
         if self.holders:

@@ -193,7 +193,11 @@ class VirtualHolder:
         world = self.world
         world.say(f"{self.name} dies")
         block = OutcomeBlock([], [])
+        isolate: list[int] = []
         for held in self.leases.values():
+            if not suspects and not self.shared and world.chance.random() < 0.3:
+                # it was on a chunk: any of these may have done it
+                isolate += [held.lease.indices[position] for position in held.running]
             if recovered:
                 block.successes += held.block.successes
                 block.failures += held.block.failures
@@ -209,7 +213,7 @@ class VirtualHolder:
             replaced = world.chance.random() < 0.9 or world.is_last(self)
         world.holders.pop(self.name, None)
         self.is_cut_off = False
-        message = HolderLost(world.now, self.name, block, "died", replaced=replaced)
+        message = HolderLost(world.now, self.name, block, "died", isolate=tuple(isolate), replaced=replaced)
         # behind everything it said before
         when = max(self._last_post, world.now)
         world.at(when, lambda: world.deliver(message))
