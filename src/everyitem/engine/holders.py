@@ -7,7 +7,7 @@ from everyitem.engine.retries import Retry
 from everyitem.ports.node import Lease
 
 #: Seconds a slice should last.
-BUDGET = 0.05
+BUDGET = 0.1
 #: A rate is measured over at least this many seconds.
 RATE_WINDOW = 0.02
 
