@@ -144,6 +144,7 @@ def _submission(
             listener=listener,
             accept_damage=accept_damage,
             recovering=recovering,
+            unit=processor.chunk_size or 1,
         ).run()
 
     return Submission(

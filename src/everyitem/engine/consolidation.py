@@ -6,6 +6,8 @@ once more, and the items are hashed as they were executed.
 
 import time
 
+from msgspec.structs import replace
+
 from everyitem.engine.messages import Ending, Verdict
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.checks import ExecutionFacts
@@ -28,6 +30,9 @@ def answer(
         recount, sample = store.recount(record.execution_key)
     except StoreError as error:
         faults.append(str(error))
+    if verdict.ending is Ending.STORE_FAILED:
+        # only what is in the store has happened: what was counted in memory will run again
+        counters = replace(counters, succeeded=recount.succeeded, failed=recount.failed, checkpoints=segments)
     resources = batch.resources
     facts = ExecutionFacts(
         items=len(batch.items),
@@ -57,4 +62,6 @@ def answer(
 def _failure(verdict: Verdict) -> ExecutionFailure | None:
     if verdict.ending is Ending.COMPLETED:
         return None
-    return ExecutionFailure(code=verdict.code or ErrorCode.SYSTEM_ERROR, message=verdict.message)
+    return ExecutionFailure(
+        code=verdict.code or ErrorCode.SYSTEM_ERROR, message=verdict.message, causes=verdict.causes
+    )

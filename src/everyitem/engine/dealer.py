@@ -30,12 +30,17 @@ class Dealer:
         *,
         until_failure: bool,
         isolating: Collection[str] = (),
+        unit: int = 1,
     ) -> None:
-        """`isolating` nodes run each worker in a process of its own: there suspects can do no harm."""
+        """`isolating` nodes run each worker in a process of its own: there suspects can do no harm.
+
+        `unit` items go into one call, so a slot gets no fewer than that at a time.
+        """
         self._ledger = ledger
         self._retries = retries
         self._until_failure = until_failure
         self._isolating = set(isolating)
+        self._unit = unit
         self._fresh_is_next = False
         self.queues = NodeQueues()
         self._holders: dict[str, Holder] = {}
@@ -72,7 +77,7 @@ class Dealer:
         if name in self._known:
             return
         self._known.add(name)
-        self._holders[name] = Holder(name, node_id, slots, shared)
+        self._holders[name] = Holder(name, node_id, slots, shared, self._unit)
         self._wanting[name] = None
 
     def held(self, name: str, lease_id: int) -> HeldLease | None:
@@ -269,11 +274,12 @@ class Dealer:
 
     def _size(self, holder: Holder) -> int:
         """How many items the holder gets next (see the module's docstring)."""
-        size = min(holder.target, max(holder.slots, 2 * holder.proved))
+        size = min(holder.target, max(holder.slots * self._unit, 2 * holder.proved))
         if len(self._holders) > 1:
             left = self.queues.remaining + self._retries.ready
             size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))
-        return max(1, size)
+        # whole calls only
+        return max(1, -(-size // self._unit)) * self._unit
 
     def _rates(self) -> dict[str, float]:
         rates: dict[str, float] = {}

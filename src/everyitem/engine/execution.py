@@ -63,14 +63,19 @@ class Execution:
         listener: Listener | None = None,
         accept_damage: bool = False,
         recovering: bool = False,
+        unit: int = 1,
     ) -> None:
-        """`recovering`: nobody asked for this run, so it goes on in the window of the run that died."""
+        """`recovering`: nobody asked for this run, so it goes on in the window of the run that died.
+
+        `unit` is how many items one call of the item processor takes.
+        """
         self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
         self._build_nodes = build_nodes
         self._switch = switch or Switch()
         self._listener = listener
         self._accept_damage = accept_damage
         self._recovering = recovering
+        self._unit = unit
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
 
@@ -140,6 +145,7 @@ class Execution:
                 pending=frozenset(one.index for one in recorded.retries),
             ),
             deadline=now + max(0.0, configuration.timeout - used),
+            unit=self._unit,
             isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 

@@ -55,6 +55,8 @@ class Holder:
     node_id: str
     slots: int
     shared: bool
+    #: Items one call takes.
+    unit: int = 1
     leases: dict[int, HeldLease] = field(default_factory=dict)
     #: Items per second, 0.0 before anything was measured.
     rate: float = 0.0
@@ -74,8 +76,8 @@ class Holder:
 
     @property
     def target(self) -> int:
-        """Items it does in one budget; at least one per slot."""
-        return max(self.slots, int(self.rate * BUDGET))
+        """Items it does in one budget; at least one call per slot."""
+        return max(self.slots * self.unit, int(self.rate * BUDGET))
 
     @property
     def is_hungry(self) -> bool:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from everyitem.model.errors import ErrorCode
+from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
 from everyitem.ports.store import Counters, SegmentDraft
@@ -92,6 +92,8 @@ class Verdict(msgspec.Struct, frozen=True):
     ending: Ending
     message: str = ""
     code: ErrorCode | None = None
+    #: What there is to list beside the message, at most `MOST_CAUSES`.
+    causes: tuple[Problem, ...] = ()
 
     @property
     def status(self) -> ExecutionStatus:

@@ -43,7 +43,7 @@ from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import Retry, RetryHeap
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
-from everyitem.model.errors import ErrorCode
+from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import Partition
 from everyitem.model.status import ExecutionStatus
@@ -61,6 +61,8 @@ from everyitem.ports.node import (
 TIMEOUT_GRACE = 0.5
 
 
+#: Final failures an ending lists; the response lists no more (contract section 2).
+MOST_CAUSES = 1001
 #: Endings that are moot when the last items finish while the run closes.
 _OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
 
@@ -100,12 +102,14 @@ class ExecutionState:
         recorder: Recorder | None = None,
         deadline: float = math.inf,
         isolating: Collection[str] = (),
+        unit: int = 1,
     ) -> None:
         """Begin a run.
 
         `recorded` is the durable ledger (one byte per item), `nodes` are (node id, slots) in use, `chance`
         gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window,
-        `isolating` are the nodes on which a killer item kills only a worker process.
+        `isolating` are the nodes on which a killer item kills only a worker process, `unit` is how many
+        items one call takes (chunk processors).
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
@@ -115,6 +119,7 @@ class ExecutionState:
             self.retries,
             until_failure=configuration.stops_on_failures,
             isolating=isolating,
+            unit=unit,
         )
         self.recorder = recorder or Recorder(configuration, at=at)
         self.phase = Phase.OPEN
@@ -125,6 +130,8 @@ class ExecutionState:
         self.retried = 0
         self.busy_us = 0
         self.failures_by_cause: dict[str, int] = {}
+        #: The final failures of this run, where they can end it.
+        self._causes: list[Problem] = []
         self._chance = chance
         self._deadline = deadline
         self._interrupt_at = math.inf
@@ -286,15 +293,20 @@ class ExecutionState:
         cause = f"{failure.type}: {failure.message.splitlines()[0][:120] if failure.message else ''}"
         if cause in self.failures_by_cause or len(self.failures_by_cause) < 100:
             self.failures_by_cause[cause] = self.failures_by_cause.get(cause, 0) + 1
+        if stops and len(self._causes) < MOST_CAUSES:
+            path = f"$.batchItems[{failure.index}]"
+            self._causes.append(Problem(path, f"{failure.type}: {failure.message}", ErrorCode.ITEM_ERROR))
         if stops and self.failed_now > (self.tolerated or 0):
-            self._close(self._tolerance_verdict(failure))
+            self._close(self._tolerance_verdict())
 
-    def _tolerance_verdict(self, failure: Failure) -> Verdict:
+    def _tolerance_verdict(self) -> Verdict:
+        causes = tuple(self._causes)
         if self.configuration.strategy is ErrorStrategy.FAIL_FAST:
-            text = f"stopped at the first final failure (item at index {failure.index}: {failure.message})"
-            return Verdict(Ending.FAILED_FAST, text, ErrorCode.ITEM_ERROR)
-        text = f"{self.failed_now} items have failed for good, {self.tolerated} are tolerated"
-        return Verdict(Ending.TOLERANCE_EXCEEDED, text, ErrorCode.ITEM_ERROR)
+            text = "stopped at the first item that failed for good"
+            return Verdict(Ending.FAILED_FAST, text, ErrorCode.ITEM_ERROR, causes)
+        failed = "1 item has" if self.failed_now == 1 else f"{self.failed_now:,} items have"
+        text = f"stopped: {failed} failed for good, and no more than {self.tolerated:,} may"
+        return Verdict(Ending.TOLERANCE_EXCEEDED, text, ErrorCode.ITEM_ERROR, causes)
 
     def _charges_saved(self, ticket: int) -> None:
         still_waiting = []

@@ -32,19 +32,19 @@ class ExecutionResults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class ItemProcessingTime(msgspec.Struct, frozen=True):
     """Percentiles of the items' own time in milliseconds."""
 
-    p50: float = 0
-    p95: float = 0
-    p99: float = 0
-    max: float = 0
+    p50: int | float = 0
+    p95: int | float = 0
+    p99: int | float = 0
+    max: int | float = 0
 
 
 class ExecutionMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How the items were executed. Times in milliseconds, over all runs."""
 
     execution_duration: int
-    average_item_time: float
+    average_item_time: int | float
     #: Busy time of all workers over the duration.
-    parallelism_achieved: float
+    parallelism_achieved: int | float
     checkpoints_created: int
     runs: int
     items_retried: int
@@ -260,7 +260,7 @@ def processing_time(durations_us: Sequence[int]) -> ItemProcessingTime:
     return ItemProcessingTime(p50=p50, p95=p95, p99=p99, max=most)
 
 
-def _plain(value: float, decimals: int) -> float:
+def _plain(value: float, decimals: int) -> int | float:
     """Rounded; a whole number without a fraction, as the specification prints it (720, not 720.0)."""
     rounded = round(value, decimals)
     return int(rounded) if rounded.is_integer() else rounded

@@ -53,6 +53,7 @@ class Driver:
         deadline: float = float("inf"),
         chance: float = 1.0,
         isolating: Sequence[str] = (),
+        unit: int = 1,
         **configuration: Any,
     ) -> None:
         self.now = 0.0
@@ -66,6 +67,7 @@ class Driver:
             pending=pending,
             deadline=deadline,
             isolating=isolating,
+            unit=unit,
         )
         self.commands: list[Command] = []
         self.saves: list[SaveCheckpoint] = []

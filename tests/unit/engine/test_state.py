@@ -558,3 +558,21 @@ def test_a_store_failure_during_a_pause_does_not_count_the_pause() -> None:
     driver.tell(PauseAsked(1.0))
     driver.tell(StoreFailed(3600.0, ErrorCode.SYSTEM_ERROR, "gone"))
     assert driver.state.active_seconds(4000.0) == pytest.approx(1.0)
+
+
+def test_what_ended_the_batch_is_listed_with_its_path() -> None:
+    """Every final failure of the run, as `$.batchItems[i]: type: message`."""
+    driver = Driver(2, strategy=ErrorStrategy.FAIL_FAST, retry=RetryPolicy(max_retries=0))
+    (lease,) = driver.join()
+    driver.finish(lease, failure(0))
+    driver.confirm_saves()
+    assert driver.verdict is not None
+    assert [str(cause) for cause in driver.verdict.causes] == ["$.batchItems[0]: Boom: boom"]
+
+
+def test_a_chunk_processor_gets_whole_chunks() -> None:
+    """Slow start begins with one chunk, and slices hold whole ones while there are enough items."""
+    driver = Driver(20, unit=8)
+    (first,) = driver.join()
+    (second,) = driver.finish(first, successes(first.indices))
+    assert (len(first.indices), len(second.indices)) == (8, 8)
