@@ -46,6 +46,24 @@ def test_a_death_charges_exactly_the_item_that_was_running(start: Callable, kind
     assert [joined.holder for joined in driver.of(HolderJoined)] == ["local/1", "local/1.2"]
 
 
+FORKING = """
+import os
+@item_processor("p")
+def p(item, context):
+    return os.fork() if item == "fork" else item
+"""
+
+
+def test_the_child_of_an_item_that_forks_does_not_go_on_with_our_work(start: Callable) -> None:
+    """Both return from the item processor, but only the parent has an outcome to tell of."""
+    items = [str(number) for number in range(12)]
+    items[4] = '"fork"'
+    driver = start(FORKING, items, size=12).run(12)
+    assert driver.results.keys() == set(range(12))
+    assert int(driver.results[4]) > 0, "the outcome is the child's"
+    assert driver.failures == []
+
+
 def test_outcomes_finished_before_a_death_are_recovered(start: Callable) -> None:
     """The 13 items finished before the fatal one come with the loss, from the ring."""
     items = [*map(str, range(13)), '"die"', "14"]

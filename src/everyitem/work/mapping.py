@@ -35,6 +35,10 @@ class Mapping:
     def __init__(self, fd: int) -> None:
         """Map the file of memory behind `fd`, as made by `create_mapping_file`; `fd` stays the caller's."""
         self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        if hasattr(mmap, "MADV_DONTFORK"):
+            # an item that forks must not go on with our work in its child: there the memory is missing,
+            # and the first word the child would write ends it
+            self._memory.madvise(mmap.MADV_DONTFORK)
         view = memoryview(self._memory)
         self.words = view[:_HEADER_BYTES].cast("q")
         self.capacity = self.words[CAPACITY]
