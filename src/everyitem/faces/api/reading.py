@@ -35,8 +35,8 @@ def read(
 
     Raises:
         UsageError: no such file, or an option no batch can have.
-        DocumentRefused: the document is not acceptable; carries all problems.
-        UnknownProcessor: nobody registered the item processor it names.
+        DocumentRefused: the document is not acceptable; carries all problems, a processor nobody
+            registered among them.
     """
     from everyitem.faces.documents import read_document
 
@@ -55,8 +55,8 @@ def rebuild(
     """The batch of a stored execution, under the settings in force now and this call's options.
 
     Raises:
-        DocumentRefused: the operator's settings no longer allow it.
-        UnknownProcessor: nobody registered its item processor.
+        DocumentRefused: the operator's settings no longer allow it, or nobody registered its item
+            processor.
     """
     from everyitem.faces.documents import restore_document
 

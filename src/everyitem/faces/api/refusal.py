@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from everyitem.faces.api.response import Response
 from everyitem.model.errors import ContentDiffers, DocumentRefused, EveryitemError, Problem, UnknownProcessor
-from everyitem.model.response import refuse
+from everyitem.model.response import MOST_TEXTS, refuse
 
 
 def refusal(error: EveryitemError, *, batch_id: str | None = None) -> Response:
@@ -31,4 +31,5 @@ def _message(error: EveryitemError, problems: Sequence[Problem]) -> str:
         return str(error)
     if len(problems) == 1:
         return f"The batch document was refused: {problems[0]}"
-    return f"The batch document was refused: {len(problems):,} problems, all in details"
+    listed = "all" if len(problems) <= MOST_TEXTS else f"the first {MOST_TEXTS:,}"
+    return f"The batch document was refused: {len(problems):,} problems, {listed} in details"

@@ -1,7 +1,7 @@
 """Reading the envelope: every problem at once, with its JSON path; near-misses as warnings."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -60,7 +60,7 @@ def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument
             problems.add(_path(error["loc"]), _message(error))
         unusable = {error["loc"][0] for error in errors}
         sound = {key: member for key, member in value.items() if key not in unusable}
-        document = BatchDocument.model_validate(_STAND_INS | sound)
+        document = BatchDocument.model_validate(_STAND_INS | _named_processor(value, errors) | sound)
     for path, key, near in _near_misses(value, BatchDocument, "$"):
         problems.warn(member_path(path, key), f"unknown field, kept as it is; did you mean {near!r}?")
     for path, message in _absent(value):
@@ -68,6 +68,15 @@ def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument
     if "\x00" in document.batch_id:
         problems.add("$.batchId", "must not contain the character U+0000")
     return document
+
+
+def _named_processor(value: Mapping[str, Any], errors: Sequence[Any]) -> dict[str, Any]:
+    """A stand-in that keeps the processor's name: whether it is known can be told of any configuration."""
+    place = ("processingConfiguration", "processor")
+    name = _part(value, place[0]).get(place[1])
+    if name is None or any(error["loc"] == place for error in errors):
+        return {}
+    return {place[0]: {place[1]: name}}
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -20,6 +20,9 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._found
+
     def add(self, path: str, message: str, code: ErrorCode = ErrorCode.EXECUTION_ERROR) -> None:
         """Something that makes the document unacceptable."""
         self._found.setdefault(path, Problem(shorten(path, _LONGEST_PATH), message, code))

@@ -27,7 +27,7 @@ from everyitem.faces.documents.settling import settle
 from everyitem.faces.documents.strict_json import find_faults, parse_leniently
 from everyitem.faces.documents.writer import document_of
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import ErrorCode, UsageError
+from everyitem.model.errors import ErrorCode, UnknownProcessor, UsageError
 from everyitem.model.items import Items
 from everyitem.ports.source import SourceOpener, SourceSpec, SourceUnavailable
 from everyitem.settings import Setting, Settings
@@ -66,9 +66,9 @@ def read_document(
     """Read, check and complete a batch document.
 
     `is_async` tells whether the item processor of that name is a coroutine (then items run on an `async`
-    node where the document allocates none); what it raises passes through. `open_source` opens item
-    sources. Raises `UsageError` when a file named by the caller is not there, `DocumentRefused` with all
-    problems of the document.
+    node where the document allocates none); where it raises `UnknownProcessor`, that is one more problem of
+    the document, everything else passes through. `open_source` opens item sources. Raises `UsageError` when
+    a file named by the caller is not there, `DocumentRefused` with all problems of the document.
     """
     reading = _Reading(settings, overrides or Overrides(), is_async, open_source)
     if isinstance(given, ProcessingBatch):
@@ -97,7 +97,8 @@ def restore_document(
     """Rebuild the batch of a stored execution, for resume, redrive and rerun.
 
     What the starting call said on its command line (in `recorded_settings`) still holds; `overrides` of
-    this call win over it. Raises `DocumentRefused` when an operator's setting no longer allows the batch.
+    this call win over it. Raises `DocumentRefused` when an operator's setting no longer allows the batch, or
+    nobody registered its item processor.
     """
     said = (overrides or Overrides()).over(Overrides.recorded_in(recorded_settings))
     return _Reading(settings, said, is_async, None).of_stored(envelope, items)
@@ -268,8 +269,7 @@ class _Reading:
             envelope,
             settings=self._settings,
             overrides=self._overrides,
-            # a document that is refused anyway need not name a processor anybody knows
-            is_async=self._is_async if not len(problems) else lambda _: False,
+            is_async=self._is_async_if_known,
             item_count=item_count,
             problems=problems,
         )
@@ -287,6 +287,20 @@ class _Reading:
         )
         return ReadDocument(batch, settled.origins, self._source)
 
+    def _is_async_if_known(self, processor: str) -> bool:
+        """Whether the item processor is a coroutine; one nobody registered is a problem like any other."""
+        if any(path in self._problems for path in _PLACES_OF_PROCESSOR):
+            # a stand-in, or a name that is no text: what is wrong with it has been said
+            return False
+        try:
+            return self._is_async(processor)
+        except UnknownProcessor as unknown:
+            self._problems.add(_PLACES_OF_PROCESSOR[-1], str(unknown))
+            return False
+
+
+#: Where it is said that a document names no processor.
+_PLACES_OF_PROCESSOR = ("$.processingConfiguration", "$.processingConfiguration.processor")
 
 #: Problems of the envelope's JSON named before the rest is left alone.
 _MOST_FAULTS = 1000

@@ -141,24 +141,57 @@ def test_an_empty_batch_is_a_batch(accept):
     assert len(accept(batchItems=[]).batch.items) == 0
 
 
-def test_an_unknown_processor_passes_through(make):
-    """What the registry says about a name is not the document's problem."""
-
-    def unknown(name):
-        raise UnknownProcessor(name)
-
-    with pytest.raises(UnknownProcessor):
-        read_document(make(), settings=SETTINGS, is_async=unknown)
+PROCESSOR = "$.processingConfiguration.processor"
 
 
-def test_a_refused_document_need_not_name_a_known_processor(make):
-    """All problems of the document come first."""
+def nobody_knows(name):
+    """A registry without item processors."""
+    raise UnknownProcessor(f"no item processor {name!r}; did you mean 'q'?")
 
-    def unknown(name):
-        raise UnknownProcessor(name)
 
-    with pytest.raises(DocumentRefused):
-        read_document(make(batchId=""), settings=SETTINGS, is_async=unknown)
+def test_an_unknown_processor_alone_is_an_execution_error(make):
+    """Contract section 2: the document is refused, at the processor's path, with the nearest name."""
+    with pytest.raises(DocumentRefused) as refused:
+        read_document(make(), settings=SETTINGS, is_async=nobody_knows)
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"{PROCESSOR}: no item processor 'p'; did you mean 'q'?"
+    ]
+    assert refused.value.refusal_code is ErrorCode.EXECUTION_ERROR
+
+
+def test_an_unknown_processor_is_said_beside_every_other_problem(make, problems_of):
+    """Faults of items, of the envelope and of the configuration itself hide it as little as it hides them."""
+    configuration = {"processor": "p", "timeoutHours": -1}
+    found = problems_of(
+        make(batchItems=[{"itemId": 1}], processingConfiguration=configuration, batchId=""),
+        is_async=nobody_knows,
+    )
+    assert set(found) == {
+        PROCESSOR,
+        "$.batchItems[0].itemId",
+        "$.processingConfiguration.timeoutHours",
+        "$.batchId",
+    }
+    with pytest.raises(DocumentRefused) as refused:
+        read_document(make(batchItems=[{"itemId": 1}]), settings=SETTINGS, is_async=nobody_knows)
+    assert refused.value.refusal_code is ErrorCode.EXECUTION_ERROR
+
+
+@pytest.mark.parametrize(
+    "configuration", [{}, {"processor": None}, {"processor": ""}, {"processor": "\ud800"}, [], None]
+)
+def test_no_name_is_asked_for_that_the_document_does_not_give(make, problems_of, configuration):
+    """Where the name itself is missing or unusable only that is said."""
+    found = problems_of(make(processingConfiguration=configuration), is_async=nobody_knows)
+    assert len(found) == 1
+    assert "no item processor" not in str(found)
+
+
+def test_a_stored_execution_whose_processor_is_gone_is_refused(make):
+    """A resume without the processor's file says which one is missing."""
+    batch = read_document(make(), settings=SETTINGS).batch
+    with pytest.raises(DocumentRefused, match="no item processor 'p'"):
+        restore_document(batch.envelope, batch.items, settings=SETTINGS, is_async=nobody_knows)
 
 
 def test_a_document_over_the_size_limit_is_not_read(make):
