@@ -1,12 +1,11 @@
 """CSV: a header row names the fields, every value is a string, a column `itemId` names the items."""
 
-import codecs
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
-from everyitem.adapters.sources.regular_file import foreign_encoding, open_regular, source_path
+from everyitem.adapters.sources.regular_file import foreign_encoding, open_regular, skip_mark, source_path
 from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec, SourceUnavailable
 
 #: Rows handed over together.
@@ -16,7 +15,7 @@ _CHUNK_ROWS = 2048
 class CsvSource:
     """The rows of one file as JSON objects. Option `delimiter`: one character, a comma by default.
 
-    A byte order mark is skipped: spreadsheets write one. Blank rows are skipped.
+    Blank rows are skipped, and a byte order mark at the start.
     """
 
     def __init__(self, spec: SourceSpec) -> None:
@@ -32,11 +31,11 @@ class CsvSource:
 
     def chunks(self) -> Iterator[SourceChunk]:
         with open_regular(self._path) as file:
-            if encoding := foreign_encoding(file.read(4)):
+            if encoding := foreign_encoding(file):
                 yield SourceChunk([], [], [SourceFault(1, f"is {encoding} text; item files must be UTF-8")])
                 return
-            file.seek(0)
-            rows = csv.reader(_decoded_lines(file), delimiter=self._delimiter, strict=True)
+            skip_mark(file)
+            rows = csv.reader(map(_decoded, file), delimiter=self._delimiter, strict=True)
             numbered = ((rows.line_num, row) for row in rows)
             try:
                 yield from _chunks_of(numbered)
@@ -44,9 +43,8 @@ class CsvSource:
                 yield SourceChunk([], [], [SourceFault(rows.line_num + 1, _reason(error))])
 
 
-def _decoded_lines(file: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(file):
-        yield (line.removeprefix(codecs.BOM_UTF8) if number == 0 else line).decode("utf-8")
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8")
 
 
 def _reason(error: Exception) -> str:

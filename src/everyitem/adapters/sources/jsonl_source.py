@@ -1,8 +1,8 @@
-"""JSON Lines: one item per line, blank lines skipped."""
+"""JSON Lines: one item per line; blank lines are skipped, and a byte order mark at the start."""
 
 from collections.abc import Iterator
 
-from everyitem.adapters.sources.regular_file import foreign_encoding, open_regular, source_path
+from everyitem.adapters.sources.regular_file import foreign_encoding, open_regular, skip_mark, source_path
 from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec
 
 #: Bytes of lines handed over together.
@@ -21,19 +21,12 @@ class JsonLinesSource:
     def chunks(self) -> Iterator[SourceChunk]:
         number = 0
         with open_regular(self._path) as file:
+            if encoding := foreign_encoding(file):
+                yield SourceChunk([], [], [SourceFault(1, f"is {encoding} text; item files must be UTF-8")])
+                return
+            skip_mark(file)
             while lines := file.readlines(_CHUNK_BYTES):
-                if number == 0 and (fault := _first_line_fault(lines[0])):
-                    yield SourceChunk([], [], [fault])
-                    return
                 texts = [line.strip(b" \t\r\n") for line in lines]
                 numbers = [number + position for position, text in enumerate(texts, start=1) if text]
                 number += len(lines)
                 yield SourceChunk([text for text in texts if text], numbers)
-
-
-def _first_line_fault(line: bytes) -> SourceFault | None:
-    if line.startswith(b"\xef\xbb\xbf"):
-        return SourceFault(1, "begins with a byte order mark (BOM); save the file as UTF-8 without one")
-    if encoding := foreign_encoding(line):
-        return SourceFault(1, f"is {encoding} text; item files must be UTF-8")
-    return None

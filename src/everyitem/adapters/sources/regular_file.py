@@ -1,5 +1,6 @@
 """Opening the file behind a source: regular files only, never blocking on a pipe or device."""
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -34,8 +35,16 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def foreign_encoding(head: bytes) -> str | None:
-    """The name of the encoding a file begins in, when it is visibly not UTF-8."""
+def skip_mark(file: BinaryIO) -> None:
+    """Go on behind a UTF-8 byte order mark at the start: spreadsheets and some editors write one."""
+    file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+
+
+def foreign_encoding(file: BinaryIO) -> str | None:
+    """The name of the encoding a file begins in, when it is visibly not UTF-8. Reads from its start."""
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
     for mark, name in _WIDE_MARKS.items():
         if head.startswith(mark):
             return name

@@ -65,7 +65,7 @@ def split_text(data: bytes, settings: Settings, problems: Problems) -> SplitText
             problems.add(
                 "$",
                 f"{size:,} bytes beside the items; the limit is {settings.max_envelope_bytes:,}"
-                " (max_envelope_bytes)",
+                " (maxEnvelopeBytes)",
             )
             return None
         parts = _split(data)
@@ -115,7 +115,7 @@ def diagnose(data: bytes, settings: Settings, problems: Problems) -> Any:
     except RecursionError:
         deep = find_too_deep(text, "$", max_depth=settings.max_depth) or "$"
         code = ErrorCode.ITEM_ERROR if deep.startswith("$.batchItems[") else ErrorCode.EXECUTION_ERROR
-        problems.add(deep, f"nested deeper than {settings.max_depth} levels", code)
+        problems.add(deep, f"nested deeper than {settings.max_depth} levels (maxDepth)", code)
     except ValueError as error:
         message, at = getattr(error, "msg", str(error)), getattr(error, "pos", 0)
         problems.add("$", f"not valid JSON: {message} {place_of(data, len(text[:at].encode()))}")

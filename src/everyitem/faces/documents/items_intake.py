@@ -144,7 +144,7 @@ class ItemsIntake:
         """Items nested so deep that nobody can count them."""
         limit = self._settings.max_depth
         path = find_too_deep(text, "$.batchItems", max_depth=limit + 1) or "$.batchItems"
-        self.refuse(path, f"nested deeper than {limit} levels", ErrorCode.ITEM_ERROR)
+        self.refuse(path, f"nested deeper than {limit} levels (maxDepth)", ErrorCode.ITEM_ERROR)
 
     def _fits(self, count: int) -> bool:
         if count > self._ceiling:
@@ -207,13 +207,13 @@ class ItemsIntake:
             self._name_faults(index, parse_leniently(text.decode()))
 
     def _add_too_long(self, index: int, length: int) -> None:
-        limit = f"{self._settings.max_item_bytes:,} (max_item_bytes)"
+        limit = f"{self._settings.max_item_bytes:,} (maxItemBytes)"
         self._add(index, "", f"the item is {length:,} bytes long; the limit is {limit}")
 
     def _add_too_deep(self, index: int, text: bytes) -> None:
         limit = self._settings.max_depth
         step = find_too_deep(text.decode(), "", max_depth=limit) or ""
-        self._add(index, step, f"nested deeper than {limit} levels")
+        self._add(index, step, f"nested deeper than {limit} levels (maxDepth)")
 
     def _take_ids(self, first: int, decoded: list[Any]) -> None:
         own = [item.get("itemId", _UNNAMED) if type(item) is dict else _UNNAMED for item in decoded]

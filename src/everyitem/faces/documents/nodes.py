@@ -7,7 +7,7 @@ from everyitem.faces.documents.precedence import Precedence
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDocument
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
-from everyitem.settings import Origin, Setting, Settings
+from everyitem.settings import Origin, Setting
 
 _DEFAULT_MAX_PARALLELISM = 10
 _WHERE = "$.allocatedResources"
@@ -20,9 +20,11 @@ def settle_resources(
     overrides: Overrides,
     precedence: Precedence,
     problems: Problems,
-    settings: Settings,
 ) -> AllocatedResources:
-    """The nodes asked for; without any, one node `local` of the processor's `natural` kind."""
+    """The nodes asked for; without any, one node `local` of the processor's `natural` kind.
+
+    `maxMemoryMb` must have been decided.
+    """
     if wishes.nodes and wishes.allocated_nodes is not None:
         problems.warn(f"{_WHERE}.allocatedNodes", "nodes are given too and win over the number")
     nodes = _asked_for(wishes, NodeKind(natural), problems)
@@ -40,7 +42,7 @@ def settle_resources(
             )
         nodes = tuple(replace(node, kind=kind) for node in nodes)
         origin = Origin.CLI
-    nodes = _within_memory(nodes, settings, problems)
+    nodes = _within_memory(nodes, precedence.in_force["maxMemoryMb"].value, problems)
     # with an override the kind alone is remembered: a recovery applies it to the document's nodes again
     shown = overrides.nodes or [f"{node.node_id}: {node.kind} x {node.slots}" for node in nodes]
     precedence.in_force["nodes"] = Setting(shown, origin)
@@ -69,7 +71,7 @@ def _asked_for(
         NodeSpec(
             node_id=node.node_id or f"node-{position}",
             kind=node.kind or natural,
-            slots=node.slots,
+            slots=node.slots or 1,
             memory_mb=node.memory_mb,
         )
         for position, node in enumerate(wishes.nodes, start=1)
@@ -83,16 +85,13 @@ def _asked_for(
     return nodes
 
 
-def _within_memory(
-    nodes: tuple[NodeSpec, ...], settings: Settings, problems: Problems
-) -> tuple[NodeSpec, ...]:
-    """No node above the operator's memory ceiling; the engine holds all of them together under it."""
-    ceiling = settings.max_memory_mb
+def _within_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> tuple[NodeSpec, ...]:
+    """No node above the memory ceiling in force; the engine holds all of them together under it."""
     asked = sum(node.memory_mb or 0 for node in nodes)
     if asked > ceiling:
         problems.warn(
             f"{_WHERE}.nodes",
-            f"{asked:,} MB together is above the operator's max_memory_mb of {ceiling:,}; that one holds",
+            f"{asked:,} MB together is above maxMemoryMb, which is {ceiling:,}; that one holds",
         )
     return tuple(
         replace(node, memory_mb=min(node.memory_mb, ceiling)) if node.memory_mb else node for node in nodes

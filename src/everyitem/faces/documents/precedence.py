@@ -47,7 +47,7 @@ class Precedence:
         if chosen.value > ceiling:
             self._problems.warn(
                 path,
-                f"{chosen.value:,} is above the operator's {setting} of {ceiling:,}; that one holds",
+                f"{chosen.value:,} is above the operator's {name} of {ceiling:,}; that one holds",
             )
             chosen = self.in_force[name] = Setting(ceiling, self._settings.origin(setting))
         return chosen.value

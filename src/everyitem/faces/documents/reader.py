@@ -149,7 +149,7 @@ class _Reading:
         problems, settings = self._problems, self._settings
         if len(data) > settings.max_document_bytes:
             problems.add(
-                "$", f"longer than {settings.max_document_bytes:,} bytes, the limit (max_document_bytes)"
+                "$", f"longer than {settings.max_document_bytes:,} bytes, the limit (maxDocumentBytes)"
             )
         elif fault := foreign_encoding(data):
             problems.add("$", fault)

@@ -1,12 +1,13 @@
 """The batch document's envelope as pydantic models: the only place that knows its camelCase names.
 
-Types are strict ("5" is no number) and unknown fields are kept. Bounds that depend on the operator's
+Types are strict ("5" is no number), unknown fields are kept, and `null` in an optional field means that it
+is absent. Bounds that depend on the operator's
 settings are applied later, by `settling`.
 """
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from everyitem.model.configuration import ErrorStrategy, Priority
@@ -20,8 +21,15 @@ SourceKind = Literal[
 ]
 SOURCE_KINDS: tuple[str, ...] = get_args(SourceKind)
 
+
+def _whole(value: object) -> object:
+    """`10.0` is an integer to JSON Schema, whatever wrote it; `10.5` and texts stay what they are."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE = BeforeValidator(_whole)
 Name = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1, le=_BILLION)]
+Count = Annotated[int, Field(ge=1, le=_BILLION), _WHOLE]
 Milliseconds = Annotated[float, Field(ge=0, le=_BILLION)]
 
 
@@ -53,12 +61,13 @@ class ProcessingConfigurationDocument(Part):
     processor: Name = Field(description="Name of a registered item processor; never code to import.")
     parameters: dict[str, Any] | None = None
     item_timeout_ms: Annotated[float, Field(gt=0, le=_BILLION)] | None = None
-    max_retry_attempts: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    max_retry_attempts: Annotated[int, Field(ge=0, le=10_000), _WHOLE] | None = None
     retry: RetryDocument | None = None
     tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
-    tolerated_failure_count: Annotated[int, Field(ge=0, le=_BILLION)] | None = None
+    tolerated_failure_count: Annotated[int, Field(ge=0, le=_BILLION), _WHOLE] | None = None
     max_batch_size: Count | None = None
-    default_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_memory_mb: Annotated[int, Field(ge=1, le=_BILLION), _WHOLE] | None = None
+    default_parallelism: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
     checkpoint_interval: Count | None = None
     checkpoint_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     timeout_hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
@@ -73,8 +82,8 @@ class NodeDocument(Part):
 
     node_id: Name | None = None
     kind: Annotated[NodeKind, Field(strict=False)] | None = None
-    slots: Annotated[int, Field(ge=1, le=10_000)] = 1
-    memory_mb: Annotated[int, Field(ge=1, le=_BILLION)] | None = None
+    slots: Annotated[int, Field(ge=1, le=10_000), _WHOLE] | None = None
+    memory_mb: Annotated[int, Field(ge=1, le=_BILLION), _WHOLE] | None = None
     address: Name | None = None
 
 
@@ -82,30 +91,30 @@ class AllocatedResourcesDocument(Part):
     """Nodes, or a number of them, and the bounds of parallelism."""
 
     nodes: list[NodeDocument] | None = None
-    allocated_nodes: Annotated[int, Field(ge=1, le=1000)] | None = None
-    min_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    max_parallelism: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    allocated_nodes: Annotated[int, Field(ge=1, le=1000), _WHOLE] | None = None
+    min_parallelism: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
+    max_parallelism: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
 
 
 class PartitionDocument(Part):
     """One planned share; both indices are included."""
 
     partition_id: Name
-    first_index: Annotated[int, Field(ge=0, le=_BILLION)]
-    last_index: Annotated[int, Field(ge=0, le=_BILLION)]
+    first_index: Annotated[int, Field(ge=0, le=_BILLION), _WHOLE]
+    last_index: Annotated[int, Field(ge=0, le=_BILLION), _WHOLE]
 
 
 class ExecutionPlanDocument(Part):
     """How the items are shared out."""
 
-    partition_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    partition_count: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = None
     partitions: list[PartitionDocument] | None = None
 
 
 class ItemSourceDocument(Part):
     """Where the items are, when they do not stand in the document."""
 
-    kind: SourceKind = "inline"
+    kind: SourceKind | None = None
     reference: Name | None = None
 
 
@@ -121,4 +130,4 @@ class BatchDocument(Part):
     priority: Annotated[Priority, Field(strict=False)] | None = None
     checkpoint_interval: Count | None = None
     error_handling_strategy: Annotated[ErrorStrategy, Field(strict=False)] | None = None
-    parallelism_level: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    parallelism_level: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None

@@ -7,7 +7,12 @@ from everyitem.faces.documents.nodes import settle_parallelism, settle_resources
 from everyitem.faces.documents.overrides import Overrides
 from everyitem.faces.documents.precedence import Precedence
 from everyitem.faces.documents.problems import Problems
-from everyitem.faces.documents.schema import BatchDocument, ExecutionPlanDocument, RetryDocument
+from everyitem.faces.documents.schema import (
+    BatchDocument,
+    ExecutionPlanDocument,
+    ProcessingConfigurationDocument,
+    RetryDocument,
+)
 from everyitem.model.configuration import ErrorStrategy, Priority, ProcessingConfiguration
 from everyitem.model.plan import ExecutionPlan, Partition, coverage_faults
 from everyitem.model.resources import AllocatedResources
@@ -43,6 +48,7 @@ def settle(
     wishes = document.processing_configuration
     precedence = Precedence(settings, problems)
     decide = precedence.decide
+    _limits(wishes, precedence, settings)
     natural = "async" if is_async(wishes.processor) else "thread"
     resources = settle_resources(
         document.allocated_resources,
@@ -50,7 +56,6 @@ def settle(
         overrides=overrides,
         precedence=precedence,
         problems=problems,
-        settings=settings,
     )
     parallelism = settle_parallelism(
         document, resources, overrides=overrides, precedence=precedence, problems=problems
@@ -89,17 +94,20 @@ def settle(
         timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
         drain=decide("drainSeconds", setting="drain_seconds"),
     )
-    decide("maxBatchSize", document=wishes.max_batch_size, setting="max_batch_size")
-    precedence.cap(
-        "maxBatchSize",
-        settings.max_batch_size,
-        path="$.processingConfiguration.maxBatchSize",
-        setting="max_batch_size",
-    )
-    decide("maxMemoryMb", setting="max_memory_mb")
     priority = decide("priority", document=document.priority, default=Priority.NORMAL)
     plan = _plan(document.execution_plan, item_count, problems)
     return Settled(configuration, resources, plan, priority, precedence.in_force)
+
+
+def _limits(wishes: ProcessingConfigurationDocument, precedence: Precedence, settings: Settings) -> None:
+    """Limits of this batch: a document can lower the operator's, never raise them."""
+    for name, wish, setting in (
+        ("maxBatchSize", wishes.max_batch_size, "max_batch_size"),
+        ("maxMemoryMb", wishes.max_memory_mb, "max_memory_mb"),
+    ):
+        precedence.decide(name, document=wish, setting=setting)
+        path = f"$.processingConfiguration.{name}"
+        precedence.cap(name, getattr(settings, setting), path=path, setting=setting)
 
 
 def _seconds(milliseconds: float | None) -> float | None:
@@ -150,7 +158,9 @@ def _plan(wishes: ExecutionPlanDocument, item_count: int | None, problems: Probl
         if one.partition_id in seen:
             problems.add(f"{where}[{position}].partitionId", f"{one.partition_id!r} is used twice")
         seen.add(one.partition_id)
-    if partitions and item_count is not None and (faults := coverage_faults(partitions, item_count)):
+    if partitions and item_count == 0:
+        problems.add(where, "the batch has no items, so there is nothing to partition; leave partitions out")
+    elif partitions and item_count is not None and (faults := coverage_faults(partitions, item_count)):
         problems.add(
             where, "; ".join(faults[:20]) + (f"; and {len(faults) - 20} more" if len(faults) > 20 else "")
         )

@@ -107,7 +107,7 @@ def find_faults(
         where, one, depth = stack.pop()
         if isinstance(one, dict):
             if depth > max_depth:
-                yield where, f"nested deeper than {max_depth} levels"
+                yield where, f"nested deeper than {max_depth} levels (maxDepth)"
                 continue
             if repeated_keys and isinstance(one, RepeatingObject):
                 yield from ((member_path(where, key), "this key occurs twice") for key in one.repeated)
@@ -119,7 +119,7 @@ def find_faults(
             )
         elif isinstance(one, list):
             if depth > max_depth:
-                yield where, f"nested deeper than {max_depth} levels"
+                yield where, f"nested deeper than {max_depth} levels (maxDepth)"
                 continue
             stack.extend((f"{where}[{k}]", one[k], depth + 1) for k in range(len(one) - 1, -1, -1))
         elif fault := _scalar_fault(one):

@@ -110,3 +110,22 @@ def test_an_unusable_delimiter_is_refused(tmp_path, delimiter):
         open_source(
             SourceSpec(kind="csv", reference=str(tmp_path / "x.csv"), options={"delimiter": delimiter})
         )
+
+
+@pytest.mark.parametrize(("kind", "body"), [("jsonl", b'{"a":"1"}\n'), ("csv", b"a\n1\n")])
+def test_a_byte_order_mark_at_the_start_is_skipped(tmp_path, kind, body):
+    """One rule for all item files: spreadsheets and some editors write one."""
+    path = tmp_path / "items"
+    path.write_bytes(b"\xef\xbb\xbf" + body)
+    (chunk,) = open_source(SourceSpec(kind=kind, reference=str(path))).chunks()
+    assert (chunk.texts, chunk.faults) == ([b'{"a":"1"}'], [])
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_a_file_without_text_holds_no_items(tmp_path, kind, content):
+    """A mark alone is no line."""
+    path = tmp_path / "items"
+    path.write_bytes(content)
+    chunks = list(open_source(SourceSpec(kind=kind, reference=str(path))).chunks())
+    assert [text for chunk in chunks for text in chunk.texts] == []

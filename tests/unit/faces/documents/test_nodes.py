@@ -95,3 +95,25 @@ def test_partitions_come_in_item_order(accept):
     ]
     plan = accept(executionPlan={"partitions": partitions}).batch.plan
     assert [one.partition_id for one in plan.partitions] == ["early", "late"]
+
+
+def test_partitions_of_an_empty_batch_say_what_to_do(make, problems_of):
+    """There is no last item to name, and nothing to partition."""
+    partitions = [{"partitionId": "a", "firstIndex": 0, "lastIndex": 1}]
+    found = problems_of(make(batchItems=[], executionPlan={"partitions": partitions}))
+    assert found == {
+        "$.executionPlan.partitions": "the batch has no items, so there is nothing to partition; "
+        "leave partitions out"
+    }
+
+
+def test_memory_of_nodes_keeps_to_the_document_s_own_limit(accept):
+    """`maxMemoryMb` of a document lowers the operator's for its nodes too."""
+    read = accept(
+        processingConfiguration={"processor": "p", "maxMemoryMb": 100},
+        allocatedResources={"nodes": [{"memoryMb": 300}]},
+    )
+    assert read.batch.resources.nodes[0].memory_mb == 100
+    assert [str(warning) for warning in read.batch.warnings] == [
+        "$.allocatedResources.nodes: 300 MB together is above maxMemoryMb, which is 100; that one holds"
+    ]

@@ -154,6 +154,17 @@ def test_no_node_passes_the_operator_s_memory(accept):
     assert "64,000 MB" in read.batch.warnings[0].message
 
 
+@pytest.mark.parametrize("name", ["maxMemoryMb", "maxBatchSize"])
+def test_a_limit_above_the_operator_s_is_said_in_the_document_s_words(accept, name):
+    """The operator's holds, and the warning calls it by its documented name."""
+    settings = Settings(max_memory_mb=50, max_batch_size=50)
+    read = accept(settings, processingConfiguration={"processor": "p", name: 99.0})
+    assert read.origins[name].value == 50
+    assert [str(warning) for warning in read.batch.warnings] == [
+        f"$.processingConfiguration.{name}: 99 is above the operator's {name} of 50; that one holds"
+    ]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

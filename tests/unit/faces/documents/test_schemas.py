@@ -36,3 +36,10 @@ def test_the_batch_schema_asks_for_the_required_fields():
         "allocatedResources",
         "executionPlan",
     ]
+
+
+def test_bounds_of_whole_numbers_stand_in_the_schema():
+    """An editor that knows the schema says what the reader would say."""
+    schema = schemas.batch_schema()
+    whole, _ = schema["properties"]["checkpointInterval"]["anyOf"]
+    assert whole == {"type": "integer", "minimum": 1, "maximum": 1_000_000_000}
