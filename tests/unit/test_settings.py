@@ -7,6 +7,7 @@ import pytest
 
 from everyitem.model.errors import UsageError
 from everyitem.settings import Environment, Origin, Settings, load_settings
+from everyitem.settings.loading import _Model, load
 
 
 @pytest.fixture(autouse=True)
@@ -132,14 +133,59 @@ def test_a_folder_is_no_configuration_file(empty_folder):
 
 def test_the_limits_and_defaults_are_the_same_in_both_descriptions():
     """The checked model and the frozen value agree on every name and default."""
-    from everyitem.settings.loading import _Model
-
     plain = Settings()
     for name, field in _Model.model_fields.items():
         assert getattr(plain, name) == field.default
 
 
-def test_importing_settings_does_not_load_pydantic():
-    """Faces that read no file start fast."""
-    code = "import sys, everyitem.settings; assert not {'pydantic', 'pydantic_settings'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_unknown_variables_are_a_warning_with_the_nearest_name(monkeypatch):
+    """A typo in the environment is said like one in the file; our own variables are none."""
+    for name in ("MAX_BATCHSIZE", "PARALLELISM", "COLOUR", "WORKER", "STORE"):
+        monkeypatch.setenv(f"EVERYITEM_{name}", "1")
+    assert [str(warning) for warning in load_settings().warnings] == [
+        "environment: unknown variable 'EVERYITEM_COLOUR' is ignored",
+        (
+            "environment: unknown variable 'EVERYITEM_MAX_BATCHSIZE' is ignored; "
+            "did you mean 'EVERYITEM_MAX_BATCH_SIZE'?"
+        ),
+        (
+            "environment: unknown variable 'EVERYITEM_PARALLELISM' is ignored; "
+            "did you mean 'EVERYITEM_DEFAULT_PARALLELISM'?"
+        ),
+    ]
+
+
+def test_names_are_said_as_the_user_writes_them(empty_folder):
+    """Who writes camelCase reads camelCase, in warnings and refusals alike."""
+    file = empty_folder / "everyitem.toml"
+    file.write_text("maxBatchSze = 10\n")
+    assert [str(warning) for warning in load_settings().warnings] == [
+        "everyitem.toml: unknown setting 'maxBatchSze' is ignored; did you mean 'maxBatchSize'?"
+    ]
+    file.write_text("maxBatchSize = 0\n")
+    with pytest.raises(UsageError, match=r"^everyitem\.toml: maxBatchSize: "):
+        load_settings()
+
+
+def test_a_store_given_in_the_call_is_taken_as_it_stands():
+    """With and without a look at a file or the environment the same settings come out."""
+    settings = load_settings(store="sqlite:///x")
+    assert (settings.store, settings.origin("store")) == ("sqlite:///x", Origin.CLI)
+    assert settings == load(None, {"store": "sqlite:///x"})
+
+
+@pytest.mark.parametrize("wrong", [{"store": ""}, {"store": 5}, {"max_batch_size": 0}])
+def test_an_unusable_override_is_refused_wherever_settings_come_from(wrong):
+    """No short way past the checks."""
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        load_settings(**wrong)
+
+
+def test_nothing_is_loaded_where_nothing_is_configured(empty_folder):
+    """Commands in a folder without a file and without variables start fast; pydantic takes its time."""
+    code = (
+        "import sys; from everyitem.settings import load_settings; "
+        "load_settings(); load_settings(store='sqlite:///x'); "
+        "assert not {'pydantic', 'pydantic_settings'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=empty_folder)

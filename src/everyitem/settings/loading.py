@@ -1,18 +1,20 @@
 """Reading the configuration file and the environment into `Settings`.
 
 Command line and API win over the environment, the environment over the file, the file over the defaults.
-Imported lazily: pydantic-settings costs a sixth of a second.
+Imported only where one of them says something: pydantic-settings costs a sixth of a second.
 """
 
 import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,11 +25,17 @@ from pydantic_settings import (
 
 from everyitem.model.errors import Problem, UsageError
 from everyitem.settings.origin import Origin
-from everyitem.settings.values import DEVELOPMENT_PRESET, Environment, Settings
+from everyitem.settings.values import (
+    DEFAULT_FILE,
+    DEVELOPMENT_PRESET,
+    ENVIRONMENT_PREFIX,
+    Environment,
+    Settings,
+)
 
-DEFAULT_FILE = "everyitem.toml"
-_PREFIX = "EVERYITEM_"
 _SQLITE = "sqlite:///"
+#: Set by everyitem itself in its worker processes; no setting.
+_WORKER_VARIABLE = "EVERYITEM_WORKER"
 
 
 def _split_list(value: object) -> object:
@@ -40,7 +48,7 @@ def _split_list(value: object) -> object:
 class _Model(BaseSettings):
     """Types and bounds of every setting; the values themselves live on in `Settings`."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", allow_inf_nan=False)
 
     environment: Environment = Environment.PRODUCTION
     max_batch_size: int = Field(100_000, ge=1, le=1_000_000_000)
@@ -80,9 +88,9 @@ def load(config: str | None = None, overrides: Mapping[str, object] | None = Non
     one. Raises `UsageError` when the named file is missing, the file is not TOML, or values are unusable
     (all of them named).
     """
-    path, from_file, warnings = _read_file(config)
+    file = _read_file(config)
     layers = (
-        (Origin.FILE, from_file),
+        (Origin.FILE, file.values),
         (Origin.ENVIRONMENT, EnvSettingsSource(_Model)()),
         (Origin.CLI, dict(overrides or {})),
     )
@@ -98,33 +106,63 @@ def load(config: str | None = None, overrides: Mapping[str, object] | None = Non
     try:
         model = _Model(**values)
     except ValidationError as refused:
-        raise UsageError(_explain(refused, origins, path)) from None
-    return Settings(**model.model_dump(), file=path, origins=origins, warnings=warnings)
+        raise UsageError(_explain(refused, origins, file)) from None
+    warnings = (*file.warnings, *_unknown_variables())
+    return Settings(**model.model_dump(), file=file.path, origins=origins, warnings=warnings)
 
 
-def _read_file(config: str | None) -> tuple[str | None, dict[str, Any], tuple[Problem, ...]]:
-    """Path, values by snake_case name, and warnings about keys nobody knows."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a configuration file says; without a path there was none."""
+
+    path: str | None = None
+    #: Values by snake_case name, and how each name is written in the file.
+    values: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
+    #: About keys nobody knows.
+    warnings: tuple[Problem, ...] = ()
+
+
+def _read_file(config: str | None) -> _File:
     path = Path(config or DEFAULT_FILE)
     try:
         content = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         if config is None:
-            return None, {}, ()
+            return _File()
         raise UsageError(f"configuration file {config}: no such file") from None
     except OSError as error:
         raise UsageError(f"configuration file {path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"configuration file {path}: not valid TOML: {error}") from None
     values: dict[str, Any] = {}
+    written: dict[str, str] = {}
     warnings: list[Problem] = []
     for key, value in content.items():
         name = _snake(key)
         if name in _Model.model_fields:
-            values[name] = value
+            values[name], written[name] = value, key
         else:
-            warnings.append(Problem(f"{path}", f"unknown setting {key!r} is ignored{_suggest(name)}"))
+            hint = _suggest(name, to_camel if key != name and "_" not in key else str)
+            warnings.append(Problem(f"{path}", f"unknown setting {key!r} is ignored{hint}"))
     _anchor_paths(values, path.parent)
-    return str(path), values, tuple(warnings)
+    return _File(str(path), values, written, tuple(warnings))
+
+
+def _unknown_variables() -> Iterator[Problem]:
+    """Variables that look like settings and are none: a typo there is as easily made as in the file."""
+    for variable in sorted(os.environ):
+        name = variable.upper()
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == _WORKER_VARIABLE:
+            continue
+        setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if setting not in _Model.model_fields:
+            hint = _suggest(setting, _variable_of)
+            yield Problem("environment", f"unknown variable {variable!r} is ignored{hint}")
+
+
+def _variable_of(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
 
 
 def _snake(name: str) -> str:
@@ -132,9 +170,10 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
-def _suggest(name: str) -> str:
-    near = difflib.get_close_matches(name, _Model.model_fields, n=1, cutoff=0.75)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def _suggest(name: str, spell: Callable[[str], str]) -> str:
+    """The nearest setting, spelt the way the user spells."""
+    near = difflib.get_close_matches(name, _Model.model_fields, n=1, cutoff=0.7)
+    return f"; did you mean {spell(near[0])!r}?" if near else ""
 
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
@@ -151,16 +190,16 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
         values["store"] = f"{_SQLITE}{folder / path}"
 
 
-def _explain(refused: ValidationError, origins: Mapping[str, Origin], path: str | None) -> str:
+def _explain(refused: ValidationError, origins: Mapping[str, Origin], file: _File) -> str:
     """One line per unusable value: where it was set, its name, what is wrong."""
     lines = []
     for error in refused.errors(include_url=False):
         name = str(error["loc"][0])
         match origins.get(name):
             case Origin.ENVIRONMENT:
-                where = f"environment variable {_PREFIX}{name.upper()}"
+                where = f"environment variable {_variable_of(name)}"
             case Origin.FILE:
-                where = f"{path}: {name}"
+                where = f"{file.path}: {file.written.get(name, name)}"
             case _:
                 where = name
         lines.append(f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r})")

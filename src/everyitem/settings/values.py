@@ -15,6 +15,11 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
 
 
+#: The configuration file that is read where it stands in the working directory and none is named.
+DEFAULT_FILE = "everyitem.toml"
+#: What names of environment variables begin with; the setting's name in capitals follows.
+ENVIRONMENT_PREFIX = "EVERYITEM_"
+
 #: What `environment = "development"` changes; each value can still be set by itself.
 DEVELOPMENT_PRESET: Mapping[str, int] = {"max_batch_size": 1000, "default_parallelism": 2}
 
