@@ -34,7 +34,7 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     permanent: bool = False
     #: Set by RetryLater: seconds to wait; such an attempt uses up no retry.
     retry_after: float | None = None
-    #: The item killed or hung its worker, so it runs alone from now on.
+    #: The item killed its worker process, so it runs alone from now on.
     alone: bool = False
     #: Set by the state machine, which alone decides it: this failure is the item's final outcome.
     final: bool = False
@@ -108,13 +108,6 @@ class OutcomeBlock(msgspec.Struct, array_like=True, gc=False):
 
     def __len__(self) -> int:
         return sum(map(len, self.successes)) + len(self.failures)
-
-    @property
-    def busy_us(self) -> int:
-        """Time workers spent in the item processor for these outcomes, in microseconds."""
-        return sum(sum(run.durations_us) for run in self.successes) + sum(
-            failure.duration_us for failure in self.failures
-        )
 
 
 def join_texts(texts: list[Any]) -> bytes:

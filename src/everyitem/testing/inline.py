@@ -14,7 +14,7 @@ from everyitem.model.retry import RetryPolicy
 from everyitem.testing.clock import FakeClock
 from everyitem.work.assignment import Assignment, OriginKind, ProcessorOrigin
 from everyitem.work.context import BatchView
-from everyitem.work.loop import Slot, run_hook
+from everyitem.work.loop import Slot
 from everyitem.work.outcomes import StretchOutcomes
 from everyitem.work.processors import ItemProcessor, find_processor, registered_processors
 from everyitem.work.results import UnusableResult, encode_result
@@ -104,13 +104,15 @@ def run_inline(
         max_attempts=1 + policy.max_retries,
         named=True,
     )
-    run_hook(found.setup)
     slot = Slot(found, BatchView(assignment))
     try:
-        return _Inline(slot, accepted, texts, policy, clock or FakeClock()).run()
+        slot.run_hook(found.setup)
+        try:
+            return _Inline(slot, accepted, texts, policy, clock or FakeClock()).run()
+        finally:
+            slot.run_hook(found.teardown)
     finally:
         slot.close()
-        run_hook(found.teardown)
 
 
 class _Inline:

@@ -12,6 +12,7 @@ from everyitem.work.failures import failure_of, is_final
 from everyitem.work.outcomes import Collector
 from everyitem.work.results import UnusableResult
 from everyitem.work.stretch import Stretch
+from everyitem.work.texts import class_name
 from everyitem.work.window import END, SINCE, STARTED, Window
 
 
@@ -78,13 +79,7 @@ class ChunkCalls:
     def returned(self, answer: Any) -> None:
         """Record what the last call returned, or `Raised`."""
         ended = time.monotonic_ns()
-        outcomes: list[Any] | tuple[Any, ...]
-        if isinstance(answer, Raised):
-            outcomes = [answer.error]
-        elif isinstance(answer, list | tuple) and len(answer) == self._count:
-            outcomes = answer
-        else:
-            outcomes = [_wrong_answer(answer, self._count)]
+        outcomes = _outcomes_of(answer, self._count)
         if len(outcomes) < self._count:
             self._singly_until = self.position + self._count
         else:
@@ -92,18 +87,20 @@ class ChunkCalls:
         self._window[SINCE] = ended
         self._is_over = self._is_over or (ended >= self._stop_at and self.position >= self._singly_until)
 
-    def _record(self, outcomes: list[Any] | tuple[Any, ...], ended: int) -> None:
+    def _record(self, outcomes: list[Any], ended: int) -> None:
         begun = self._window[SINCE]
         count = self._count
         for number, outcome in enumerate(outcomes, start=1):
             # every item of a chunk is said to have taken an equal part of its time
             at = begun + (ended - begun) * number // count
-            error = outcome if isinstance(outcome, BaseException) else None
-            if error is None:
+            error: BaseException | None = None
+            if issubclass(type(outcome), BaseException):
+                error = outcome
+            else:
                 try:
                     self._collector.keep(outcome)
                     self._collector.stamp(at)
-                except UnusableResult as unusable:
+                except Exception as unusable:
                     error = unusable
             if error is not None:
                 self._fail(error, at, (ended - begun) // count // 1000)
@@ -121,8 +118,18 @@ class ChunkCalls:
             self._is_over = True
 
 
-def _wrong_answer(answer: Any, count: int) -> UnusableResult:
-    got = f"{len(answer)} results" if isinstance(answer, list | tuple) else f"a {type(answer).__name__}"
+def _outcomes_of(answer: Any, count: int) -> list[Any]:
+    """The outcomes of `count` items; a single exception where the call as a whole went wrong."""
+    if isinstance(answer, Raised):
+        return [answer.error]
+    if not issubclass(type(answer), list | tuple):
+        return [_wrong_answer(f"a {class_name(answer)}", count)]
+    # a copy by the types' own means: what the user's code made of the list must not matter from here on
+    outcomes = [*(list.__iter__(answer) if issubclass(type(answer), list) else tuple.__iter__(answer))]
+    return outcomes if len(outcomes) == count else [_wrong_answer(f"{len(outcomes)} results", count)]
+
+
+def _wrong_answer(got: str, count: int) -> UnusableResult:
     return UnusableResult(
         f"a chunk processor returns a list of one result per item; {count} expected, got {got}"
     )

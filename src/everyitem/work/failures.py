@@ -4,38 +4,48 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
 from everyitem.model.outcome import Failure, Frame
 from everyitem.work.results import UnusableResult
+from everyitem.work.texts import ask, class_name, storable
 
 #: Characters of an exception's message that are kept.
-MAX_MESSAGE = 4_000
+MAX_MESSAGE: Final = 4_000
+#: Seconds `RetryLater` waits at most; the batch timeout ends the wait long before.
+MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
-_MAX_FRAMES = 20
+_MAX_FRAMES: Final = 20
 
 #: Our own frames are left out: `work` calls the user's code, nodes call `work`.
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: int) -> Failure:
-    """The failed attempt that `error`, raised by the item processor, stands for."""
+    """The failed attempt that `error`, raised by the item processor, stands for.
+
+    Raises nothing, whatever the exception's own methods do, and can always be encoded.
+    """
+    # not `isinstance`, which asks the exception itself
+    kind = type(error)
     failure = Failure(
         index,
         attempt,
-        ErrorCode.RESOURCE_ERROR if isinstance(error, MemoryError) else ErrorCode.ITEM_ERROR,
-        type(error).__name__,
+        ErrorCode.RESOURCE_ERROR if issubclass(kind, MemoryError) else ErrorCode.ITEM_ERROR,
+        class_name(error),
         _message_of(error),
         duration_us,
     )
-    if isinstance(error, UnusableResult):
+    if issubclass(kind, UnusableResult):
         return failure
     failure.frames = _frames_of(error.__traceback__)
-    if isinstance(error, PermanentItemError):
+    if issubclass(kind, PermanentItemError):
         failure.permanent = True
-    elif isinstance(error, RetryLater):
-        seconds = error.seconds
-        failure.retry_after = max(0.0, seconds) if math.isfinite(seconds) else 0.0
+    elif issubclass(kind, RetryLater):
+        failure.retry_after = _wait_of(error)
+        if failure.retry_after is None:
+            failure.message += " (its `seconds` are not a number, so this counts as an ordinary failure)"
     return failure
 
 
@@ -56,26 +66,44 @@ def is_final(failure: Failure, max_attempts: int) -> bool:
     return failure.permanent or (failure.retry_after is None and failure.attempt >= max_attempts)
 
 
+def in_short(error: BaseException) -> str:
+    """An exception in one line: type, message and where it was raised."""
+    frames = _frames_of(error.__traceback__, ours=True)
+    where = "".join(f" at {file}, line {line}" for file, line, _ in frames[-1:])
+    return f"{class_name(error)}: {_message_of(error)}{where}"
+
+
 def _message_of(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"the item processor called sys.exit({error.code!r:.200})"
-    try:
-        text = str(error)
-    except BaseException as unprintable:
-        text = f"(its message cannot be shown: __str__ raised {type(unprintable).__name__})"
+    if issubclass(type(error), SystemExit):
+        return f"the item processor called sys.exit({ask(repr, getattr(error, 'code', None)):.200})"
+    text = ask(str, error)
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]}... ({len(text):,} characters)"
-    # lone surrogates cannot be written to the store
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
-def _frames_of(trace: TracebackType | None) -> list[Frame]:
-    """(file, line, function) of the user's frames, outermost first, without reading any source file."""
+def _wait_of(error: BaseException) -> float | None:
+    """The seconds a `RetryLater` asks for, within reason; None when it does not say."""
+    try:
+        # a subclass may have left out `super().__init__`
+        seconds = float(getattr(error, "seconds", math.nan))
+    except BaseException:
+        return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), MAX_WAIT)
+
+
+def _frames_of(trace: TracebackType | None, *, ours: bool = False) -> list[Frame]:
+    """(file, line, function) of the frames, outermost first, without reading any source file."""
     traces = []
     while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        if ours or not trace.tb_frame.f_code.co_filename.startswith(_OURS):
             traces.append(trace)
         trace = trace.tb_next
     if len(traces) > 2 * _MAX_FRAMES:
         traces = traces[:_MAX_FRAMES] + traces[-_MAX_FRAMES:]
-    return [(one.tb_frame.f_code.co_filename, one.tb_lineno, one.tb_frame.f_code.co_name) for one in traces]
+    return [_frame_of(one) for one in traces]
+
+
+def _frame_of(trace: TracebackType) -> Frame:
+    code = trace.tb_frame.f_code
+    return storable(code.co_filename), trace.tb_lineno or 0, storable(code.co_name)

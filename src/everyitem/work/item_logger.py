@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+from everyitem.work.texts import ask, storable
+
 #: Characters of one record that are kept.
 MAX_TEXT = 2_000
 
@@ -15,13 +17,16 @@ class _Keeper(logging.Handler):
         self._keep = keep
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record)
-        except Exception as error:  # a wrong number of arguments must not fail the item
-            text = f"{record.msg} (cannot be formatted: {error})"
+        text = ask(self._text_of, record)
         if len(text) > MAX_TEXT:
             text = text[:MAX_TEXT] + "..."
-        self._keep(record.levelname, text.encode("utf-8", "backslashreplace").decode())
+        self._keep(storable(record.levelname), text)
+
+    def _text_of(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # a wrong number of arguments must not fail the item
+            return f"{record.msg} (cannot be formatted: {error})"
 
 
 def build_logger(keep: Callable[[str, str], None]) -> logging.Logger:

@@ -7,8 +7,8 @@ for.
 """
 
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,9 @@ from everyitem.work.stretch import Stretch
 from everyitem.work.window import END, SINCE, STARTED, Window
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
+    from everyitem.work.event_loop import OwnLoop
+
+Result = TypeVar("Result")
 
 _now = time.monotonic_ns
 
@@ -46,7 +48,7 @@ class Slot:
         self.context = ItemContext(batch)
         self._decode, self._decode_one = _decoders(decimals=processor.decimals)
         self._directory = WorkingDirectory() if restores_directory else None
-        self._loop: AbstractEventLoop | None = None
+        self._loop: OwnLoop | None = None
 
     def work(
         self,
@@ -93,17 +95,24 @@ class Slot:
             return self._work_chunks_async(calls)
         return self._work_items_async(stretch, window, collector, stop_at, until_failure)
 
+    def run_hook(self, hook: Callable[[], Any] | None) -> None:
+        """Call `setup` or `teardown`, an `async def` one in the items' own loop; raises what it raises."""
+        if hook is None:
+            return
+        pending = hook()
+        if hasattr(pending, "__await__"):
+            self._run_in_loop(_wait_for(pending))
+
     def cancel(self) -> None:
         """Cancel the coroutine that runs in this slot's own loop; callable from any thread."""
-        loop = self._loop
-        if loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(_cancel_tasks, loop)
+        if (loop := self._loop) is not None:
+            loop.cancel()
 
     def close(self) -> None:
         """Free the event loop the slot made for coroutines, ending what items left running on it."""
         if self._loop is not None:
             loop, self._loop = self._loop, None
-            end_loop(loop)
+            loop.close()
 
     def _work_items(
         self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
@@ -136,11 +145,15 @@ class Slot:
     async def _work_items_async(
         self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
     ) -> int:
-        # `_work_items` with one `await`; a shared body would cost more than the item is allowed to
+        # `_work_items` with `await`; a shared body would cost more than the item is allowed to
+        from everyitem.work.event_loop import current_task, is_being_closed, take_back_cancellation
+
         function, context = self._processor.function, self.context
         keep, stamp = collector.keep, collector.stamp
         items = self._begin(stretch, window, collector)
         position = stretch.first
+        task = current_task()
+        cancelling = task.cancelling
         while True:
             try:
                 for item in items:
@@ -152,12 +165,18 @@ class Slot:
                     stamp(ended)
                     window[SINCE] = ended
                     position += 1
+                    if cancelling():
+                        await take_back_cancellation(task)
                     if ended >= stop_at:
                         return position
                 return position
             except BaseException as error:
+                if is_being_closed(error):
+                    raise
                 is_last = self._charge(error, position, stretch, window, collector)
             position += 1
+            if cancelling():
+                await take_back_cancellation(task)
             if (until_failure and is_last) or window[SINCE] >= stop_at:
                 return position
 
@@ -165,18 +184,26 @@ class Slot:
         function, context = self._processor.function, self.context
         while (items := calls.next()) is not None:
             try:
-                calls.returned(function(items, context))
+                answer = function(items, context)
             except BaseException as error:
-                calls.returned(Raised(error))
+                answer = Raised(error)
+            calls.returned(answer)
         return calls.position
 
     async def _work_chunks_async(self, calls: ChunkCalls) -> int:
+        from everyitem.work.event_loop import current_task, is_being_closed, take_back_cancellation
+
         function, context = self._processor.function, self.context
+        task = current_task()
         while (items := calls.next()) is not None:
             try:
-                calls.returned(await function(items, context))
+                answer = await function(items, context)
             except BaseException as error:
-                calls.returned(Raised(error))
+                if is_being_closed(error):
+                    raise
+                answer = Raised(error)
+            await take_back_cancellation(task)
+            calls.returned(answer)
         return calls.position
 
     def _chunk_calls(
@@ -224,47 +251,16 @@ class Slot:
         window[SINCE] = ended
         return is_final(failure, self._last_attempt)
 
-    def _run_in_loop(self, work: Coroutine[Any, Any, int]) -> int:
+    def _run_in_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._loop is None:
-            # not at the top: workers of plain processors need no asyncio
-            import asyncio
+            from everyitem.work.event_loop import OwnLoop
 
-            self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(work)
-
-
-def run_hook(hook: Callable[[], Any] | None) -> None:
-    """Call a processor's `setup` or `teardown`, plain or `async def`; raises what it raises."""
-    if hook is None:
-        return
-    pending = hook()
-    if hasattr(pending, "__await__"):
-        import asyncio
-
-        async def wait() -> None:
-            await pending
-
-        asyncio.run(wait())
+            self._loop = OwnLoop()
+        return self._loop.run(work)
 
 
-def end_loop(loop: "AbstractEventLoop") -> None:
-    """Cancel what still runs on a stopped event loop and close it."""
-    import asyncio
-
-    if tasks := _cancel_tasks(loop):
-        # a task that swallows its cancellation is left behind, not waited for
-        loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
-
-
-def _cancel_tasks(loop: "AbstractEventLoop") -> "set[Task[Any]]":
-    import asyncio
-
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    return tasks
+async def _wait_for(pending: Awaitable[Any]) -> None:
+    await pending
 
 
 def _decoders(*, decimals: bool) -> tuple[Callable[[bytes], list[Any]], Callable[[Any], Any]]:

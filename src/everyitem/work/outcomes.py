@@ -6,8 +6,7 @@ from typing import Any, Protocol
 
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
 from everyitem.work.context import LogEntry
-from everyitem.work.failures import failure_of
-from everyitem.work.results import UnusableResult, check_snapshot, says_the_same, snapshot
+from everyitem.work.results import encode_one
 from everyitem.work.stretch import Stretch
 
 #: Most log records kept of one stretch: an item that logs in a loop must not fill the store.
@@ -41,22 +40,23 @@ class Collector(Protocol):
 class StretchOutcomes:
     """Collects what came of one stretch, to be made an `OutcomeBlock` in one go.
 
-    A result is encoded when it is kept, since its function may change it afterwards, and checked when the
-    block is made. The watcher may call `block()` on the stretch of a slot it gives up on: only what has a
-    stamp is taken, so an item that ends at that very moment is not counted twice.
+    The watcher may call `block()` on the stretch of a slot it gives up on: only what has a stamp is taken,
+    so an item that ends at that very moment is not counted twice.
     """
 
     def __init__(self) -> None:
-        results: list[Any] = []
         texts: list[bytes] = []
 
-        def keep(result: Any, put: Any = results.append, put_text: Any = texts.append) -> None:
-            put_text(snapshot(result))
-            put(result)
+        def keep(
+            result: Any,
+            encode: Callable[[Any], bytes] = encode_one,
+            put: Callable[[bytes], None] = texts.append,
+        ) -> None:
+            put(encode(result))
 
         self.keep: Callable[[Any], None] = keep
-        #: What items returned, and its JSON text at that moment.
-        self.results, self.texts = results, texts
+        #: JSON texts of what items returned.
+        self.texts = texts
         #: When the stretch began, then when each item ended.
         self.stamps: list[int] = []
         self.stamp = self.stamps.append
@@ -90,7 +90,7 @@ class StretchOutcomes:
         return self.finished - self.taken
 
     def block(self, finished: int | None = None) -> OutcomeBlock:
-        """The outcomes of the first `finished` items (default: of all that ended), results checked.
+        """The outcomes of the first `finished` items (default: of all that ended).
 
         What it holds has left then: the next block begins behind it.
         """
@@ -106,7 +106,7 @@ class StretchOutcomes:
 
 
 def join_outcomes(stretches: list[StretchOutcomes]) -> OutcomeBlock:
-    """One block of several finished stretches of the same lease, checked together, in item order."""
+    """One block of several finished stretches of the same lease, in item order."""
     draft = _Draft()
     for outcomes in sorted(stretches, key=lambda one: one.stretch.indices[0]):
         draft.add(outcomes, outcomes.finished)
@@ -120,7 +120,6 @@ class _Draft:
         self._attempt = 1
         self._indices: list[int] = []
         self._durations: list[int] = []
-        self._results: list[Any] = []
         self._texts: list[bytes] = []
         self._failures: list[Failure] = []
         self._logs: list[LogEntry] = []
@@ -144,32 +143,15 @@ class _Draft:
             returned -= sum(place < taken for place in failures)
         self._indices += indices
         self._durations += durations
-        self._results += outcomes.results[returned : returned + len(indices)]
         self._texts += outcomes.texts[returned : returned + len(indices)]
 
     def block(self) -> OutcomeBlock:
-        """Check the results and make the block."""
-        text = join_texts(self._texts)
-        if not says_the_same(text, self._results):
-            self._drop_unusable()
-            text = join_texts(self._texts)
-        successes = Successes(ranges_of(self._indices), self._attempt, self._durations, text)
-        return OutcomeBlock([successes] if self._indices else [], self._failures, self._logs)
-
-    def _drop_unusable(self) -> None:
-        """The slow way: look at each result, and make those that are not strictly JSON failures."""
-        unusable = {}
-        for place, (text, result) in enumerate(zip(self._texts, self._results, strict=True)):
-            try:
-                check_snapshot(text, result)
-            except (UnusableResult, MemoryError) as error:
-                index, duration = self._indices[place], self._durations[place]
-                unusable[place] = failure_of(error, index=index, attempt=self._attempt, duration_us=duration)
-        self._failures += unusable.values()
-        usable = [place for place in range(len(self._indices)) if place not in unusable]
-        self._indices = [self._indices[place] for place in usable]
-        self._durations = [self._durations[place] for place in usable]
-        self._texts = [self._texts[place] for place in usable]
+        if not self._indices:
+            return OutcomeBlock([], self._failures, self._logs)
+        successes = Successes(
+            ranges_of(self._indices), self._attempt, self._durations, join_texts(self._texts)
+        )
+        return OutcomeBlock([successes], self._failures, self._logs)
 
 
 def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:

@@ -1,9 +1,10 @@
 """Strict results: what an item processor returns must be JSON as it stands, or the item fails.
 
 msgspec encodes NaN as null, sets and tuples as lists, bytes and Decimals as strings, and integer keys as
-strings, without a word. So a result is encoded when it is returned, and a block of them is decoded and
-compared with the originals in one go; only when they differ (or contain anything but JSON's own types,
-whose `__eq__` proves nothing) does a slow walk look for the culprits. The fast way costs about 0.3 us.
+strings, without a word. So a result is checked and encoded the moment it is returned, before anybody can
+change it: flat ones by the types of their parts, others by decoding the text and comparing. Only when that
+differs (or anything but JSON's own types occurs, whose `__eq__` proves nothing) does a slow walk look for
+the culprit.
 """
 
 import gc
@@ -14,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from everyitem.work.texts import ask, class_name
+
 #: Largest JSON text of one result, in bytes.
 MAX_RESULT_BYTES = 256 << 20
 #: Deepest nesting of one result.
@@ -22,6 +25,7 @@ MAX_DEPTH = 500
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _JSON_TYPES = frozenset({dict, list, str, int, float, bool, type(None)})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _HINTS = {
     "set": "; return sorted(...) or list(...)",
     "frozenset": "; return sorted(...) or list(...)",
@@ -50,45 +54,46 @@ class UnusableResult(Exception):
         return f"result ${''.join(reversed(self.steps))}: {self.reason}"
 
 
-def snapshot(result: Any) -> bytes:
-    """The JSON text of a result at this moment: the function may change the object it returned later.
+def encode_one(result: Any) -> bytes:
+    """The JSON text of one result at this moment; raises `UnusableResult` for what is not strictly JSON.
 
-    Whether the text says what the result said is left to `says_the_same`. Raises `UnusableResult` for what
-    cannot be encoded at all.
+    Most results are a scalar or a flat dict. Of these the types say at a third of the cost that msgspec
+    writes them as they are, but for NaN and Infinity, which show as `null`.
     """
     try:
-        return _encode(result)
-    except Exception:  # an unusual type may raise anything; the careful way says what is wrong
+        if type(result) is dict:
+            for key, value in result.items():
+                if type(value) not in _SCALARS or type(key) is not str:
+                    return encode_result(result)
+        elif type(result) not in _SCALARS:
+            return encode_result(result)
+        text = _encode(result)
+    except (UnusableResult, MemoryError):
+        raise
+    except Exception:  # a lone surrogate, an integer too long: the careful way knows what to do or say
         return _encode_carefully(result)
-
-
-def says_the_same(text: bytes, results: list[Any]) -> bool:
-    """Whether `text`, a JSON array of snapshots, says exactly what `results` say, and they are plain JSON.
-
-    False calls for a careful look at each: something is not strictly JSON, of an unusual type, or was
-    changed since its snapshot.
-    """
-    # types first: from then on no `__eq__` of anybody else can be called
-    return len(text) <= MAX_RESULT_BYTES and _is_builtin(results) and bool(_decode(text) == results)
-
-
-def check_snapshot(text: bytes, result: Any) -> None:
-    """Raise `UnusableResult` if a result is not strictly JSON, whatever msgspec made of it."""
-    if not says_the_same(b"[" + text + b"]", [result]):
-        _encode_carefully(result)
-        _check_size(text)
+    if len(text) <= MAX_RESULT_BYTES and (b"null" not in text or _decode(text) == result):
+        return text
+    return _encode_carefully(result)
 
 
 def encode_result(result: Any) -> bytes:
-    """The JSON text of one result, checked strictly; raises `UnusableResult`."""
-    text = snapshot(result)
-    check_snapshot(text, result)
-    return text
+    """As `encode_one`, for results of any shape."""
+    try:
+        text = _encode(result)
+        # types first: from then on no `__eq__` of anybody else can be called
+        if len(text) <= MAX_RESULT_BYTES and _is_builtin(result) and _decode(text) == result:
+            return text
+    except MemoryError:
+        raise
+    except Exception:  # an unusual type may raise anything; the careful way says what is wrong
+        pass
+    return _encode_carefully(result)
 
 
-def _is_builtin(values: list[Any]) -> bool:
+def _is_builtin(value: Any) -> bool:
     """Whether nothing but exact JSON types occurs at any depth, found level by level at C speed."""
-    level: Sequence[Any] = values
+    level: Sequence[Any] = [value]
     depth = 0
     while level:
         types = set(map(type, level))
@@ -102,16 +107,23 @@ def _is_builtin(values: list[Any]) -> bool:
 
 def _encode_carefully(result: Any) -> bytes:
     try:
-        plain = _plain(result, 0)
+        text = _encode_plain(_plain(result, 0))
+    except (UnusableResult, MemoryError):
+        raise
     except RecursionError as error:
         raise UnusableResult("it is nested too deeply, or contains itself") from error
-    try:
-        text = _encode(plain)
-    except (OverflowError, ValueError, RecursionError):
-        # integers beyond 64 bits on msgspec versions that do not write them
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except Exception as error:  # changed by another thread meanwhile, or an integer of thousands of digits
+        raise UnusableResult(f"it cannot be encoded: {ask(str, error)}") from error
     _check_size(text)
     return text
+
+
+def _encode_plain(plain: Any) -> bytes:
+    try:
+        return _encode(plain)
+    except (OverflowError, ValueError, RecursionError):
+        # integers beyond 64 bits on msgspec versions that do not write them
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _check_size(text: bytes) -> None:
@@ -147,7 +159,7 @@ def _plain(value: Any, depth: int) -> Any:
         return {_plain_key(key): _plain_part(part, key, depth) for key, part in dict.items(value)}
     if isinstance(value, list):
         return [_plain_part(part, number, depth) for number, part in enumerate(list.__iter__(value))]
-    name = type(value).__name__
+    name = class_name(value)
     raise UnusableResult(
         f"{name} is not JSON{_HINTS.get(name, '; return dict, list, str, int, float, bool or None')}"
     )
@@ -155,7 +167,7 @@ def _plain(value: Any, depth: int) -> Any:
 
 def _plain_key(key: Any) -> str:
     if not isinstance(key, str):
-        raise UnusableResult(f"the key {key!r:.80} ({type(key).__name__}) is not a string")
+        raise UnusableResult(f"the key {ask(repr, key):.80} ({class_name(key)}) is not a string")
     return str(_plain(key, 0))
 
 

@@ -1,21 +1,15 @@
 """The collector of a worker process: every outcome into the ring as soon as the slot has it."""
 
 from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from everyitem.model.outcome import Failure
 from everyitem.work.context import LogEntry
 from everyitem.work.failures import is_final
 from everyitem.work.outcomes import MAX_LOGS
-from everyitem.work.results import MAX_RESULT_BYTES, encode_result
+from everyitem.work.results import encode_one
 from everyitem.work.ring import RingWriter
 from everyitem.work.stretch import Stretch
-
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-
-_encode = msgspec.json.Encoder().encode
 
 
 class RingCollector:
@@ -57,22 +51,3 @@ class RingCollector:
         if self._logs < MAX_LOGS:
             self._logs += 1
             self._send_log(entry)
-
-
-def encode_one(result: Any) -> bytes:
-    """The JSON text of one result, as strictly as `encode_result`; raises `UnusableResult`.
-
-    Most results are a scalar or a flat dict. Of these the types say at a third of the cost that msgspec
-    writes them as they are, but for NaN and Infinity, which show as `null`.
-    """
-    if type(result) is dict:
-        for key, value in result.items():
-            if type(value) not in _SCALARS or type(key) is not str:
-                return encode_result(result)
-    elif type(result) not in _SCALARS:
-        return encode_result(result)
-    try:
-        text = _encode(result)
-    except Exception:  # a lone surrogate, an integer too long: `encode_result` knows what to do or say
-        return encode_result(result)
-    return text if b"null" not in text and len(text) <= MAX_RESULT_BYTES else encode_result(result)

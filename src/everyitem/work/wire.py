@@ -67,13 +67,10 @@ class SliceDone(msgspec.Struct, tag=2, array_like=True, frozen=True, gc=False):
 class RingFull(msgspec.Struct, tag=3, array_like=True, frozen=True, gc=False):
     """From the worker: it waits for `Emptied`."""
 
-    lease_id: int
-
 
 class LargeOutcome(msgspec.Struct, tag=4, array_like=True, frozen=True, gc=False):
     """From the worker: the text of an outcome that no ring could hold."""
 
-    lease_id: int
     position: int
     text: bytes
 
@@ -81,7 +78,6 @@ class LargeOutcome(msgspec.Struct, tag=4, array_like=True, frozen=True, gc=False
 class Logged(msgspec.Struct, tag=5, array_like=True, frozen=True, gc=False):
     """From the worker: log records of items, (index, attempt, level name, text)."""
 
-    lease_id: int
     records: list[tuple[int, int, str, str]]
 
 

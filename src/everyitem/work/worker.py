@@ -20,13 +20,14 @@ from typing import Final, NoReturn
 from everyitem.model.errors import EveryitemError
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView, LogEntry
-from everyitem.work.failures import failure_of
-from everyitem.work.loop import Slot, run_hook
+from everyitem.work.failures import in_short
+from everyitem.work.loop import Slot
 from everyitem.work.mapping import Mapping
-from everyitem.work.processors import ItemProcessor, resolve_processor
+from everyitem.work.processors import resolve_processor
 from everyitem.work.ring import RingWriter
 from everyitem.work.ring_collector import RingCollector
 from everyitem.work.stretch import MAX_ITEMS, Stretch
+from everyitem.work.texts import storable
 from everyitem.work.wire import (
     Begin,
     CannotStart,
@@ -116,7 +117,6 @@ class Worker:
     def __init__(self, line: Line, mapping: Mapping, assignment: Assignment) -> None:
         self._line, self._window = line, mapping.words
         self._assignment = assignment
-        self._lease_id = 0
         self._ring = RingWriter(mapping, drain=self._drain, ship=self._ship)
         self._collector = RingCollector(self._ring, self._log, max_attempts=assignment.max_attempts)
 
@@ -125,26 +125,25 @@ class Worker:
         try:
             assignment = self._assignment
             processor = resolve_processor(assignment.origin, assignment.processor, assignment.sys_path)
-            run_hook(processor.setup)
+            slot = Slot(processor, BatchView(assignment))
+            slot.run_hook(processor.setup)
         except BaseException as error:
             self._line.send(CannotStart(_start_problem(error)))
             return False
         gc.freeze()  # what is loaded by now stays; the collector need not look at it again and again
         self._line.send(Ready())
-        self._run_leases(processor)
+        self._run_leases(slot)
+        slot.run_hook(processor.teardown)
+        slot.close()
         return True
 
-    def _run_leases(self, processor: ItemProcessor) -> None:
-        slot = Slot(processor, BatchView(self._assignment))
+    def _run_leases(self, slot: Slot) -> None:
         while isinstance(message := self._line.receive(), RunSlice):
             self._run_slice(slot, message)
-        slot.close()
-        run_hook(processor.teardown)
 
     def _run_slice(self, slot: Slot, slice_: RunSlice) -> None:
         stop_at = time.monotonic_ns() + round(slice_.budget * 1e9)
         indices = _indices_of(slice_.ranges)
-        self._lease_id = slice_.lease_id
         self._ring.begin(slice_.lease_id)
         self._collector.begin_lease()
         first = 0
@@ -160,16 +159,16 @@ class Worker:
         self._line.send(SliceDone(slice_.lease_id))
 
     def _drain(self) -> None:
-        self._line.send(RingFull(self._lease_id))
+        self._line.send(RingFull())
         while not isinstance(self._line.receive(), Emptied):
             continue
 
     def _ship(self, position: int, text: bytes) -> None:
-        self._line.send(LargeOutcome(self._lease_id, position, text))
+        self._line.send(LargeOutcome(position, text))
 
     def _log(self, entry: LogEntry) -> None:
         # at once: what an item said before it killed the process is what one wants to read
-        self._line.send(Logged(self._lease_id, [entry]))
+        self._line.send(Logged([entry]))
 
 
 def _indices_of(ranges: list[tuple[int, int]]) -> Sequence[int]:
@@ -182,7 +181,5 @@ def _indices_of(ranges: list[tuple[int, int]]) -> Sequence[int]:
 def _start_problem(error: BaseException) -> str:
     """What a person needs to mend the item processor's module or its `setup`."""
     if isinstance(error, EveryitemError):
-        return str(error)
-    failure = failure_of(error, index=0, attempt=1, duration_us=0)
-    place = "".join(f" at {file}, line {line}" for file, line, _ in failure.frames[-1:])
-    return f"setup of the item processor failed: {failure.type}: {failure.message}{place}"
+        return storable(str(error))
+    return f"setup of the item processor failed: {in_short(error)}"

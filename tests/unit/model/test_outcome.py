@@ -44,12 +44,12 @@ def test_keep_keeps_exactly_what_is_wanted(whole, data):
     assert pairs(whole.keep(wanted)) == [pair for pair in pairs(whole) if pair[0] in wanted]
 
 
-def test_a_block_counts_items_and_busy_time():
-    """Its length is items of both kinds; its busy time the sum of theirs."""
+def test_a_block_counts_items():
+    """Its length is items of both kinds."""
     block = OutcomeBlock(
         [Successes([(0, 2)], 1, [10, 20], b"[1,2]")], [Failure(5, 1, ErrorCode.ITEM_ERROR, "E", "m", 30)]
     )
-    assert (len(block), block.busy_us) == (3, 60)
+    assert len(block) == 3
 
 
 def test_blocks_cross_a_pipe_unchanged():

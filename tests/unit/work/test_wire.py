@@ -39,9 +39,9 @@ FROM_WORKER = [
     Ready(),
     CannotStart("no such file"),
     SliceDone(7),
-    RingFull(7),
-    LargeOutcome(7, 3, b"x" * 100_000),
-    Logged(7, [(3, 1, "INFO", "text")]),
+    RingFull(),
+    LargeOutcome(3, b"x" * 100_000),
+    Logged([(3, 1, "INFO", "text")]),
 ]
 
 
