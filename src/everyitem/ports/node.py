@@ -11,8 +11,8 @@ Rules every node keeps (proved by `tests/contracts/test_nodes.py`):
   `OutcomesArrived`, `SliceFinished` or `HolderLost`, or by being absent from all of them when
   `SliceFinished` or `HolderLost` ends the lease. What is absent is given back unstarted and uncharged.
 - After `SliceShortened(kept=k)` the positions from `k` on are given back; no outcome for them follows.
-- `Node` methods are called from the engine's loop thread only, never block for longer than a lock, and
-  never raise for something that happens to a worker: they post a message instead.
+- `Node` methods are called from the engine's loop thread only. All but `close` return without waiting for
+  anything but a lock. What goes wrong, when the node starts or later, is posted as a message, not raised.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import OutcomeBlock
 
 
@@ -34,7 +35,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     #: Seconds after which the holder stops starting items and ends the slice.
     budget: float = 0.05
     #: True where final failures can stop the batch: the slice ends at the first failure that
-    #: cannot be retried (permanent, or `attempt` is the last one).
+    #: cannot be retried (permanent, or `attempt` is the last one), and with it every other lease the
+    #: holder has, so that nothing starts before the engine has heard of the failure and deals anew.
     until_failure: bool = False
 
 
@@ -110,6 +112,8 @@ class NodeFailed(msgspec.Struct, frozen=True, gc=False):
     at: float
     node_id: str
     reason: str
+    #: SYSTEM_ERROR where the store is at fault, not the workers.
+    code: ErrorCode = ErrorCode.RESOURCE_ERROR
 
 
 NodeMessage = (

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
-from everyitem.adapters.nodes.crews import Crew, LoopCrew, ThreadCrew
+from everyitem.adapters.nodes.crew import Crew
+from everyitem.adapters.nodes.loop_crew import LoopCrew
 from everyitem.adapters.nodes.shared_queue import SharedQueue
 from everyitem.adapters.nodes.slot_node import SlotNode
+from everyitem.adapters.nodes.thread_crew import ThreadCrew
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
 from everyitem.work.assignment import Assignment
@@ -29,7 +32,7 @@ class AsyncNode(SlotNode):
         items: Items,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        def build_crew(queue: SharedQueue, processor: ItemProcessor, batch: BatchView) -> Crew:
+        def build_crew(queue: SharedQueue, processor: ItemProcessor, batch: BatchView) -> Crew[Any]:
             if processor.is_async:
                 return LoopCrew(queue, processor, batch, name=spec.node_id)
             return ThreadCrew(queue, processor, batch)

@@ -8,7 +8,7 @@ from functools import partial
 from everyitem.adapters.nodes.supervision import Supervision
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
-from everyitem.ports.node import Lease, Post, WorkerView
+from everyitem.ports.node import Lease, NodeFailed, Post, WorkerView
 from everyitem.work.assignment import Assignment
 from everyitem.work.processors import refuse_local
 
@@ -38,17 +38,22 @@ class ProcessNode:
 
     def start(self, post: Post) -> None:
         """Start the worker processes; each announces itself once its item processor is set up."""
-        supervision = self._supervision = Supervision(
-            node_id=self.node_id,
-            slots=self._slots,
-            assignment=self._assignment,
-            items=self._items,
-            post=post,
-            clock=self._clock,
-        )
-        # daemon: a coordinator that ends without closing its nodes must not hang; the guard cleans up
-        self._thread = threading.Thread(target=supervision.run, name=f"everyitem-{self.node_id}", daemon=True)
-        self._thread.start()
+        try:
+            supervision = Supervision(
+                node_id=self.node_id,
+                slots=self._slots,
+                assignment=self._assignment,
+                items=self._items,
+                post=post,
+                clock=self._clock,
+            )
+            # daemon: a coordinator that ends without closing its nodes must not hang; the guard cleans up
+            thread = threading.Thread(target=supervision.run, name=f"everyitem-{self.node_id}", daemon=True)
+            thread.start()
+        except (OSError, RuntimeError) as error:  # no descriptor or no thread left
+            post(NodeFailed(self._clock(), self.node_id, f"the node cannot start: {error}"))
+            return
+        self._supervision, self._thread = supervision, thread
 
     def run_slice(self, holder: str, lease: Lease) -> None:
         """Give a worker a lease."""

@@ -4,29 +4,34 @@ The node has a thread of its own: it runs `setup`, announces the holder, watches
 work, and at the end runs `teardown`.
 """
 
+import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
+from typing import Any
 
-from everyitem.adapters.nodes.crews import GRACE, Crew, Worker
-from everyitem.adapters.nodes.shared_queue import Claim, SharedQueue
+from everyitem.adapters.nodes.claims import Claim
+from everyitem.adapters.nodes.crew import GRACE, Crew, Worker
+from everyitem.adapters.nodes.shared_queue import SharedQueue
 from everyitem.adapters.nodes.watcher import Watcher
+from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure
 from everyitem.model.resources import NodeSpec
 from everyitem.ports.node import HolderJoined, Lease, NodeFailed, Post, WorkerView
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView
-from everyitem.work.failures import timeout_failure
+from everyitem.work.failures import in_short, timeout_failure
 from everyitem.work.processors import ItemProcessor
 from everyitem.work.window import SINCE
+
+logger = logging.getLogger(__name__)
 
 #: Abandoned workers still running at the same time, per slot, that a node bears (contract section 1).
 MAX_ABANDONED_PER_SLOT = 4
 
 #: Makes the crew of a node from its queue and what its workers need.
-BuildCrew = Callable[[SharedQueue, ItemProcessor, BatchView], Crew]
+BuildCrew = Callable[[SharedQueue, ItemProcessor, BatchView], Crew[Any]]
 
 
 class SlotNode:
@@ -64,6 +69,7 @@ class SlotNode:
         self._workers: list[Worker] = []
         self._abandoned: list[Worker] = []
         self._hired = 0
+        self._has_failed = False
         self._thread = threading.Thread(target=self._live, name=f"everyitem-{self.node_id}", daemon=True)
         self._post: Post
 
@@ -75,7 +81,10 @@ class SlotNode:
     def start(self, post: Post) -> None:
         self._post = post
         self._queue.open(post)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the machine has no thread left
+            self._fail(f"the node cannot start: {error}")
 
     def run_slice(self, holder: str, lease: Lease) -> None:
         self._queue.add(lease)
@@ -93,6 +102,8 @@ class SlotNode:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             # `teardown` should be heard out, but a hanging one must not keep the caller
             self._thread.join(2 * GRACE)
+        elif self._thread.ident is None:
+            self._crew.close()
 
     def views(self) -> list[WorkerView]:
         return [_view_of(worker) for worker in list(self._workers)]
@@ -101,35 +112,43 @@ class SlotNode:
         self._crew.wake(count)
 
     def _live(self) -> None:
-        self._crew.start()
+        """The life of the node's own thread; whatever goes wrong in it is said, never silent."""
+        try:
+            self._crew.start()
+            if self._set_up():
+                self._workers += [self._hire() for _ in range(self._slots)]
+                self._post(HolderJoined(self._clock(), self.node_id, self.node_id, self._slots, shared=True))
+                self._watcher.watch()
+                self._tear_down()
+        except BaseException as error:
+            self._break(error)
+        finally:
+            self._crew.close()
+
+    def _set_up(self) -> bool:
         try:
             self._crew.run_hook(self._processor.setup)
         except BaseException as error:
-            self._fail(f"setup of item processor {self._processor.name!r} failed: {_in_short(error)}")
-        else:
-            self._workers = [self._hire() for _ in range(self._slots)]
-            self._post(HolderJoined(self._clock(), self.node_id, self.node_id, self._slots, shared=True))
-            self._watcher.watch()
-            self._end()
-        self._crew.close()
+            self._fail(f"setup of item processor {self._processor.name!r} failed: {in_short(error)}")
+            return False
+        return True
 
-    def _end(self) -> None:
+    def _tear_down(self) -> None:
         if self._crew.end(self._workers):
             try:
                 self._crew.run_hook(self._processor.teardown)
             except BaseException:
                 # every item is done; there is nobody left to fail
-                traceback.print_exc()
+                logger.exception("teardown of item processor %r failed", self._processor.name)
 
     def _hire(self) -> Worker:
         self._hired += 1
-        worker = Worker(f"{self.node_id}/{self._hired}")
-        self._crew.hire(worker, self._break)
+        worker: Worker = self._crew.hire(f"{self.node_id}/{self._hired}", self._break)
         return worker
 
-    def _time_out(self, claim: Claim) -> None:
+    def _time_out(self, claim: Claim, seen: tuple[int, int]) -> None:
         """Give up the item a claim is on, abandon its worker and put a new one in its place."""
-        if not self._queue.give_up(claim, self._timeout_failure):
+        if not self._queue.give_up(claim, self._timeout_failure, seen=seen):
             return
         for number, worker in enumerate(self._workers):
             if worker is claim.owner:
@@ -157,19 +176,27 @@ class SlotNode:
         )
 
     def _break(self, error: BaseException) -> None:
-        """A worker broke outside of any item: a fault of ours, said loudly instead of hanging."""
-        self._fail(f"a worker broke: {_in_short(error)}")
+        """Something broke outside of any item: said loudly instead of hanging."""
+        if isinstance(error, StoreError):
+            self._fail(f"the items cannot be read: {error}", ErrorCode.SYSTEM_ERROR)
+        else:
+            self._fail(f"the node broke: {in_short(error)}")
 
-    def _fail(self, reason: str) -> None:
-        self._lose(reason)
-        self._post(NodeFailed(self._clock(), self.node_id, reason))
+    def _fail(self, reason: str, code: ErrorCode = ErrorCode.RESOURCE_ERROR) -> None:
+        if self._has_failed:
+            return
+        self._has_failed = True
+        try:
+            self._lose(reason)
+        finally:
+            self._post(NodeFailed(self._clock(), self.node_id, reason, code))
 
     def _lose(self, reason: str) -> None:
         # the queue first: what an item answers to its cancellation must not count as its outcome
         self._queue.lose(reason)
-        for worker in self._workers:
-            self._crew.abandon(worker)
         self._watcher.stop()
+        for worker in list(self._workers):
+            self._crew.abandon(worker)
 
 
 def _view_of(worker: Worker) -> WorkerView:
@@ -178,9 +205,3 @@ def _view_of(worker: Worker) -> WorkerView:
         return WorkerView(worker.name, None, 0.0, worker.done)
     since = (claim.window[SINCE] or claim.begun) / 1e9
     return WorkerView(worker.name, claim.index, since, worker.done + claim.outcomes.finished)
-
-
-def _in_short(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"

@@ -18,7 +18,7 @@ from typing import Final
 from everyitem.adapters.nodes.losses import Loss, assess
 from everyitem.adapters.nodes.reactor import Reactor
 from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess, holder_name
-from everyitem.model.errors import EveryitemError
+from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import (
@@ -94,8 +94,9 @@ class Supervision:
         #: Set once no replacement is wanted any more.
         self._is_ending = False
         self._is_closing = False
-        #: Why the node has failed, until that was said.
+        #: Why the node has failed, and as what it counts; empty once that was said.
         self._failure = ""
+        self._failure_code = ErrorCode.RESOURCE_ERROR
 
     def run(self) -> None:
         """The thread's life: from the first spawn to the last burial."""
@@ -107,12 +108,21 @@ class Supervision:
             logger.exception("the supervision of node %s failed", self._node_id)
             self._failure = f"the supervision of its workers failed: {traceback.format_exc(limit=-3)}"
         finally:
+            self._is_ending = True
             for worker in list(self._workers.values()):
-                worker.kill(Verdict.CLOSED)
-                self._bury(worker)
-                worker.free()
+                self._end_abruptly(worker)
             self._settle_if_empty()
             self._reactor.close()
+
+    def _end_abruptly(self, worker: WorkerProcess) -> None:
+        """Kill a worker and recover what it leaves; the node's end must be told whatever comes in between."""
+        try:
+            worker.kill(Verdict.CLOSED)
+            self._bury(worker)
+            self._report_loss(worker)
+            worker.free()
+        except Exception:
+            logger.exception("worker %s left more behind than could be cleaned up", worker.holder)
 
     def views(self) -> list[WorkerView]:
         """What each worker does now."""
@@ -139,8 +149,8 @@ class Supervision:
         cuts = range(0, len(indices), MAX_ITEMS)
         try:
             texts = [self._items.text(indices[cut : cut + MAX_ITEMS]) for cut in cuts]
-        except EveryitemError as error:
-            self._fail(f"the items of lease {lease.lease_id} cannot be read: {error}")
+        except StoreError as error:
+            self._fail(f"the items cannot be read: {error}", ErrorCode.SYSTEM_ERROR)
             return
         worker.run(lease, texts)
         if worker.is_sending:
@@ -189,7 +199,7 @@ class Supervision:
         if self._workers:
             return
         if self._failure:
-            self._post(NodeFailed(self._clock(), self._node_id, self._failure))
+            self._post(NodeFailed(self._clock(), self._node_id, self._failure, self._failure_code))
             self._failure = ""
         if self._is_closing:
             self._reactor.stop()
@@ -223,10 +233,10 @@ class Supervision:
         delay = min(_BACKOFF_MAX, _BACKOFF * 2 ** (slot.failures - 1))
         self._reactor.call_after(delay, partial(self._spawn, slot))
 
-    def _fail(self, reason: str) -> None:
-        """End all workers; each says what it leaves before the node says that it has failed."""
+    def _fail(self, reason: str, code: ErrorCode = ErrorCode.RESOURCE_ERROR) -> None:
+        """End all workers; each says what it leaves, and why, before the node says that it has failed."""
         self._is_ending = True
-        self._failure = reason
+        self._failure, self._failure_code = reason, code
         for worker in self._workers.values():
             worker.kill(Verdict.INTERRUPTED)
         self._settle_if_empty()
@@ -262,7 +272,7 @@ class Supervision:
                 self._post(HolderJoined(self._clock(), worker.holder, self._node_id, slots=1))
             case CannotStart(reason):
                 worker.start_problem = reason
-            case RingFull(lease_id) if worker.lease is not None:
+            case RingFull() if worker.lease is not None:
                 self._drain(worker, worker.lease)
                 worker.tell_emptied()
             case SliceDone(lease_id) if worker.lease is not None:
@@ -336,7 +346,7 @@ class Supervision:
         return worker.bury()
 
     def _report_loss(self, worker: WorkerProcess) -> None:
-        if self._is_closing:
+        if self._is_closing or worker.phase is Phase.STARTING:
             return
         block, loss, reason = OutcomeBlock(), Loss(), f"the worker process ended with {worker.exit_text}"
         if worker.lease is not None:
@@ -344,7 +354,7 @@ class Supervision:
             loss = assess(worker, worker.lease, self._assignment.item_timeout)
             block.failures += loss.failures
         if worker.verdict is not None:
-            reason = _REASONS[worker.verdict]
+            reason = self._failure or _REASONS.get(worker.verdict, reason)
         self._post(
             HolderLost(
                 self._clock(),
@@ -360,7 +370,6 @@ class Supervision:
 _REASONS: Final = {
     Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
     Verdict.INTERRUPTED: "the worker process was interrupted",
-    Verdict.CLOSED: "the worker process was closed",
 }
 
 

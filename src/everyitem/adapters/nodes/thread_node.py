@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from everyitem.adapters.nodes.crews import ThreadCrew
 from everyitem.adapters.nodes.slot_node import SlotNode
+from everyitem.adapters.nodes.thread_crew import ThreadCrew
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
 from everyitem.work.assignment import Assignment

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from everyitem.adapters.nodes.shared_queue import Claim, SharedQueue
-from everyitem.work.window import HEARTBEAT, SINCE
+from everyitem.adapters.nodes.claims import Claim
+from everyitem.adapters.nodes.shared_queue import SharedQueue
 
 #: Seconds between two looks while there is work; without work it sleeps until woken.
 TICK = 0.01
@@ -21,10 +21,10 @@ class Watcher:
         queue: SharedQueue,
         *,
         item_timeout: float | None,
-        on_timeout: Callable[[Claim], None],
+        on_timeout: Callable[[Claim, tuple[int, int]], None],
         on_look: Callable[[], None],
     ) -> None:
-        """`on_timeout` is called for a claim whose item is out of time, `on_look` after every look."""
+        """`on_timeout(claim, signs_of_life)` is called for items out of time, `on_look` after every look."""
         self._queue = queue
         self._timeout = None if item_timeout is None else int(item_timeout * 1e9)
         self._on_timeout, self._on_look = on_timeout, on_look
@@ -53,9 +53,10 @@ class Watcher:
         """One look: give up items that are out of time, share what waits behind slow ones, flush."""
         now = time.monotonic_ns()
         for claim in self._queue.running():
-            begun = claim.window[SINCE] or claim.begun
-            if self._timeout is not None and now - max(begun, claim.window[HEARTBEAT]) > self._timeout:
-                self._on_timeout(claim)
+            seen = since, heartbeat = claim.signs_of_life
+            begun = since or claim.begun
+            if self._timeout is not None and now - max(begun, heartbeat) > self._timeout:
+                self._on_timeout(claim, seen)
             elif now - begun > SLOW:
                 self._queue.trim(claim)
         self._queue.flush_if_due()

@@ -19,7 +19,7 @@ from everyitem.adapters.nodes.guard import GUARD
 from everyitem.adapters.nodes.log_tail import LogTail
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
-from everyitem.work.assignment import Assignment
+from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.mapping import LEASE, Mapping, create_mapping_file
 from everyitem.work.outcomes import ranges_of
 from everyitem.work.ring import RingReader
@@ -311,7 +311,7 @@ def _popen(socket_fd: int, mapping_fd: int, log_fd: int) -> subprocess.Popen[byt
     if package_root not in search_path:
         search_path.append(package_root)
     environment = dict(os.environ)
-    environment["EVERYITEM_WORKER"] = "1"
+    environment[WORKER_VARIABLE] = "1"
     environment["EVERYITEM_WORKER_PATH"] = os.pathsep.join(search_path)
     optimise = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     return subprocess.Popen(

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from everyitem.adapters.nodes.shared_queue import SharedQueue, next_size
+from everyitem.adapters.nodes.claims import next_size
+from everyitem.adapters.nodes.shared_queue import SharedQueue
 from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure
@@ -109,6 +110,7 @@ class Machine(RuleBasedStateMachine):
         self.queue.give_up(
             claim,
             lambda claim, index: Failure(index, 1, ErrorCode.TIMEOUT_ERROR, "ItemTimeout", "too long"),
+            seen=claim.signs_of_life,
         )
 
     @invariant()
