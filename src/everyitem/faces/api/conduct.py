@@ -15,14 +15,21 @@ from everyitem.compose import Switch
 Value = TypeVar("Value")
 
 
-def conduct(work: Callable[[], Value], switch: Switch, *, inbox: SimpleQueue[object] | None = None) -> Value:
+class Inbox(SimpleQueue[object]):
+    """Where a signal handler may put callables for `conduct` to run."""
+
+    #: Whether somebody is there to run them.
+    attended = False
+
+
+def conduct(work: Callable[[], Value], switch: Switch, *, inbox: Inbox | None = None) -> Value:
     """Run `work` on its own thread and return what it returns or raise what it raises.
 
     `inbox` is where a signal handler may put callables, run here between waits (`SimpleQueue.put` is the one
     queue operation that is safe inside a handler). A `KeyboardInterrupt` while waiting stops the execution in
     good order (drain, checkpoint) and is raised again afterwards; a second one interrupts the items.
     """
-    inbox = inbox if inbox is not None else SimpleQueue()
+    inbox = inbox if inbox is not None else Inbox()
     outcome: list[Value] = []
     error: list[BaseException] = []
 
@@ -35,6 +42,7 @@ def conduct(work: Callable[[], Value], switch: Switch, *, inbox: SimpleQueue[obj
             inbox.put(None)
 
     thread = threading.Thread(target=carry_out, name="everyitem-execution")
+    inbox.attended = True
     thread.start()
     interrupted: KeyboardInterrupt | None = None
     while True:
@@ -52,6 +60,7 @@ def conduct(work: Callable[[], Value], switch: Switch, *, inbox: SimpleQueue[obj
         if callable(request):
             request()
     thread.join()
+    inbox.attended = False
     if interrupted is not None:
         raise interrupted
     if error:

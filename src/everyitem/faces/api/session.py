@@ -3,13 +3,12 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch
 from everyitem.faces.api import redriving, steering
-from everyitem.faces.api.conduct import conduct
+from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
 from everyitem.faces.api.reading import BatchInput, processor_is_async_if_known, read, rebuild
@@ -48,7 +47,7 @@ class Session(Records):
     Every method takes `execution=` to choose an earlier execution of a batch; the latest is the default.
     """
 
-    def __init__(self, settings: Settings, *, inbox: SimpleQueue[object] | None = None) -> None:
+    def __init__(self, settings: Settings, *, inbox: Inbox | None = None) -> None:
         super().__init__(settings)
         self._inbox = inbox
 
@@ -58,7 +57,7 @@ class Session(Records):
         store: str | PathLike[str] | None = None,
         *,
         config: str | PathLike[str] | None = None,
-        inbox: SimpleQueue[object] | None = None,
+        inbox: Inbox | None = None,
     ) -> Self:
         """A session with the settings of a file, the environment and the given store.
 

@@ -4,16 +4,21 @@ Only the subcommand that was asked for is imported; the others are known by a li
 `everyitem --help` and every single command quick to start.
 """
 
+import atexit
 import inspect
+import os
 import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
 import typer
 
 from everyitem.faces.cli.exits import RESPONSE_ERROR, USAGE
+from everyitem.faces.cli.signals import raise_on_signals
+from everyitem.faces.cli.streams import discard, open_missing
 from everyitem.faces.cli.terminal import note, safe
 from everyitem.model.errors import EveryitemError, UsageError
 
@@ -70,6 +75,10 @@ SUBCOMMANDS = {
 }
 
 
+#: Commands and options of the contract that later versions have; refused by name.
+LATER = frozenset(("settle", "simulate", "report", "prune", "token", "serve", "member", "cyoda", "--server"))
+
+
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:
     """The command with its subcommands; those not in `loaded` are there by name and summary only."""
     app = typer.Typer(
@@ -89,19 +98,58 @@ def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer
 
 def main() -> None:
     """Run the command line and exit; errors become one message on standard error."""
-    arguments = sys.argv[1:] or ["--help"]
-    named = next((argument for argument in arguments if not argument.startswith("-")), "")
-    app = build_app(loaded=frozenset({named} if named in SUBCOMMANDS else ()))
+    code = _run(sys.argv[1:] or ["--help"])
     try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        note(f"everyitem: standard output cannot be written: {error.strerror}")
+        code = code or RESPONSE_ERROR
+        discard(1)
+    if _has_leftovers():
+        # a thread some item has left behind would keep us waiting, for ever perhaps; all is delivered
+        atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to end in good order but not wait
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Carry the command out; returns its exit code."""
+    try:
+        open_missing()
+        named = next((argument for argument in arguments if not argument.startswith("-")), "")
+        _refuse_later(named, arguments)
+        app = build_app(loaded=frozenset({named} if named in SUBCOMMANDS else ()))
+        raise_on_signals()
         app(arguments, prog_name="everyitem")
     except UsageError as error:
         note(f"everyitem: {safe(error)}")
-        sys.exit(USAGE)
+        return USAGE
     except EveryitemError as error:
         note(f"everyitem: {error.code}: {safe(error)}")
-        sys.exit(RESPONSE_ERROR)
+        return RESPONSE_ERROR
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except OSError as error:
+        note(f"everyitem: {safe(error)}")
+        return RESPONSE_ERROR
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _refuse_later(named: str, arguments: Sequence[str]) -> None:
+    options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+    for name in [named, *sorted(options)]:
+        if name in LATER:
+            raise UsageError(f"{name} is known, but not available in this version")
+
+
+def _has_leftovers() -> bool:
+    """Whether threads are left that the interpreter would wait for at its end."""
+    return any(
+        not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()
+    )
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,19 +9,22 @@ import typer
 
 from everyitem.compose import Switch
 from everyitem.engine.progress import Snapshot
+from everyitem.faces.api.conduct import Inbox
+from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
+from everyitem.faces.api.result_files import check_results_file, write_results
 from everyitem.faces.api.session import ExecutionInterrupted, Session
 from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
-from everyitem.faces.cli.files import check_writable, write_whole
 from everyitem.faces.cli.logs import logs_as_notes
 from everyitem.faces.cli.opening import open_session
-from everyitem.faces.cli.result_files import result_parts
 from everyitem.faces.cli.signals import SignalInbox, listening
+from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.cli.wishes import Wishes
+from everyitem.model.errors import EveryitemError
 
 _MOST_CAUSES = 5
 
@@ -42,29 +45,34 @@ class _Watcher:
 def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Response]) -> None:
     """Carry out `call` with a display, print the response, and end with the contract's exit code."""
     check_writable(wishes.out)
-    check_writable(wishes.results)
+    check_results_file(wishes.results)
+    reserve_output()
     switch = Switch()
     with (
         logs_as_notes(),
-        listening(switch) as signals,
+        listening(switch, Inbox()) as signals,
         open_session(wishes.store, wishes.config, inbox=signals.requests) as session,
     ):
         display = None if wishes.no_progress else make_display(title)
         watcher = _Watcher(display)
-        options = wishes.options()
-        options["switch"], options["on_progress"] = switch, watcher
+        how = wishes.options()
+        how["switch"], how["on_progress"] = switch, watcher
         try:
             with display or nullcontext():
-                response = call(session, options)
+                response = call(session, how)
         except ExecutionInterrupted as interrupted:
             _say_how_to_resume(interrupted, signals, wishes)
             raise typer.Exit(signals.exit_code) from None
-        _deliver(response, wishes)
+        except KeyboardInterrupt:
+            note(f"everyitem: stopped by {signals.name} before anything ran")
+            raise typer.Exit(signals.exit_code) from None
+        delivered = _deliver(response, wishes)
         if not wishes.no_progress:
             causes = _causes(response, watcher, session)
-            for line in summary_lines(response, causes, store_option=_store_option(wishes)):
+            options, executing = _same_options(wishes), _same_options(wishes, processors=True)
+            for line in summary_lines(response, causes, options=options, executing=executing):
                 note(line)
-    raise typer.Exit(_exit_code(response, wishes))
+    raise typer.Exit(_exit_code(response, wishes) if delivered else RESPONSE_ERROR)
 
 
 def _causes(response: Response, watcher: _Watcher, session: Session) -> Sequence[tuple[str, int]]:
@@ -77,16 +85,27 @@ def _causes(response: Response, watcher: _Watcher, session: Session) -> Sequence
     return seen[:_MOST_CAUSES]
 
 
-def _deliver(response: Response, wishes: Wishes) -> None:
-    """The response to standard output (and `--out`), the results to `--results`."""
+def _deliver(response: Response, wishes: Wishes) -> bool:
+    """The response to standard output first, then the files; False when one of them could not be written."""
     for warning in response.warnings:
         note(f"warning: {safe(warning)}")
     document = response.to_json().encode("utf-8")
-    if wishes.out is not None:
-        write_whole(wishes.out, [document, b"\n"])
-    if wishes.results is not None:
-        write_whole(wishes.results, result_parts(response.results(), as_csv=wishes.results.suffix == ".csv"))
-    print_json(document)
+    written = [_written(lambda: print_json(document))]
+    if (out := wishes.out) is not None:
+        written.append(_written(lambda: write_whole(out, [document, b"\n"])))
+    if (results := wishes.results) is not None:
+        written.append(_written(lambda: write_results(results, response.results())))
+    return all(written)
+
+
+def _written(write: Callable[[], object]) -> bool:
+    """Whether it went well. What cannot be written costs itself only: the batch is over and recorded."""
+    try:
+        write()
+    except EveryitemError as error:
+        note(f"everyitem: {safe(error)}")
+        return False
+    return True
 
 
 def _exit_code(response: Response, wishes: Wishes) -> int:
@@ -96,15 +115,15 @@ def _exit_code(response: Response, wishes: Wishes) -> int:
 
 
 def _say_how_to_resume(interrupted: ExecutionInterrupted, signals: SignalInbox, wishes: Wishes) -> None:
-    name = signals.first.name if signals.first else "a stop"
-    status = interrupted.status
-    note(
-        f"{safe(interrupted.batch_id)}: stopped by {name} with {status.succeeded + status.failed:,} of "
-        f"{status.items:,} items recorded; continue with"
-    )
-    processors = "".join(f" --processors {shlex.quote(one)}" for one in wishes.processors or ())
-    note(f"  everyitem resume {shlex.quote(safe(interrupted.batch_id))}{processors}{_store_option(wishes)}")
+    status, batch_id = interrupted.status, safe(interrupted.batch_id)
+    recorded = f"{status.succeeded + status.failed:,} of {status.items:,} items recorded"
+    note(f"{batch_id}: stopped by {signals.name} with {recorded}; continue with")
+    note(f"  everyitem resume {shlex.quote(batch_id)}{_same_options(wishes, processors=True)}")
 
 
-def _store_option(wishes: Wishes) -> str:
-    return f" --store {shlex.quote(wishes.store)}" if wishes.store else ""
+def _same_options(wishes: Wishes, *, processors: bool = False) -> str:
+    """The options that make a suggested command work as printed."""
+    options = [("--processors", one) for one in wishes.processors or () if processors]
+    options += [("--store", wishes.store)] if wishes.store else []
+    options += [("--config", str(wishes.config))] if wishes.config else []
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in options)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 
+from everyitem.faces.api.conduct import Inbox
 from everyitem.faces.api.session import Session
 from everyitem.faces.cli.terminal import note, safe
 
@@ -14,7 +14,7 @@ def open_session(
     store: str | None,
     config: Path | None,
     *,
-    inbox: SimpleQueue[object] | None = None,
+    inbox: Inbox | None = None,
     announce: bool = True,
 ) -> Iterator[Session]:
     """A session on the store in force; says where that is when nobody chose it (unless not to `announce`)."""

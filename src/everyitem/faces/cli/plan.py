@@ -13,6 +13,7 @@ from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table, safe
 from everyitem.model.errors import DocumentRefused
 
@@ -61,6 +62,7 @@ def plan(
         options["max_retries"] = max_retries
     if timeout_hours is not None:
         options["timeout_hours"] = timeout_hours
+    reserve_output()
     with open_session(store, config, announce=False) as session:
         try:
             found = session.plan(batch, items=items, **options)

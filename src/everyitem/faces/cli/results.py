@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.result_files import NO_PARQUET, result_parts
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.files import check_writable, write_whole
 from everyitem.faces.cli.opening import open_session
-from everyitem.faces.cli.result_files import result_parts
 from everyitem.faces.cli.terminal import note, safe, write_out
 from everyitem.model.errors import UsageError
 
@@ -69,7 +69,7 @@ def results(
 
 def _format(name: str | None, out: Path | None) -> ResultFormat:
     if name == "parquet" or (name is None and out is not None and out.suffix == ".parquet"):
-        raise UsageError("this version writes no parquet; use --format csv or jsonl and convert it")
+        raise UsageError(NO_PARQUET)
     if name is None:
         return ResultFormat.CSV if out is not None and out.suffix == ".csv" else ResultFormat.JSONL
     if name not in set(ResultFormat):

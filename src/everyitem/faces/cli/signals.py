@@ -1,18 +1,22 @@
 """Signals, set here and nowhere else, in the main thread only.
 
-The first SIGINT or SIGTERM drains and checkpoints, the second interrupts the items at once. Handlers do
-nothing but put a callable into the inbox of `conduct`: `SimpleQueue.put` is safe inside a handler, a lock
-would not be.
+The first SIGINT or SIGTERM drains and checkpoints, the second interrupts the items at once. While items run
+the handler does nothing but put a callable into the inbox of `conduct`: `SimpleQueue.put` is safe inside a
+handler, a lock would not be. Before and after that a signal simply ends the command.
 """
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from everyitem.compose import Switch
 from everyitem.faces.cli.terminal import note
+
+if TYPE_CHECKING:
+    # commands that only look at a store need not load the engine
+    from everyitem.engine.switch import Switch
+    from everyitem.faces.api.conduct import Inbox
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -20,10 +24,15 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 class SignalInbox:
     """What the first signal was, and where `conduct` hears of signals."""
 
-    def __init__(self, switch: Switch) -> None:
-        self.requests: SimpleQueue[object] = SimpleQueue()
+    def __init__(self, switch: "Switch", requests: "Inbox") -> None:
+        self.requests = requests
         self.first: signal.Signals | None = None
         self._switch = switch
+
+    @property
+    def name(self) -> str:
+        """What stopped the command."""
+        return self.first.name if self.first else "a stop"
 
     @property
     def exit_code(self) -> int:
@@ -31,9 +40,13 @@ class SignalInbox:
         return 128 + (self.first or signal.SIGINT)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The handler: note which signal it was and pass the reaction on."""
-        if self.first is None:
+        """The handler: note which signal it was and pass the reaction on, or raise `KeyboardInterrupt`."""
+        is_first = self.first is None
+        if is_first:
             self.first = signal.Signals(number)
+        if not self.requests.attended:
+            raise KeyboardInterrupt
+        if is_first:
             self.requests.put(self._drain)
         else:
             self.requests.put(self._stop_now)
@@ -51,10 +64,22 @@ class SignalInbox:
         note("stopping at once; everything recorded stays recorded")
 
 
+def raise_on_signals() -> None:
+    """SIGINT raises `KeyboardInterrupt`, SIGTERM `SystemExit`: what is half written is tidied away."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    note(f"everyitem: stopped by {signal.Signals(number).name}")
+    raise SystemExit(128 + number)
+
+
 @contextmanager
-def listening(switch: Switch) -> Iterator[SignalInbox]:
+def listening(switch: "Switch", requests: "Inbox") -> Iterator[SignalInbox]:
     """Handle SIGINT and SIGTERM while inside; the former handlers come back afterwards."""
-    inbox = SignalInbox(switch)
+    inbox = SignalInbox(switch, requests)
     former = {number: signal.signal(number, inbox.receive) for number in _STOPPING}
     try:
         yield inbox

@@ -4,13 +4,13 @@ Standard output carries results only; everything else goes to standard error. A 
 standard output early (`| head`) has had enough: that is no error and changes no exit code.
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
+
+from everyitem.faces.cli.streams import OutputLost, discard, output
 
 #: Control characters (C0, DEL, C1), line and paragraph separators, and everything that reorders text.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -27,15 +27,17 @@ def safe(text: object) -> str:
 
 def is_for_people(*, as_json: bool) -> bool:
     """Whether a table is wanted: standard output is a terminal and `--json` was not given."""
-    return not as_json and sys.stdout.isatty()
+    return not as_json and output().isatty()
 
 
 def note(text: str = "") -> None:
     """One line to standard error. The text is ours; ids and messages in it went through `safe`."""
     try:
         print(text, file=sys.stderr, flush=True)
-    except (BrokenPipeError, OSError):
-        _discard(2)  # nobody reads what we say any more; the work goes on
+    except OSError:
+        discard(2)  # nobody reads what we say any more; the work goes on
+    except ValueError:
+        pass  # the user's code has closed the stream
 
 
 def print_json(text: bytes, *, indent: int = 2) -> None:
@@ -51,17 +53,20 @@ def print_lines(lines: Iterable[bytes]) -> bool:
 def write_out(parts: Iterable[bytes]) -> bool:
     """Bytes to standard output; on a terminal C1 controls inside JSON strings are escaped first.
 
-    Returns False when the reader has closed its end.
+    Returns False when the reader has closed its end; raises `OutputLost` when nothing can be written there.
     """
-    stream = sys.stdout.buffer
-    escape = sys.stdout.isatty()
+    stream = output()
+    escape = stream.isatty()
     try:
         for part in parts:
-            stream.write(_escape_c1(part) if escape else part)
-        stream.flush()
+            stream.buffer.write(_escape_c1(part) if escape else part)
+        stream.buffer.flush()
     except BrokenPipeError:
-        _discard(1)
+        discard(stream.fileno())
         return False
+    except OSError as error:
+        discard(stream.fileno())
+        raise OutputLost(f"standard output cannot be written: {error.strerror}") from error
     return True
 
 
@@ -94,15 +99,16 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
-    print_rich(Console(highlight=False), table)
-
-
-def print_rich(console: Any, *renderables: Any) -> None:
-    """Rich renderables to the console's stream, a closed pipe taken as an answer."""
+    stream = output()
+    console = Console(highlight=False, file=stream)
     try:
-        console.print(*renderables)
+        console.print(table)
+        stream.flush()
     except BrokenPipeError:
-        _discard(1)
+        discard(stream.fileno())
+    except OSError as error:
+        discard(stream.fileno())
+        raise OutputLost(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _escape_c1(part: bytes) -> bytes:
@@ -112,10 +118,3 @@ def _escape_c1(part: bytes) -> bytes:
         lambda found: f"\\u{ord(found.group()):04x}",
         text,
     ).encode("utf-8")
-
-
-def _discard(descriptor: int) -> None:
-    """Point a closed descriptor at the null device, so that flushing at exit finds an open file."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, descriptor)
-    os.close(null)

@@ -1,6 +1,5 @@
 """`everyitem watch`: the live picture of an execution that another process runs."""
 
-import sys
 import time
 
 from everyitem.faces.api.session import Session
@@ -37,7 +36,7 @@ def watch(
         if as_json:
             _follow(session, found)
         else:
-            print_status(_show(session, found), as_json=not sys.stdout.isatty())
+            print_status(_show(session, found), as_json=False)
 
 
 def _follow(session: Session, found: Status) -> None:

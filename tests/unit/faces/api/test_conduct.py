@@ -1,11 +1,10 @@
 """Carrying out an execution on a thread of its own."""
 
 import threading
-from queue import SimpleQueue
 
 import pytest
 
-from everyitem.faces.api.conduct import conduct
+from everyitem.faces.api.conduct import Inbox, conduct
 
 
 class Switch:
@@ -42,7 +41,7 @@ def test_what_the_work_raises_is_raised():
 
 def test_requests_run_on_the_callers_thread():
     """A signal handler's callables are called while the caller waits."""
-    inbox, called, release = SimpleQueue(), [], threading.Event()
+    inbox, called, release = Inbox(), [], threading.Event()
 
     def request():
         called.append(threading.get_ident())
@@ -61,7 +60,7 @@ def test_a_keyboard_interrupt_stops_in_good_order_and_is_raised_at_the_end():
         switch.heard.wait(10)
         ended.append(True)
 
-    class Interrupting(SimpleQueue):
+    class Interrupting(Inbox):
         """Raises as the interpreter does when Ctrl-C arrives during the wait."""
 
         interrupted = False

@@ -56,7 +56,6 @@ class LiveProgress:
                 get_renderable=self._picture,
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
-                redirect_stdout=False,
             )
         )
         return self

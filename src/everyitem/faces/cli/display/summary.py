@@ -11,9 +11,12 @@ _MOST_PROBLEMS = 5
 
 
 def summary_lines(
-    response: Response, causes: Sequence[tuple[str, int]], *, store_option: str = ""
+    response: Response, causes: Sequence[tuple[str, int]], *, options: str = "", executing: str = ""
 ) -> list[str]:
-    """The end of a run in a few lines; `store_option` makes the suggested commands work as printed."""
+    """The end of a run in a few lines.
+
+    `options` make the suggested commands work as printed, `executing` those that execute items.
+    """
     lines = [_headline(response)]
     if response.items_processed is not None:
         lines.append(f"  {_figures(response)}")
@@ -23,7 +26,7 @@ def summary_lines(
         lines += [f"  {safe(problem)}" for problem in problems[:_MOST_PROBLEMS]]
         if len(problems) > _MOST_PROBLEMS:
             lines.append(f"  and {count(len(problems) - _MOST_PROBLEMS)} more in the response")
-    lines += [f"  {hint}" for hint in _next_steps(response, store_option)]
+    lines += [f"  {hint}" for hint in _next_steps(response, options, executing)]
     return lines
 
 
@@ -56,15 +59,15 @@ def _figures(response: Response) -> str:
     return ", ".join(figures)
 
 
-def _next_steps(response: Response, store_option: str) -> list[str]:
+def _next_steps(response: Response, options: str, executing: str) -> list[str]:
     if response.batch_id is None or response.execution is None:
         return []
     name = shlex.quote(safe(response.batch_id))
     steps = []
     if response.status == "ERROR":
-        steps.append(f"continue it:        everyitem resume {name}{store_option}")
+        steps.append(f"continue it:        everyitem resume {name}{executing}")
     if response.items_failed:
-        steps.append(f"what failed:        everyitem failures {name}{store_option}")
-        steps.append(f"one item's story:   everyitem explain {name} ITEM_ID{store_option}")
-        steps.append(f"run them again:     everyitem redrive {name}{store_option}")
+        steps.append(f"what failed:        everyitem failures {name}{options}")
+        steps.append(f"one item's story:   everyitem explain {name} ITEM_ID{options}")
+        steps.append(f"run them again:     everyitem redrive {name}{executing}")
     return steps

@@ -3,15 +3,36 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.faces.api.views import ItemResult
+from everyitem.model.errors import UsageError
 
 CSV_COLUMNS = (
     "itemId", "index", "status", "attempts", "durationMs", "result", "errorCode", "errorType", "errorMessage",
 )  # fmt: skip
 
+NO_PARQUET = "this version writes no parquet; use csv or jsonl and convert it"
+
 #: A spreadsheet takes cells that begin like this for formulas (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def check_results_file(path: Path | None) -> None:
+    """Find out before the work begins that results could not be written there.
+
+    Raises:
+        UsageError: the folder cannot be written, or the name asks for a format this version does not know.
+    """
+    if path is not None and path.suffix == ".parquet":
+        raise UsageError(f"{path}: {NO_PARQUET}")
+    check_writable(path)
+
+
+def write_results(path: Path, results: Iterable[ItemResult]) -> None:
+    """A file of results, CSV for `*.csv`, else JSON lines. Raises `UsageError` when it cannot be written."""
+    write_whole(path, result_parts(results, as_csv=path.suffix == ".csv"))
 
 
 def result_parts(results: Iterable[ItemResult], *, as_csv: bool) -> Iterator[bytes]:

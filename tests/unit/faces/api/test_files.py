@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from everyitem.faces.cli.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.model.errors import UsageError
 
 

@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
+from everyitem.faces.api.result_files import CSV_COLUMNS, neutral, result_parts
 from everyitem.faces.api.views import ItemError, ItemResult
-from everyitem.faces.cli.result_files import CSV_COLUMNS, neutral, result_parts
 
 
 def succeeded(item_id="t-1", result=b'{"v":1.50}'):
