@@ -70,6 +70,16 @@ def digest_of(items: Items) -> str:
     return digest.hexdigest()
 
 
+def cut_chunks(items: Items, offsets: Sequence[int]) -> Iterator[ItemChunk]:
+    """All items in chunks within both bounds; item i begins at byte `offsets[i]`, one more ends the last."""
+    first, count = 0, len(items)
+    while first < count:
+        last = bisect_right(offsets, offsets[first] + CHUNK_BYTES, lo=first + 1)
+        last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, count))
+        yield ItemChunk(first, last - first, items.text(range(first, last)))
+        first = last
+
+
 class InMemoryItems:
     """Items held as one text with an offset per item (inline documents)."""
 
@@ -98,12 +108,7 @@ class InMemoryItems:
         return b"[" + b",".join([text[offsets[i] : offsets[i + 1] - 1] for i in indices]) + b"]"
 
     def chunks(self) -> Iterator[ItemChunk]:
-        first = 0
-        while first < len(self):
-            last = bisect_right(self._offsets, self._offsets[first] + CHUNK_BYTES, lo=first + 1)
-            last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, len(self)))
-            yield ItemChunk(first, last - first, self.text(range(first, last)))
-            first = last
+        return cut_chunks(self, self._offsets)
 
 
 class StoredItems:

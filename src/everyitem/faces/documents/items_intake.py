@@ -5,7 +5,7 @@ Items come as the text of an array, as Python values, or in chunks from a source
 for a chunk that failed its cheap check.
 """
 
-import hashlib
+import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, islice
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from everyitem.faces.documents.document_text import READING_ERRORS
+from everyitem.faces.documents.items_spool import SPOOL_BYTES, ItemsSpool
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.strict_json import (
     find_faults,
@@ -23,7 +24,7 @@ from everyitem.faces.documents.strict_json import (
     parse_leniently,
 )
 from everyitem.model.errors import ErrorCode
-from everyitem.model.items import CHUNK_ITEMS, InMemoryItems
+from everyitem.model.items import CHUNK_ITEMS, InMemoryItems, Items
 from everyitem.ports.source import ItemSource
 from everyitem.settings import Settings
 
@@ -42,10 +43,10 @@ class ItemsIntake:
         self._settings = settings
         self._ceiling = min(max_batch_size or settings.max_batch_size, settings.max_batch_size)
         self._problems = problems
-        #: Sound chunks without their brackets; where the whole text is at hand it needs no putting together.
-        self._texts: list[bytes] = []
+        #: Sound chunks; where the whole text is at hand it needs no putting together.
+        self._spool = ItemsSpool(most=math.inf)
         self._whole: bytes | None = None
-        self._lengths = array("Q")
+        self._lengths: list[int] = []
         #: Index, path and message of each fault of an item.
         self._faults: list[tuple[int, str, str]] = []
         self._count = 0
@@ -71,7 +72,7 @@ class ItemsIntake:
             return
         if not self._fits(len(lengths)):
             return
-        self._whole = text
+        self._whole, self._lengths = text, lengths
         starts = list(accumulate([length + 1 for length in lengths], initial=1))
         for first, last in _chunk_bounds(len(lengths)):
             self._read_chunk(memoryview(text)[starts[first] - 1 : starts[last]], lengths[first:last])
@@ -100,7 +101,8 @@ class ItemsIntake:
 
     def read_source(self, source: ItemSource) -> None:
         """Items of a source; positions read `items.jsonl:17`. Raises `SourceUnavailable`."""
-        lines: list[int] = []
+        lines = array("Q")
+        self._spool = ItemsSpool(most=SPOOL_BYTES)
         self._path = lambda index: f"{source.name}:{lines[index]}"
         self._id_step = ""
         own_limit = self._settings.max_source_items
@@ -126,19 +128,17 @@ class ItemsIntake:
         """How many items there are, sound or not; None where that could not be told."""
         return self._count if self._countable else None
 
-    def finish(self) -> InMemoryItems:
+    def finish(self) -> Items:
         """Check the ids against one another and hand over the items."""
         if self._named:
             self._check_ids()
         # in item order, whichever look found them
         for _, path, message in sorted(self._faults, key=lambda fault: fault[0]):
             self._problems.add(path, message, ErrorCode.ITEM_ERROR)
-        text = self._whole
-        if text is None:
-            text = b"".join([b"[", *islice(_with_commas(self._texts), 1, None), b"]"])
-        self._texts, self._whole = [], None
-        digest = hashlib.sha256(text).hexdigest()
-        return InMemoryItems(text, named=self._named, digest=digest, lengths=self._lengths)
+        if self._whole is None:
+            return self._spool.finish(named=self._named)
+        text, self._whole = self._whole, None
+        return InMemoryItems(text, named=self._named, lengths=self._lengths)
 
     def _refuse_too_deep(self, text: str) -> None:
         """Items nested so deep that nobody can count them."""
@@ -191,9 +191,8 @@ class ItemsIntake:
             for index, item in enumerate(_cut(memoryview(text), lengths), start=first):
                 if len(item) > self._suspicious:
                     self._examine(index, bytes(item))
-        self._lengths.extend(lengths)
-        if lengths and self._whole is None:
-            self._texts.append(text[1:-1])
+        if self._whole is None:
+            self._spool.add(text, lengths)
 
     def _examine(self, index: int, text: bytes) -> None:
         """Size, depth and number range of one long item."""
@@ -307,13 +306,6 @@ def _cut(part: memoryview, lengths: list[int]) -> Iterator[memoryview]:
     """The single items of a chunk's text."""
     starts = accumulate([length + 1 for length in lengths], initial=1)
     return (part[start : start + length] for start, length in zip(starts, lengths, strict=False))
-
-
-def _with_commas(texts: list[bytes]) -> Iterator[bytes]:
-    """A comma before each text; one join of all parts copies the items once, not three times."""
-    for text in texts:
-        yield b","
-        yield text
 
 
 def _chunk_bounds(count: int) -> Iterator[tuple[int, int]]:

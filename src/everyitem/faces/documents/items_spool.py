@@ -1,0 +1,106 @@
+"""Where items of a source are put while they are read: in memory when they are few, else in a file.
+
+A source may hold millions of items. Beyond a few megabytes their text goes to an unnamed temporary file, so
+that intake takes memory by the number of items, not by their size. The store gets its copy from there.
+"""
+
+import hashlib
+import os
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import BinaryIO
+
+from everyitem.model.items import InMemoryItems, ItemChunk, Items, cut_chunks
+from everyitem.ports.source import SourceUnavailable
+
+#: Bytes of items held in memory before they move to a file.
+SPOOL_BYTES = 16 << 20
+
+
+class ItemsSpool:
+    """Takes the items' text chunk by chunk and hands it over whole."""
+
+    def __init__(self, *, most: float) -> None:
+        """`most` bytes are held in memory; `math.inf` for what is in memory anyway."""
+        self._most = most
+        self._parts: list[bytes] = []
+        self._held = 0
+        #: Closed, and with that deleted, when nobody has the spool or its items any more.
+        self._file: BinaryIO | None = None
+        self._digest = hashlib.sha256()
+        self._lengths = array("Q")
+
+    def add(self, text: bytes, lengths: Sequence[int]) -> None:
+        """A chunk: a compact JSON array of items of these lengths.
+
+        Raises `SourceUnavailable` when the folder for temporary files does not take it.
+        """
+        if not lengths:
+            return
+        self._write((b"," if self._lengths else b"[") + text[1:-1])
+        self._lengths.extend(lengths)
+
+    def finish(self, *, named: bool) -> Items:
+        """All items. Raises `SourceUnavailable` like `add`."""
+        self._write(b"]" if self._lengths else b"[]")
+        digest = self._digest.hexdigest()
+        if self._file is None:
+            # one join copies the items once
+            text, self._parts = b"".join(self._parts), []
+            return InMemoryItems(text, named=named, digest=digest, lengths=self._lengths)
+        self._closing.detach()
+        return SpooledItems(self._file, named=named, digest=digest, lengths=self._lengths)
+
+    def _write(self, text: bytes) -> None:
+        self._digest.update(text)
+        self._parts.append(text)
+        self._held += len(text)
+        if self._held > self._most:
+            self._move_to_file()
+
+    def _move_to_file(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="everyitem-")  # noqa: SIM115
+                self._closing = weakref.finalize(self, self._file.close)
+            self._file.writelines(self._parts)
+            self._file.flush()
+        except OSError as error:
+            raise SourceUnavailable(
+                f"the items do not fit into the folder for temporary files: {error.strerror or error}; "
+                "make room there, or name another in TMPDIR"
+            ) from None
+        self._parts = []
+
+
+class SpooledItems:
+    """Items in a temporary file that is gone when they are. Safe to read from several threads."""
+
+    def __init__(self, file: BinaryIO, *, named: bool, digest: str, lengths: Sequence[int]) -> None:
+        # offsets[i] is where item i begins, offsets[n] one behind the comma the last item would have
+        self._offsets = array("Q", accumulate((length + 1 for length in lengths), initial=1))
+        self._file = file
+        weakref.finalize(self, file.close)
+        self.named = named
+        self.digest = digest
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def text(self, indices: Sequence[int]) -> bytes:
+        if isinstance(indices, range) and indices.step == 1:
+            return b"[" + self._read(indices.start, indices.stop) + b"]"
+        return b"[" + b",".join([self._read(index, index + 1) for index in indices]) + b"]"
+
+    def chunks(self) -> Iterator[ItemChunk]:
+        return cut_chunks(self, self._offsets)
+
+    def _read(self, first: int, end: int) -> bytes:
+        """The text of the items from `first` to before `end`, without brackets."""
+        if first == end:
+            return b""
+        start = self._offsets[first]
+        return os.pread(self._file.fileno(), self._offsets[end] - 1 - start, start)
