@@ -274,7 +274,7 @@ class Dealer:
 
     def _size(self, holder: Holder) -> int:
         """How many items the holder gets next (see the module's docstring)."""
-        size = min(holder.target, max(holder.slots * self._unit, 2 * holder.proved))
+        size = holder.allowance
         if len(self._holders) > 1:
             left = self.queues.remaining + self._retries.ready
             size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))

@@ -80,11 +80,16 @@ class Holder:
         return max(self.slots * self.unit, int(self.rate * BUDGET))
 
     @property
+    def allowance(self) -> int:
+        """Items it may get at a time: what it does in one budget, but at most twice what it has proved."""
+        return min(self.target, max(self.slots * self.unit, 2 * self.proved))
+
+    @property
     def is_hungry(self) -> bool:
         """It needs work now: a single worker when idle, a shared queue when it runs low."""
         if not self.shared:
             return not self.leases
-        return self.outstanding - self.slots < self.target / 2
+        return self.outstanding - self.slots < self.allowance / 2
 
     def measure(self, count: int, at: float) -> None:
         """Take note that `count` items were done by now."""
