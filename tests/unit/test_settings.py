@@ -1,9 +1,12 @@
 """The operator's settings: file, environment, overrides, presets, and where each came from."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from everyitem.model.errors import UsageError
 from everyitem.settings import Environment, Origin, Settings, load_settings
@@ -189,3 +192,25 @@ def test_nothing_is_loaded_where_nothing_is_configured(empty_folder):
         "assert not {'pydantic', 'pydantic_settings'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=empty_folder)
+
+
+def test_the_page_gives_every_limit_as_it_is():
+    """docs/batch-document.md lists all ceilings of the operator with their defaults."""
+    page = (Path(__file__).parents[2] / "docs/batch-document.md").read_text(encoding="utf-8")
+    limits = Settings()
+    for name, default in {
+        "maxBatchSize": f"{limits.max_batch_size:,}",
+        "maxMemoryMb": f"{limits.max_memory_mb:,}",
+        "maxSourceItems": "as `maxBatchSize`",
+        "maxItemBytes": f"{limits.max_item_bytes >> 20} MiB",
+        "maxEnvelopeBytes": f"{limits.max_envelope_bytes >> 20} MiB",
+        "maxDocumentBytes": f"{limits.max_document_bytes >> 30} GiB",
+        "maxDepth": str(limits.max_depth),
+    }.items():
+        assert re.search(rf"^\| `{name}` \|.*\| {default}[ ;]", page, re.MULTILINE), name
+
+
+def test_the_page_names_every_setting():
+    """A setting nobody can read about does not exist."""
+    page = (Path(__file__).parents[2] / "docs/batch-document.md").read_text(encoding="utf-8")
+    assert [name for name in _Model.model_fields if f"`{to_camel(name)}`" not in page] == []

@@ -86,7 +86,7 @@ def _asked_for(
 
 
 def _within_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> tuple[NodeSpec, ...]:
-    """No node above the memory ceiling in force; the engine holds all of them together under it."""
+    """No node above the memory ceiling in force."""
     asked = sum(node.memory_mb or 0 for node in nodes)
     if asked > ceiling:
         problems.warn(
