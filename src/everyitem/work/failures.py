@@ -39,7 +39,7 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
     )
     if issubclass(kind, UnusableResult):
         return failure
-    failure.frames = _frames_of(error.__traceback__)
+    failure.frames = _frames_of(_trace_of(error))
     if issubclass(kind, PermanentItemError):
         failure.permanent = True
     elif issubclass(kind, RetryLater):
@@ -68,7 +68,7 @@ def is_final(failure: Failure, max_attempts: int) -> bool:
 
 def in_short(error: BaseException) -> str:
     """An exception in one line: type, message and where it was raised."""
-    frames = _frames_of(error.__traceback__, ours=True)
+    frames = _frames_of(_trace_of(error), ours=True)
     where = "".join(f" at {file}, line {line}" for file, line, _ in frames[-1:])
     return f"{class_name(error)}: {_message_of(error)}{where}"
 
@@ -90,6 +90,12 @@ def _wait_of(error: BaseException) -> float | None:
     except BaseException:
         return None
     return None if math.isnan(seconds) else min(max(0.0, seconds), MAX_WAIT)
+
+
+def _trace_of(error: BaseException) -> TracebackType | None:
+    # not through the exception, which may have a `__getattribute__` of its own
+    trace: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return trace
 
 
 def _frames_of(trace: TracebackType | None, *, ours: bool = False) -> list[Frame]:

@@ -246,7 +246,7 @@ class Slot:
             duration_us=(ended - window[SINCE]) // 1000,
         )
         # the exception's own local variables must not outlive the item
-        error.__traceback__ = None
+        BaseException.with_traceback(error, None)
         collector.failed(position, failure, ended)
         window[SINCE] = ended
         return is_final(failure, self._last_attempt)

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
 from everyitem.work.context import LogEntry
-from everyitem.work.results import encode_one
+from everyitem.work.failures import failure_of
+from everyitem.work.results import check_snapshot, encode_one, says_the_same, snapshot
 from everyitem.work.stretch import Stretch
 
 #: Most log records kept of one stretch: an item that logs in a loop must not fill the store.
@@ -40,23 +41,27 @@ class Collector(Protocol):
 class StretchOutcomes:
     """Collects what came of one stretch, to be made an `OutcomeBlock` in one go.
 
+    A result is encoded when it is kept, since its function may change it afterwards, and checked when the
+    block is made, or also when it is kept where the first failure ends everything.
+
     The watcher may call `block()` on the stretch of a slot it gives up on: only what has a stamp is taken,
     so an item that ends at that very moment is not counted twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, checks_at_once: bool = False) -> None:
+        results: list[Any] = []
         texts: list[bytes] = []
 
-        def keep(
-            result: Any,
-            encode: Callable[[Any], bytes] = encode_one,
-            put: Callable[[bytes], None] = texts.append,
-        ) -> None:
-            put(encode(result))
+        def keep(result: Any, put: Any = results.append, put_text: Any = texts.append) -> None:
+            put_text(snapshot(result))
+            put(result)
 
-        self.keep: Callable[[Any], None] = keep
-        #: JSON texts of what items returned.
-        self.texts = texts
+        def check_and_keep(result: Any) -> None:
+            texts.append(encode_one(result))
+
+        self.keep: Callable[[Any], None] = check_and_keep if checks_at_once else keep
+        #: JSON texts of what items returned, and what they returned as long as it has to be checked.
+        self.texts, self.results = texts, results
         #: When the stretch began, then when each item ended.
         self.stamps: list[int] = []
         self.stamp = self.stamps.append
@@ -121,6 +126,8 @@ class _Draft:
         self._indices: list[int] = []
         self._durations: list[int] = []
         self._texts: list[bytes] = []
+        #: Empty where they were checked when they were kept.
+        self._results: list[Any] = []
         self._failures: list[Failure] = []
         self._logs: list[LogEntry] = []
 
@@ -144,14 +151,30 @@ class _Draft:
         self._indices += indices
         self._durations += durations
         self._texts += outcomes.texts[returned : returned + len(indices)]
+        self._results += outcomes.results[returned : returned + len(indices)]
 
     def block(self) -> OutcomeBlock:
-        if not self._indices:
-            return OutcomeBlock([], self._failures, self._logs)
-        successes = Successes(
-            ranges_of(self._indices), self._attempt, self._durations, join_texts(self._texts)
-        )
-        return OutcomeBlock([successes], self._failures, self._logs)
+        text = join_texts(self._texts)
+        if self._results and not says_the_same(text, self._results):
+            self._drop_unusable()
+            text = join_texts(self._texts)
+        successes = Successes(ranges_of(self._indices), self._attempt, self._durations, text)
+        return OutcomeBlock([successes] if self._indices else [], self._failures, self._logs)
+
+    def _drop_unusable(self) -> None:
+        """The slow way: look at each result, and make those that are not strictly JSON failures."""
+        unusable = {}
+        for place, (text, result) in enumerate(zip(self._texts, self._results, strict=True)):
+            try:
+                check_snapshot(text, result)
+            except Exception as error:
+                index, duration = self._indices[place], self._durations[place]
+                unusable[place] = failure_of(error, index=index, attempt=self._attempt, duration_us=duration)
+        self._failures += unusable.values()
+        usable = [place for place in range(len(self._indices)) if place not in unusable]
+        self._indices = [self._indices[place] for place in usable]
+        self._durations = [self._durations[place] for place in usable]
+        self._texts = [self._texts[place] for place in usable]
 
 
 def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
-from everyitem.work.failures import MAX_MESSAGE, failure_of, is_final
+from everyitem.work.failures import MAX_MESSAGE, MAX_WAIT, failure_of, in_short, is_final
 
 
 def raised(error):
@@ -54,6 +54,40 @@ def test_codes_and_marks():
     assert of(KeyError("a")).code is ErrorCode.ITEM_ERROR
     assert of(PermanentItemError()).permanent
     assert of(RetryLater(3)).retry_after == 3
+
+
+class Hostile(RetryLater):
+    """Every method of it raises."""
+
+    def __init__(self):
+        pass
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+    def __str__(self):
+        raise RuntimeError("str")
+
+    __repr__ = __str__
+
+
+def test_whatever_an_exception_does_it_is_described():
+    """No method of an exception can break who describes it, and the description can be encoded."""
+    for error in (Hostile(), ValueError("\udcff"), SystemExit(Hostile())):
+        failure = failure_of(raised(error), index=0, attempt=1, duration_us=0)
+        assert msgspec.msgpack.encode(failure)
+        assert in_short(error)
+
+
+def test_retry_later_waits_as_long_as_it_says_within_reason():
+    """Infinity is a very long time, less than nothing is nothing, NaN is an ordinary failure that says so."""
+
+    def of(seconds):
+        return failure_of(RetryLater(seconds), index=0, attempt=1, duration_us=0)
+
+    assert [of(seconds).retry_after for seconds in (-1, math.inf, 1e300)] == [0, MAX_WAIT, MAX_WAIT]
+    assert of(math.nan).retry_after is None
+    assert "not a number" in of(math.nan).message
 
 
 def test_a_failure_is_final_when_it_cannot_be_retried():

@@ -118,6 +118,23 @@ def test_a_result_is_recorded_as_it_was_when_returned():
     assert found[0]["rows"] == ["a"]
 
 
+def test_a_result_changed_later_is_judged_as_it_was():
+    """What becomes unusable after it was returned was usable; what was unusable is refused."""
+    state = {"rows": []}
+
+    def work(item, context):
+        if item == "set":
+            return {"rows": {1}}
+        if state["rows"]:
+            state["rows"].append({item})
+        state["rows"].append(1)
+        return state if item == "a" else item
+
+    bench = Bench(work, ["a", "b", "set"])
+    bench.work()
+    assert bench.by_index() == {0: {"rows": [1]}, 10: "b", 20: "UnusableResult"}
+
+
 def test_durations_belong_to_their_items():
     """Each item's time is the distance of its stamps, failures in between included."""
     outcomes = StretchOutcomes()
