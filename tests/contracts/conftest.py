@@ -118,7 +118,7 @@ class Driver:
             case HolderLost():
                 self._lose(message)
             case NodeFailed():
-                raise NodeBroke(message.reason)
+                raise NodeBroke(message)
             case ItemRunsLong():
                 pass
         return message
@@ -191,11 +191,25 @@ class Driver:
 class NodeBroke(Exception):
     """The node posted `NodeFailed`."""
 
+    def __init__(self, message: NodeFailed) -> None:
+        super().__init__(message.reason)
+        self.code = message.code
+
 
 @pytest.fixture(params=list(BUILDERS), ids=str)
 def kind(request: pytest.FixtureRequest) -> NodeKind:
     """Every kind of node in turn."""
     return request.param
+
+
+@pytest.fixture
+def unstarted(kind: NodeKind) -> Node:
+    """A node of this kind that was made and not started."""
+    load_processors(PROCESSORS)
+    found = find_processor("echo-async")
+    assignment = Assignment(batch_id="b-1", key_prefix="b-1", processor=found.name, origin=found.origin)
+    spec = NodeSpec(node_id="n", kind=kind, slots=2)
+    return BUILDERS[kind](spec, assignment, found, InMemoryItems(b"[1]", named=False))
 
 
 @pytest.fixture

@@ -63,6 +63,12 @@ def misbehave(kind):
             raise MemoryError
         case "unprintable":
             raise Unprintable
+        case "forgetful":
+            raise ForgetfulLater
+        case "odd-path":
+            code = {}
+            exec(compile("def odd():\n    raise ValueError", b"/nowhere/\xff.py", "exec"), code)
+            code["odd"]()
         case "chdir":
             os.chdir("/")
         case "noise":
@@ -80,7 +86,13 @@ class Unprintable(Exception):
         raise ValueError("cannot be shown")
 
 
+class ForgetfulLater(RetryLater):
+    def __init__(self):
+        """Without `super().__init__`, so it has no `seconds`."""
+
+
 UNUSABLE = {
+    "digits": lambda: 10**5000,
     "nan": lambda: {"rate": [1.0, math.nan]},
     "infinity": lambda: math.inf,
     "set": lambda: {"tags": {1, 2}},
@@ -100,6 +112,25 @@ def misbehave_plain(item, context):
 @item_processor("misbehave-async")
 async def misbehave_async(item, context):
     return misbehave(item)
+
+
+@item_processor("entangled-async")
+async def entangled_async(item, context):
+    task = asyncio.current_task()
+    match item:
+        case "cancel now":
+            task.cancel()
+        case "cancel later":
+            asyncio.get_running_loop().call_soon(task.cancel)
+        case "exit" | "keyboard":
+
+            async def part():
+                misbehave(item)
+
+            await asyncio.create_task(part())
+        case _:
+            await asyncio.sleep(0)
+    return item
 
 
 @item_processor("hang")
@@ -206,7 +237,7 @@ def chunk(items, context):
         threading.Event().wait()
     ids = [one.item_id for one in context.items]
     return [
-        ValueError("bad") if item in {"bad", "spoil"} else [item, own]
+        ValueError("bad") if item in {"bad", "spoil"} else 10**5000 if item == "digits" else [item, own]
         for item, own in zip(items, ids, strict=True)
     ]
 
@@ -239,6 +270,22 @@ async def note_teardown():
 @item_processor("hooked-async", setup=note_setup, teardown=note_teardown)
 async def hooked_async(item, context):
     return item
+
+
+LOOPS = []
+
+
+async def open_pool():
+    LOOPS.append(asyncio.get_running_loop())
+
+
+async def close_pool():
+    note("same loop" if asyncio.get_running_loop() is LOOPS[-1] else "another loop")
+
+
+@item_processor("pooled-async", setup=open_pool, teardown=close_pool)
+async def pooled_async(item, context):
+    return asyncio.get_running_loop() is LOOPS[-1]
 
 
 def broken_setup():

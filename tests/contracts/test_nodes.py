@@ -7,15 +7,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from everyitem.model.errors import ErrorCode
+from everyitem.adapters.nodes.watcher import Watcher
+from everyitem.model.errors import ErrorCode, StoreDamaged
+from everyitem.model.items import InMemoryItems
 from everyitem.model.resources import NodeKind
-from everyitem.ports.node import HolderJoined, HolderLost, SliceFinished, SliceShortened
+from everyitem.ports.node import (
+    HolderJoined,
+    HolderLost,
+    Node,
+    NodeFailed,
+    OutcomesArrived,
+    SliceFinished,
+    SliceShortened,
+)
 
 Drive = Callable[..., Any]
 
 UNUSABLE = {
+    "digits": "$: it cannot be encoded",
     "nan": "$.rate[1]: NaN",
     "infinity": "Infinity",
     "set": "$.tags: set",
@@ -34,6 +46,7 @@ RAISED = {
     "cancelled": ("CancelledError", ""),
     "recursion": ("RecursionError", "recursion"),
     "unprintable": ("Unprintable", "cannot be shown"),
+    "forgetful": ("ForgetfulLater", "not a number"),
 }
 
 
@@ -99,6 +112,39 @@ def test_permanent_later_and_memory_are_told_apart(drive: Drive) -> None:
     driver.run_all()
     permanent, later, memory = sorted(driver.failures, key=lambda failure: failure.index)
     assert (permanent.permanent, later.retry_after, memory.code) == (True, 2.5, ErrorCode.RESOURCE_ERROR)
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_code_with_an_odd_path_can_be_reported(drive: Drive, suffix: str) -> None:
+    """A file name that is not UTF-8 is escaped: the failure can be stored and kills no worker."""
+    driver = drive(f"misbehave{suffix}", ["fine", "odd-path", "fine"])
+    driver.run_all()
+    [failure] = driver.failures
+    assert failure.type == "ValueError"
+    assert failure.frames[-1][0] == r"/nowhere/\udcff.py"
+    assert msgspec.msgpack.encode(failure)
+    assert driver.lost == []
+
+
+@pytest.mark.parametrize("what", ["exit", "keyboard"])
+def test_a_task_that_exits_fails_the_item_that_awaits_it(drive: Drive, what: str) -> None:
+    """`sys.exit` in a task an item started ends neither the loop nor anybody else's item."""
+    driver = drive("entangled-async", ["fine", what, "fine", what, "fine"])
+    driver.run_all()
+    assert set(driver.results) == {0, 2, 4}
+    assert {failure.type for failure in driver.failures} == {RAISED[what][0]}
+    assert driver.lost == []
+
+
+@pytest.mark.parametrize("what", ["cancel now", "cancel later"])
+def test_an_item_that_cancels_its_own_task_harms_nobody(drive: Drive, what: str) -> None:
+    """The cancellation is over with the item: neighbours succeed, idle workers stay."""
+    driver = drive("entangled-async", ["fine", what, "fine", "fine", what, "fine"], slots=1)
+    for index in range(6):
+        driver.lease((index,))
+        driver.finish()
+    assert len(driver.results) == 6
+    assert driver.failures == []
 
 
 @pytest.mark.parametrize("suffix", ["", "-async"])
@@ -245,6 +291,51 @@ def test_a_slice_ends_at_the_first_final_failure_where_asked(drive: Drive, suffi
     assert [failure.index for failure in driver.failures] == [3]
 
 
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_an_unusable_result_ends_the_slice_at_once_where_asked(drive: Drive, suffix: str) -> None:
+    """With `until_failure` a result is checked before the next item starts."""
+    driver = drive(f"misbehave{suffix}", ["fine"] * 3 + ["set"] + ["fine"] * 400, slots=1)
+    driver.lease(range(404), until_failure=True)
+    driver.finish()
+    assert set(driver.results) == {0, 1, 2}
+    assert [failure.index for failure in driver.failures] == [3]
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_deciding_failure_holds_the_whole_queue_until_the_engine_has_heard_of_it(
+    drive: Drive, kind: NodeKind, suffix: str
+) -> None:
+    """Leases behind it and those dealt in ignorance come back unstarted; one dealt afterwards runs."""
+    if kind is NodeKind.PROCESS:
+        pytest.skip("a worker process holds one lease at a time")
+    driver = drive(f"misbehave{suffix}", ["permanent", *["fine"] * 299], slots=1, max_attempts=4)
+    driver.lease(range(100), until_failure=True)
+    driver.lease(range(100, 200), until_failure=True)
+    driver.until(OutcomesArrived)
+    assert [failure.index for failure in driver.failures] == [0]
+    driver.lease(range(200, 300), until_failure=True)
+    driver.finish()
+    assert driver.results == {}
+    assert sorted(indices[0] for indices, _ in driver.waiting) == [1, 100, 200]
+    for first in (200, 1):
+        driver.lease(range(first, first + 99), until_failure=True)
+        driver.finish()
+    assert set(driver.results) == {*range(200, 299), *range(1, 100)}
+
+
+def test_finished_outcomes_leave_while_a_slow_item_runs(drive: Drive, pipes: dict[str, str]) -> None:
+    """What is done arrives though the item behind it still runs; nothing of it comes twice."""
+    driver = drive("gated", [*range(5), "wait"], slots=1, parameters=pipes)
+    driver.lease(range(6))
+    await_start(pipes)
+    while len(driver.results) < 5:
+        driver.until(OutcomesArrived)
+    assert set(driver.results) == set(range(5))
+    let_go(pipes)
+    driver.finish()
+    assert driver.results[5] == "wait"
+
+
 def test_a_failure_that_can_be_retried_does_not_end_the_slice(drive: Drive) -> None:
     """With `until_failure` and attempts left the slice goes on."""
     driver = drive("misbehave", ["value-error", "fine"], slots=1, max_attempts=2)
@@ -301,11 +392,12 @@ def test_the_context_is_right_and_read_only(drive: Drive) -> None:
 @pytest.mark.parametrize("suffix", ["", "-async"])
 def test_a_chunk_is_one_call_and_a_spoilt_one_runs_singly(drive: Drive, suffix: str) -> None:
     """A chunk that raises or answers wrongly charges nobody; only what fails singly is charged."""
-    items = ["a", "b", "c", "d", "e", "spoil", "f", "g", "h", "short", "i", "j", "k", "bad"]
+    items = ["a", "b", "c", "d", "e", "spoil", "f", "g", "h", "short", "i", "j", "k", "bad", "digits", "l"]
     driver = drive(f"chunk{suffix}", items, slots=1)
     driver.run_all()
-    assert sorted(failure.index for failure in driver.failures) == [5, 13]
-    assert driver.results == {n: [item, str(n)] for n, item in enumerate(items) if n not in {5, 13}}
+    failed = [5, 13, 14]
+    assert sorted(failure.index for failure in driver.failures) == failed
+    assert driver.results == {n: [item, str(n)] for n, item in enumerate(items) if n not in failed}
 
 
 def test_a_chunk_out_of_time_runs_singly(drive: Drive) -> None:
@@ -330,6 +422,88 @@ def test_setup_and_teardown_run_once_per_process(
     driver.run_all()
     driver.node.close()
     assert sorted(notes.read_text().split()) == ["setup"] * processes + ["teardown"] * processes
+
+
+def test_async_hooks_run_in_the_loop_of_the_items(
+    drive: Drive, kind: NodeKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `setup` opens serves the items of the same loop, and `teardown` can close it there."""
+    notes = tmp_path / "notes"
+    monkeypatch.setenv("EVERYITEM_TEST_NOTES", str(notes))
+    driver = drive("pooled-async", ["a", "b"], slots=1)
+    driver.run_all()
+    driver.node.close()
+    # threads have a loop each; their hooks share one of their own
+    assert set(driver.results.values()) == {kind is not NodeKind.THREAD}
+    assert notes.read_text() == "same loop\n"
+
+
+def test_a_node_that_was_never_started_can_be_closed(unstarted: Node) -> None:
+    """Closing is safe at any time, also when starting another node failed."""
+    unstarted.close()
+
+
+@pytest.mark.parametrize("refused", ["everyitem-n", "everyitem-n/1", "everyitem-n-loop"])
+def test_a_thread_that_cannot_be_started_fails_the_node(
+    drive: Drive, kind: NodeKind, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """A machine without threads left is said, wherever it shows; nothing waits for ever."""
+    if (kind, refused) not in {
+        *((kind, "everyitem-n") for kind in NodeKind),
+        (NodeKind.THREAD, "everyitem-n/1"),
+        (NodeKind.ASYNC, "everyitem-n-loop"),
+    }:
+        pytest.skip("this kind has no such thread")
+    start = threading.Thread.start
+
+    def start_unless_refused(thread: threading.Thread) -> None:
+        if thread.name == refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_unless_refused)
+    driver = drive("echo-async", [1])
+    with pytest.raises(Exception, match="can't start new thread"):
+        driver.run_all()
+
+
+def test_a_broken_watcher_fails_the_node(
+    drive: Drive, kind: NodeKind, monkeypatch: pytest.MonkeyPatch, pipes: dict[str, str]
+) -> None:
+    """The node's own thread never ends silently: the holder is lost, then the node fails."""
+    if kind is NodeKind.PROCESS:
+        pytest.skip("worker processes are supervised otherwise")
+
+    def break_down(watcher: Watcher) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(Watcher, "look", break_down)
+    driver = drive("gated", ["wait"], slots=1, parameters=pipes)
+    driver.lease((0,))
+    await_start(pipes)
+    with pytest.raises(Exception, match="a fault of ours"):
+        driver.until(NodeFailed)
+    assert "a fault of ours" in driver.lost[0].reason
+    threading.Thread(target=let_go, args=(pipes,), daemon=True).start()
+
+
+def test_items_that_cannot_be_read_are_the_fault_of_the_store(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged store ends the node as SYSTEM_ERROR; each holder is lost for that reason first."""
+
+    def damaged(items: InMemoryItems, indices: object) -> bytes:
+        raise StoreDamaged("input chunk 3 does not match its digest")
+
+    driver = drive("echo", [1, 2, 3], slots=1)
+    driver.until(HolderJoined)
+    monkeypatch.setattr(InMemoryItems, "text", damaged)
+    with pytest.raises(Exception, match="input chunk 3") as broke:
+        driver.run_all()
+    assert broke.value.code is ErrorCode.SYSTEM_ERROR
+    [lost] = driver.lost
+    assert "input chunk 3" in lost.reason
+    assert not lost.replaced
 
 
 def test_a_failing_setup_fails_the_node_with_its_reason(drive: Drive) -> None:

@@ -120,7 +120,7 @@ class Claim:
         self.queued = queued
         self.stretch = stretch
         self.window = new_window(stretch.first, stretch.stop)
-        self.outcomes = StretchOutcomes()
+        self.outcomes = StretchOutcomes(checks_at_once=queued.lease.until_failure)
         self.stop_at = queued.stop_at
         self.until_failure = queued.lease.until_failure
         #: When it was claimed, `time.monotonic_ns()`.

@@ -38,6 +38,7 @@ class ProcessNode:
 
     def start(self, post: Post) -> None:
         """Start the worker processes; each announces itself once its item processor is set up."""
+        supervision = None
         try:
             supervision = Supervision(
                 node_id=self.node_id,
@@ -51,6 +52,8 @@ class ProcessNode:
             thread = threading.Thread(target=supervision.run, name=f"everyitem-{self.node_id}", daemon=True)
             thread.start()
         except (OSError, RuntimeError) as error:  # no descriptor or no thread left
+            if supervision is not None:
+                supervision.discard()
             post(NodeFailed(self._clock(), self.node_id, f"the node cannot start: {error}"))
             return
         self._supervision, self._thread = supervision, thread

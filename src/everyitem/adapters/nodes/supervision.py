@@ -124,6 +124,10 @@ class Supervision:
         except Exception:
             logger.exception("worker %s left more behind than could be cleaned up", worker.holder)
 
+    def discard(self) -> None:
+        """Instead of `run`: give back what it holds without having run."""
+        self._reactor.close()
+
     def views(self) -> list[WorkerView]:
         """What each worker does now."""
         views = []

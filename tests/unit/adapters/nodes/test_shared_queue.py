@@ -11,7 +11,7 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure
 from everyitem.ports.node import HolderLost, Lease, OutcomesArrived, SliceFinished, SliceShortened
-from everyitem.work.window import END, STARTED
+from everyitem.work.window import END, SINCE, STARTED
 
 COUNT = 60
 ITEMS = InMemoryItems(msgspec.json.encode(list(range(COUNT))), named=False)
@@ -152,3 +152,25 @@ def test_claims_double_while_quick_and_shrink_to_singles_when_slow():
     assert next_size(256, took=2_000_000, smallest=1) == 128
     assert next_size(1, took=10_000_000, smallest=1) == 1
     assert next_size(4, took=10_000_000, smallest=4) == 4
+
+
+def test_an_item_that_began_after_the_look_is_not_given_up():
+    """Who was seen too late is finished by now: the next item of the claim is innocent and goes on."""
+    posted = []
+    queue = SharedQueue("h", items=ITEMS, clock=lambda: 0.0, max_attempts=1, on_work=lambda count: None)
+    queue.open(posted.append)
+    queue.add(Lease(1, range(4), 1, float("inf")))
+    claim = queue.claim(None, 4)
+    claim.outcomes.begin(claim.stretch, 0)
+    seen = claim.signs_of_life
+    claim.outcomes.keep(0)
+    claim.outcomes.stamp(1)
+    claim.window[STARTED], claim.window[SINCE] = 1, 1
+    assert not queue.give_up(claim, no_failure, seen=seen)
+    assert not claim.is_over
+    assert queue.claim(None, 4).stretch.indices == range(2, 4)
+    assert posted == []
+
+
+def no_failure(claim, index):
+    raise AssertionError(f"item {index} was charged")
