@@ -4,6 +4,7 @@ Not imported by workers of plain processors, which need no asyncio.
 """
 
 import asyncio
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Coroutine
@@ -25,7 +26,9 @@ class OwnLoop:
     def cancel(self) -> None:
         """Cancel what runs now; callable from any thread."""
         if self._loop.is_running():
-            self._loop.call_soon_threadsafe(_cancel_tasks, self._loop)
+            # it may be closed this very moment
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_cancel_tasks, self._loop)
 
     def close(self) -> None:
         """End what items left running, and free the loop."""
