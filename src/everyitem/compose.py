@@ -25,10 +25,11 @@ from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.ports.node import Node
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Store
-from everyitem.work.assignment import Assignment
+from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
 
 __all__ = [
+    "WORKER_VARIABLE",
     "Conclusion",
     "Listener",
     "Switch",
@@ -39,10 +40,6 @@ __all__ = [
     "resume",
     "submit",
 ]
-
-#: Set in worker processes: a batch must not start batches in its own workers.
-WORKER_VARIABLE = "EVERYITEM_WORKER"
-
 
 def default_store_url() -> str:
     """The SQLite file in the user's data directory (XDG Base Directory Specification)."""

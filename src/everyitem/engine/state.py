@@ -326,19 +326,19 @@ class ExecutionState:
         if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
             self._alive.discard(node_id)
             self.dealer.drop_node(node_id)
-            self._check_capacity(message.reason)
+            self._check_capacity(message.reason, ErrorCode.RESOURCE_ERROR)
 
     def _node_failed(self, message: NodeFailed) -> None:
         self._alive.discard(message.node_id)
         self.dealer.drop_node(message.node_id)
         for holder in self.dealer.holders_of(message.node_id):
             self.dealer.lose(holder, message.at)
-        self._check_capacity(f"node {message.node_id}: {message.reason}")
+        self._check_capacity(f"node {message.node_id}: {message.reason}", message.code)
 
-    def _check_capacity(self, reason: str) -> None:
+    def _check_capacity(self, reason: str, code: ErrorCode) -> None:
         if not self._alive and self.verdict is None:
             text = f"nothing is left that could run items ({reason})"
-            self._close(Verdict(Ending.OUT_OF_RESOURCES, text, ErrorCode.RESOURCE_ERROR))
+            self._close(Verdict(Ending.OUT_OF_RESOURCES, text, code))
 
     # -- phases -----------------------------------------------------------------------------------
 

@@ -36,6 +36,11 @@ logger = logging.getLogger(__name__)
 FLUSH_ITEMS: Final = 1_000
 #: ... or the oldest of them has waited so long (seconds).
 FLUSH_AFTER: Final = 0.01
+#: A claim of so many items says that they take microseconds each (see `claims.next_size`): then one thread
+#: at a time is quicker than several that fight for the interpreter.
+QUICK_ITEMS: Final = 64
+#: Nanoseconds for which a thread is trusted to be through with a claim of quick items.
+QUICK_TRUST: Final = 5_000_000
 
 
 class SharedQueue:
@@ -66,6 +71,9 @@ class SharedQueue:
         self._post: Post = _discard
         self._gathered = 0
         self._flush_due = NEVER
+        #: The latest claim of quick items, and how many items the latest claim of a thread asked for.
+        self._quick: Claim | None = None
+        self._latest_most = 1
         self._is_closed = False
         #: Outcomes of given-up items that came in too late and were dropped.
         self.dropped = 0
@@ -106,11 +114,30 @@ class SharedQueue:
             return self._claim(owner, most)
 
     def wait_and_claim(self, owner: object, most: int) -> Claim | None:
-        """As `claim`, waiting for work; None when the queue was closed."""
+        """As `claim`, waiting for work; None when the queue was closed.
+
+        Work on quick items is for one thread at a time: the others wait until it is slower than it promised.
+        """
         with self._lock:
-            while (claim := self._claim(owner, most)) is None and not self._is_closed:
+            claim = None
+            while not self._is_closed:
+                if most < QUICK_ITEMS or not self._is_tended():
+                    claim = self._claim(owner, most)
+                    if claim is not None:
+                        self._latest_most = most
+                        self._quick = claim if len(claim.stretch) >= QUICK_ITEMS else None
+                        break
                 self.changed.wait()
+                # items may be slow by now: what the working threads have found out holds for all
+                most = min(most, self._latest_most)
             return claim
+
+    def _is_tended(self) -> bool:
+        """Whether a thread is at a claim of quick items and has not been for long."""
+        quick = self._quick
+        if quick is None or quick.is_over or quick.is_trimmed:
+            return False
+        return time.monotonic_ns() - quick.begun < QUICK_TRUST
 
     def _claim(self, owner: object, most: int) -> Claim | None:
         if self._deciding:
@@ -239,6 +266,10 @@ class SharedQueue:
         with self._lock:
             if self._gathered and self._is_due():
                 self._flush()
+            if self._quick is not None and not self._is_tended():
+                # whoever waits because of it must not wait in vain
+                self._quick = None
+                self._on_work(sys.maxsize)
 
     def running(self) -> list[Claim]:
         """The claims slots work on now."""

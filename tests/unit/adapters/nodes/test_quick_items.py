@@ -1,0 +1,64 @@
+"""Items of microseconds are for one thread at a time, until they are not."""
+
+import queue
+import sys
+import threading
+
+import msgspec
+
+from everyitem.adapters.nodes.claims import Claim
+from everyitem.adapters.nodes.shared_queue import QUICK_ITEMS, SharedQueue
+from everyitem.model.items import InMemoryItems
+from everyitem.ports.node import Lease
+
+COUNT = 1000
+ITEMS = InMemoryItems(msgspec.json.encode(list(range(COUNT))), named=False)
+
+
+def opened() -> SharedQueue:
+    """A queue with one lease, whose waiting threads are woken as a node does it."""
+    shared = SharedQueue(
+        "h",
+        items=ITEMS,
+        clock=lambda: 0.0,
+        max_attempts=1,
+        on_work=lambda count: shared.changed.notify(min(count, sys.maxsize)),
+    )
+    shared.open(lambda message: None)
+    shared.add(Lease(1, range(COUNT)))
+    return shared
+
+
+def claim_beside(shared: SharedQueue, most: int) -> "queue.SimpleQueue[Claim | None]":
+    """Another thread asks for work; what it gets comes into the queue returned."""
+    got: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+    threading.Thread(target=lambda: got.put(shared.wait_and_claim("b", most)), daemon=True).start()
+    return got
+
+
+def test_a_second_thread_gets_work_once_the_first_is_slow() -> None:
+    """A slow item among quick ones sends the others to work, on what its slot had not started too."""
+    shared = opened()
+    first = shared.wait_and_claim("a", QUICK_ITEMS)
+    assert first is not None
+    beside = claim_beside(shared, QUICK_ITEMS)
+    shared.trim(first)
+    shared.flush_if_due()
+    second = beside.get(timeout=30)
+    assert second is not None and not set(second.stretch.indices) & {0}
+
+
+def test_slow_items_are_for_everybody_at_once() -> None:
+    """Who claims few items finds them slow: nobody waits for anybody."""
+    shared = opened()
+    assert shared.wait_and_claim("a", 1) is not None
+    assert claim_beside(shared, 1).get(timeout=30) is not None
+
+
+def test_nobody_waits_for_ever_when_the_queue_closes() -> None:
+    """Threads that stand aside end with the node."""
+    shared = opened()
+    assert shared.wait_and_claim("a", QUICK_ITEMS) is not None
+    beside = claim_beside(shared, QUICK_ITEMS)
+    shared.close()
+    assert beside.get(timeout=30) is None
