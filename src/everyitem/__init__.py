@@ -63,10 +63,15 @@ _WHERE = {
     "ErrorCode": "model.errors",
 }
 
+#: Names of the contract that later versions have.
+_LATER = ("Deferred",)
+
 __all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> object:
+    if name in _LATER:
+        raise ImportError(f"everyitem.{name} is known, but not available in this version")
     where = _WHERE.get(name)
     if where is None:
         raise AttributeError(f"module 'everyitem' has no attribute {name!r}")

@@ -115,7 +115,7 @@ class Workspace:
     def command(self, *arguments: object) -> list[str]:
         name, *rest = map(str, arguments)
         executing = name in ("run", "resume", "redrive", "rerun")
-        options = ["--store", self.store] if name != "schema" and "--store" not in rest else []
+        options = ["--store", self.store] if "--store" not in rest else []
         options += ["--processors", str(self.processors)] if executing and "--processors" not in rest else []
         return [sys.executable, "-m", "everyitem", name, *rest, *options]
 
@@ -127,6 +127,20 @@ class Workspace:
             check=False,
             text=True,
             input=stdin,
+            timeout=PATIENCE,
+            cwd=self.folder,
+            env=self._environment,
+        )
+
+    def without_processors(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        """Run a command that is not told where item processors are."""
+        command = self.command(*arguments)
+        at = command.index("--processors")
+        return subprocess.run(
+            command[:at] + command[at + 2 :],
+            capture_output=True,
+            check=False,
+            text=True,
             timeout=PATIENCE,
             cwd=self.folder,
             env=self._environment,

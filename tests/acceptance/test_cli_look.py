@@ -1,8 +1,10 @@
 """Looking at executions, from the outside."""
 
+import contextlib
 import json
 import os
 import pty
+import sqlite3
 
 import pytest
 
@@ -81,6 +83,47 @@ def test_events_are_cloud_events(finished):
 def test_watching_what_has_ended_ends(finished):
     """Its status is printed."""
     assert finished.json("watch", "b")["state"] == "COMPLETED_WITH_ERRORS"
+
+
+def flip(workspace, sequence):
+    """One bit of a checkpoint's body, as a bad disk does it."""
+    with contextlib.closing(sqlite3.connect(workspace.folder / "store.db")) as database:
+        (body,) = database.execute("SELECT body FROM segments WHERE sequence = ?", (sequence,)).fetchone()
+        damaged = bytearray(body)
+        damaged[len(body) // 2] ^= 1
+        database.execute("UPDATE segments SET body = ? WHERE sequence = ?", (bytes(damaged), sequence))
+        database.commit()
+
+
+def test_what_is_not_damaged_can_still_be_read(finished):
+    """A damaged checkpoint costs its own items: the rest is printed, the loss is said, the exit code is 1."""
+    lost = {line["itemId"] for line in finished.lines("results", "b")}
+    flip(finished, 2)
+    done = finished.do("results", "b")
+    read = {json.loads(line)["itemId"] for line in done.stdout.splitlines()}
+    assert (done.returncode, len(read)) == (1, 21)
+    assert "10 items unreadable: checkpoint 2 is damaged; see `everyitem verify b`" in done.stderr
+    told, untold = finished.do("explain", "b", min(read)), finished.do("explain", "b", min(lost - read))
+    assert (told.returncode, len(json.loads(told.stdout)["attempts"])) == (0, 1)
+    assert (untold.returncode, json.loads(untold.stdout)["attempts"]) == (1, [])
+    assert "checkpoint 2 is damaged" in untold.stderr
+    assert len(finished.lines("failures", "b")) == 1
+
+
+def test_a_recorded_response_over_damage_warns(finished):
+    """The response is still what came of the batch; that its proof is damaged is said."""
+    flip(finished, 2)
+    done = finished.do("run", finished.folder / "b.json")
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "SUCCESS")
+    assert "segment 2 does not match its digest" in done.stderr
+
+
+def test_an_empty_store_file_is_said_to_be_empty(workspace):
+    """Not to be of another version."""
+    (workspace.folder / "store.db").touch()
+    done = workspace.do("list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is empty" in done.stderr
 
 
 def test_plan_runs_nothing(workspace):

@@ -3,6 +3,7 @@
 import csv
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -125,6 +126,37 @@ def test_the_same_command_again_runs_nothing(workspace):
     second = workspace.do("run", document)
     assert second.stdout == first.stdout
     assert workspace.calls() == calls
+
+
+@pytest.mark.parametrize("command", [("run", "b.json"), ("resume", "b")])
+def test_a_finished_batch_answers_without_its_processor(workspace, command):
+    """What is recorded needs nothing to run it."""
+    first = workspace.do("run", workspace.document(ITEMS))
+    again = workspace.without_processors(*command)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    unfinished = workspace.without_processors("run", workspace.document([1], batch_id="other"))
+    assert "no item processor 'work'" in json.loads(unfinished.stdout)["errorMessage"]
+
+
+def test_processors_may_be_a_module_of_the_working_directory(workspace):
+    """Also where the console script is called, whose own folder Python searches instead."""
+    (workspace.folder / "pack").mkdir()
+    (workspace.folder / "pack" / "__init__.py").write_text("from . import steps\n")
+    (workspace.folder / "pack" / "steps.py").write_text(workspace.processors.read_text())
+    workspace.document([1, 2])
+    script = "import sys; sys.path.remove(''); from everyitem.__main__ import main; main()"
+    for kind in ("thread", "process"):
+        command = workspace.command("run", "b.json", "--processors", "pack", "--nodes", kind, "--rerun")
+        done = subprocess.run(
+            [sys.executable, "-c", script, *command[3:]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=workspace.folder,
+            env=workspace._environment,
+        )
+        assert response(done)["result"]["executionResults"]["itemsSuccessful"] == 2
 
 
 def test_other_content_under_the_same_id_is_refused(workspace):

@@ -105,6 +105,29 @@ def test_unusable_arguments_raise(store):
         everyitem.run(document(), store=store, processors="nosuch.py")
 
 
+def test_files_are_written_as_the_command_line_does(store, tmp_path):
+    """`out` and `results`; a place that cannot be written is refused before anything runs."""
+    response = everyitem.run(
+        document({"amount": 1}), store=store, out=tmp_path / "r.json", results=tmp_path / "r.csv"
+    )
+    assert json.loads((tmp_path / "r.json").read_text()) == response.to_dict()
+    assert (tmp_path / "r.csv").read_text().startswith("itemId,index,status")
+    with pytest.raises(everyitem.UsageError, match="parquet"):
+        everyitem.run(document({"amount": 1}), store=store, results=tmp_path / "r.parquet")
+    full = everyitem.run(document({"amount": 1}), store=store, out="/dev/full")
+    assert (full.status, "cannot write /dev/full" in full.warnings[-1]) == ("SUCCESS", True)
+
+
+def test_results_and_failures_can_be_read_when_printed(store):
+    """No wrapped JSON, no markers of absent fields."""
+    response = everyitem.run(document({"amount": 1}, {"amount": -1}), store=store)
+    assert [repr(one) for one in response.results()] == [
+        "<ItemResult '0': {\"amount\":2}>",
+        "<ItemResult '1': ITEM_ERROR PermanentItemError: negative>",
+    ]
+    assert list(map(repr, response.failures())) == ["<Failed '1': ITEM_ERROR PermanentItemError: negative>"]
+
+
 def test_progress_is_reported(store):
     """The last snapshot is the end, and every one adds up."""
     seen = []
@@ -250,3 +273,5 @@ def test_every_public_name_is_there():
         assert getattr(everyitem, name) is not None
     with pytest.raises(AttributeError, match="nosuch"):
         _ = everyitem.nosuch
+    with pytest.raises(ImportError, match="Deferred is known, but not available in this version"):
+        from everyitem import Deferred  # noqa: F401

@@ -1,13 +1,15 @@
 """What every store does, whatever it is built on. A new store joins by adding its factory to `STORES`."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from everyitem.adapters.stores import open_store
-from everyitem.model.errors import ErrorCode, OwnershipLost, UsageError
+from everyitem.model.errors import ErrorCode, OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
@@ -24,6 +26,7 @@ from everyitem.ports.store import (
     Progress,
     SegmentDraft,
     Store,
+    StoreFault,
 )
 
 STORES: dict[str, Callable[[Path], str]] = {
@@ -34,6 +37,24 @@ STORES: dict[str, Callable[[Path], str]] = {
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return STORES[request.param](tmp_path)
+
+
+def damage_sqlite(url: str, sequence: int) -> None:
+    """One bit of a segment's body, as a bad disk does it."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        (body,) = database.execute("SELECT body FROM segments WHERE sequence = ?", (sequence,)).fetchone()
+        damaged = bytes([*body[:-1], body[-1] ^ 1])
+        database.execute("UPDATE segments SET body = ? WHERE sequence = ?", (damaged, sequence))
+        database.commit()
+
+
+DAMAGE = {"sqlite": damage_sqlite}
+
+
+@pytest.fixture
+def damage(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Damages the segment with a given number in the store at a URL."""
+    return DAMAGE[request.node.callspec.params["url"]]
 
 
 @pytest.fixture
@@ -438,6 +459,26 @@ def test_verify_finds_totals_that_do_not_add_up(store: Store) -> None:
     )
     faults = {fault.record for fault in store.verify(record.execution_key)}
     assert faults == {"counters", "failed items", "retries", "status", "events"}
+
+
+def test_readers_can_go_past_damaged_segments(
+    store: Store, url: str, damage: Callable[[str, int], None]
+) -> None:
+    """With `on_damage` what is readable is read and each damaged segment told; without it reading refuses."""
+    record, ownership = accept(store)
+    for first in (0, 4, 7):
+        ownership.commit(Commit(segments=[successes(first, 3)]))
+    damage(url, 2)
+    key = record.execution_key
+    told: list[StoreFault] = []
+    assert [one.index for one in store.outcomes(key, on_damage=told.append)] == [0, 1, 2, 7, 8, 9]
+    assert store.history(key, 5, on_damage=told.append) == []
+    assert [fault.sequence for fault in told] == [2, 2]
+    assert len(store.history(key, 8)) == 1
+    with pytest.raises(StoreDamaged, match="segment 2"):
+        list(store.outcomes(key))
+    with pytest.raises(StoreDamaged, match="segment 2"):
+        store.history(key, 5)
 
 
 def test_verify_finds_an_outcome_recorded_twice(store: Store) -> None:

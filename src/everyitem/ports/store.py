@@ -4,7 +4,7 @@ Times are epoch seconds (wall clock) unless a name says otherwise. `execution_ke
 number of an execution. Outcomes are keyed by (execution, round, index).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -220,6 +220,10 @@ class StoreFault(msgspec.Struct, frozen=True):
     sequence: int | None = None
 
 
+#: Takes each damaged segment a reader goes past.
+OnDamage = Callable[[StoreFault], None]
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One item's latest recorded outcome, as `results` lists it."""
 
@@ -319,16 +323,22 @@ class Store(Protocol):
         """The items as accepted, corrected ones replaced."""
         ...
 
-    def outcomes(self, execution_key: int) -> Iterator[Outcome]:
-        """The latest outcome of every recorded item, in item order."""
+    def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:
+        """The latest outcome of every recorded item, in item order.
+
+        Raises `StoreDamaged` before the first one when a segment is damaged; with `on_damage` each damaged
+        segment is told to it instead, and its items are left out.
+        """
         ...
 
     def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
         """Items that count as failed now, in item order."""
         ...
 
-    def history(self, execution_key: int, index: int) -> list[HistoryEntry]:
-        """Every recorded attempt of an item over all rounds, oldest first."""
+    def history(
+        self, execution_key: int, index: int, *, on_damage: OnDamage | None = None
+    ) -> list[HistoryEntry]:
+        """Every recorded attempt of an item over all rounds, oldest first; `on_damage` as for `outcomes`."""
         ...
 
     def segments(self, execution_key: int) -> Iterator[SegmentHeader]:

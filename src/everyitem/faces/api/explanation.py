@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from everyitem.faces.api.views import ItemError, View, moment
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items, item_id_of
-from everyitem.ports.store import ExecutionRecord, HistoryEntry, Store
+from everyitem.ports.store import ExecutionRecord, HistoryEntry, OnDamage, Store
 
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -73,7 +73,9 @@ class Explanation(View, frozen=True, kw_only=True):
         return msgspec.json.decode(self.item_json)
 
 
-def explain_item(store: Store, record: ExecutionRecord, item_id: str) -> Explanation:
+def explain_item(
+    store: Store, record: ExecutionRecord, item_id: str, *, on_damage: OnDamage | None = None
+) -> Explanation:
     """Everything recorded about an item.
 
     Raises:
@@ -84,7 +86,7 @@ def explain_item(store: Store, record: ExecutionRecord, item_id: str) -> Explana
     if index is None:
         last = f"ids run from 0 to {len(items) - 1}" if len(items) and not items.named else "see `results`"
         raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; {last}")
-    history = store.history(record.execution_key, index)
+    history = store.history(record.execution_key, index, on_damage=on_damage)
     return Explanation(
         batch_id=record.batch_id,
         execution=record.execution,

@@ -1,6 +1,6 @@
 """The keyword arguments shared by everything that executes items; named like the command line's options."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict
@@ -26,21 +26,36 @@ class RunOptions(TypedDict, total=False):
     max_retries: int
     #: Hours of active execution before TIMEOUT_ERROR; fractions allowed.
     timeout_hours: float
+    #: File the response is written to as well, whole or not at all.
+    out: str | PathLike[str]
+    #: File every item's result is written to at the end: CSV for `*.csv`, else JSON lines.
+    results: str | PathLike[str]
     #: Called about five times a second with a `Snapshot`, from a thread of the engine; must return quickly.
     on_progress: Callable[[Snapshot], None]
     #: A `Switch` to stop, pause or cancel from another thread.
     switch: Switch
 
 
-def check_options(given: dict[str, Any]) -> None:
+#: Options of the command line that mean nothing to a caller, and what he does instead.
+_COMMAND_LINE_ONLY = {
+    "no_progress": "a call shows no progress; pass on_progress= to follow it",
+    "fail_on_item_failure": "a call has no exit code; look at response.ok or response.items_failed",
+    "server": "known, but not available in this version",
+}
+
+
+def check_options(given: Mapping[str, Any], *own: str) -> None:
     """Refuse keyword arguments nobody knows, as a function with spelt-out parameters would.
 
+    `own` are the names the called function spells out itself.
+
     Raises:
-        TypeError: naming the unknown argument and the nearest known one.
+        TypeError: naming the unknown argument and the nearest known one, or what to do instead.
     """
-    known = RunOptions.__annotations__
+    known = [*own, *RunOptions.__annotations__]
     for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            raise TypeError(f"unexpected keyword argument {name!r}{hint}")
+        if name in known:
+            continue
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise TypeError(f"unexpected keyword argument {name!r}; {_COMMAND_LINE_ONLY.get(name, hint)}")

@@ -11,7 +11,7 @@ from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.errors import UsageError
-from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.ports.store import ExecutionRecord, OnDamage, Store
 from everyitem.settings import Origin, Settings
 
 
@@ -76,19 +76,35 @@ class Records:
         record = self._record(batch_id, execution)
         return None if record.response is None else self._recorded(record)
 
-    def results(self, batch_id: str, *, execution: int | None = None) -> Iterator[ItemResult]:
-        """Every recorded outcome in item order, streamed."""
+    def results(
+        self, batch_id: str, *, execution: int | None = None, on_damage: OnDamage | None = None
+    ) -> Iterator[ItemResult]:
+        """Every recorded outcome in item order, streamed.
+
+        Raises `StoreDamaged` when a checkpoint is damaged; with `on_damage` each one is told to it instead,
+        and its items are left out.
+        """
         record = self._record(batch_id, execution)
-        return map(ItemResult.of, self._looking.outcomes(record.execution_key))
+        return map(ItemResult.of, self._looking.outcomes(record.execution_key, on_damage=on_damage))
 
     def failures(self, batch_id: str, *, execution: int | None = None) -> Iterator[Failed]:
         """The items that count as failed now, with the items themselves, in item order."""
         record = self._record(batch_id, execution)
         return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
 
-    def explain(self, batch_id: str, item_id: str, *, execution: int | None = None) -> Explanation:
-        """The whole story of one item: every attempt over all rounds, its errors and its log."""
-        return explain_item(self._looking, self._record(batch_id, execution), item_id)
+    def explain(
+        self,
+        batch_id: str,
+        item_id: str,
+        *,
+        execution: int | None = None,
+        on_damage: OnDamage | None = None,
+    ) -> Explanation:
+        """The whole story of one item: every attempt over all rounds, its errors and its log.
+
+        `on_damage` as for `results`.
+        """
+        return explain_item(self._looking, self._record(batch_id, execution), item_id, on_damage=on_damage)
 
     def checkpoints(self, batch_id: str, *, execution: int | None = None) -> Iterator[Checkpoint]:
         """The durable points of an execution, oldest first."""

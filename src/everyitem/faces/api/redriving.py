@@ -9,6 +9,7 @@ import msgspec
 
 from everyitem.faces.api.explanation import find_indices
 from everyitem.model.errors import UsageError
+from everyitem.model.items import Items
 from everyitem.ports.store import ExecutionRecord, FailedItem, Store
 
 _MOST_NAMED = 5
@@ -58,30 +59,39 @@ def select_failed(
     )
 
 
-def read_corrections(path: str | PathLike[str]) -> dict[str, bytes]:
-    """Corrected items from a JSON lines file: one object with its `itemId` a line.
+def read_corrections(path: str | PathLike[str], items: Items) -> dict[str, bytes]:
+    """Corrected items of `items` from a JSON lines file: one object with its `itemId` a line.
 
     Raises:
-        UsageError: the file cannot be read, or a line is not such an object; names every bad line.
+        UsageError: the file cannot be read, a line is not such an object, or no item has its id; names all
+            of these lines.
     """
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as problem:
         raise UsageError(f"cannot read {path}: {problem.strerror or problem}") from problem
     corrected: dict[str, bytes] = {}
-    faults: list[str] = []
+    lines_of: dict[str, int] = {}
+    faults: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 item_id, payload = _corrected_item(line)
                 if item_id in corrected:
                     raise ValueError(f"itemId {item_id!r} occurs twice")
-                corrected[item_id] = payload
+                corrected[item_id], lines_of[item_id] = payload, number
             except ValueError as problem:
-                faults.append(f"{path}:{number}: {problem}")
+                faults.append((number, str(problem)))
+    known = find_indices(items, corrected)
+    faults += [
+        (number, f"the batch has no item {item_id!r}")
+        for item_id, number in lines_of.items()
+        if item_id not in known
+    ]
     if faults:
         more = f"; and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        raise UsageError("; ".join(faults[:_MOST_NAMED]) + more)
+        named = [f"{path}:{number}: {problem}" for number, problem in sorted(faults)[:_MOST_NAMED]]
+        raise UsageError("; ".join(named) + more + "; nothing was redriven")
     return corrected
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from everyitem import compose
 from everyitem.faces.api.views import Failed, ItemResult
+from everyitem.ports.store import OnDamage
 
 
 class Response:
@@ -104,12 +105,16 @@ class Response:
         """Successful of processed, 6 decimals, 1 only without failures; None when execution never began."""
         return self.results_summary.get("successRate")
 
-    def results(self) -> Iterator[ItemResult]:
-        """Every recorded outcome in item order, streamed from the store; none for a refused document."""
+    def results(self, *, on_damage: OnDamage | None = None) -> Iterator[ItemResult]:
+        """Every recorded outcome in item order, streamed from the store; none for a refused document.
+
+        Raises `StoreDamaged` when a checkpoint is damaged; with `on_damage` each one is told to it instead,
+        and its items are left out.
+        """
         if self._store_url is not None and self._execution_key is not None:
             store = compose.open_store(self._store_url, read_only=True)
             try:
-                yield from map(ItemResult.of, store.outcomes(self._execution_key))
+                yield from map(ItemResult.of, store.outcomes(self._execution_key, on_damage=on_damage))
             finally:
                 store.close()
 

@@ -2,12 +2,20 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Iterator
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.faces.api.views import ItemResult
-from everyitem.model.errors import UsageError
+from everyitem.model.errors import EveryitemError, UsageError
+
+if TYPE_CHECKING:
+    from everyitem.faces.api.response import Response
+
+_log = logging.getLogger("everyitem")
 
 CSV_COLUMNS = (
     "itemId", "index", "status", "attempts", "durationMs", "result", "errorCode", "errorType", "errorMessage",
@@ -33,6 +41,31 @@ def check_results_file(path: Path | None) -> None:
 def write_results(path: Path, results: Iterable[ItemResult]) -> None:
     """A file of results, CSV for `*.csv`, else JSON lines. Raises `UsageError` when it cannot be written."""
     write_whole(path, result_parts(results, as_csv=path.suffix == ".csv"))
+
+
+def check_outputs(out: str | PathLike[str] | None, results: str | PathLike[str] | None) -> None:
+    """Refuse files that could not be written before the work begins. Raises `UsageError`."""
+    check_writable(None if out is None else Path(out))
+    check_results_file(None if results is None else Path(results))
+
+
+def write_outputs(
+    response: "Response", out: str | PathLike[str] | None, results: str | PathLike[str] | None
+) -> tuple[str, ...]:
+    """Write the response and its results where the caller wants them; returns what went wrong.
+
+    The batch is over and recorded by then, so a full disk must not keep its response from the caller.
+    """
+    problems = []
+    try:
+        if out is not None:
+            write_whole(Path(out), [response.to_json().encode("utf-8"), b"\n"])
+        if results is not None:
+            write_results(Path(results), response.results())
+    except EveryitemError as error:
+        _log.warning("%s", error)
+        problems.append(str(error))
+    return tuple(problems)
 
 
 def result_parts(results: Iterable[ItemResult], *, as_csv: bool) -> Iterator[bytes]:

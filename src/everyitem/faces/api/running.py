@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Unpack
 
 from everyitem.compose import Switch
-from everyitem.faces.api.options import RunOptions
+from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.reading import BatchInput
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.session import Session
@@ -45,13 +45,14 @@ def run(
         items: A .jsonl or .csv file that replaces the document's items.
         rerun: Start a new execution although there is one already.
         **options: `processors`, `nodes`, `parallelism`, `checkpoint_interval`, `max_retries`,
-            `timeout_hours`, `on_progress`, `switch`; see `RunOptions`.
+            `timeout_hours`, `out`, `results`, `on_progress`, `switch`; see `RunOptions`.
 
     Raises:
         UsageError: no such file or setting, or called by an item processor.
         TypeError: an argument nobody knows.
         ExecutionInterrupted: the given switch stopped it.
     """
+    check_options(options, "store", "config", "items", "rerun")
     with Session.connect(store, config=config) as session:
         return session.run(batch, items=items, rerun=rerun, **options)
 

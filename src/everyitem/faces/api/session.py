@@ -1,8 +1,10 @@
 """A session: one store and the settings in force, with a method for everything the command line does."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
@@ -15,11 +17,13 @@ from everyitem.faces.api.reading import BatchInput, processor_is_async_if_known,
 from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
+from everyitem.faces.api.result_files import check_outputs, write_outputs
 from everyitem.faces.api.views import Status
-from everyitem.model.errors import EveryitemError, UsageError
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.errors import EveryitemError, StoreDamaged, StoreError, UsageError
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
-from everyitem.work.processors import load_processors, registered_processors
+from everyitem.work.processors import find_processor, load_processors, registered_processors
 
 if TYPE_CHECKING:
     # the package loads pydantic, which nobody needs who only looks at a store
@@ -84,9 +88,17 @@ class Session(Records):
         `items` names a .jsonl or .csv file that replaces the document's items; `rerun` starts a new
         execution although there is one already.
         """
+        check_options(options, "items", "rerun")
 
         def prepare() -> "ReadDocument":
-            return read(batch, settings=self._settings, items=items, options=options)
+            # whether somebody has registered the processor matters only if there is something left to run
+            return read(
+                batch,
+                settings=self._settings,
+                items=items,
+                options=options,
+                is_async=processor_is_async_if_known,
+            )
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.submit(
@@ -99,7 +111,7 @@ class Session(Records):
                 switch=switch,
             )
 
-        return self._execute(prepare, carry_out, options)
+        return self._execute(prepare, carry_out, options, may_be_finished=not rerun)
 
     def resume(
         self,
@@ -113,7 +125,10 @@ class Session(Records):
 
         `accept_damage` processes the items of damaged checkpoints again instead of refusing to go on.
         """
+        check_options(options, "execution", "accept_damage")
         record = self._record(batch_id, execution)
+        if record.status.is_finished and record.response is not None:
+            return self._handed_over(self._recorded(record, warnings=self._damage(record)), options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             if record.owned and Status.of(record).state == "PAUSED":
@@ -145,6 +160,7 @@ class Session(Records):
         corrected payloads: a JSON lines file with an `itemId` in each object, or a dict by item id; only
         these run. With nothing to redrive the recorded response is returned.
         """
+        check_options(options, "execution", "error", "item_ids", "items")
         record = self._record(batch_id, execution)
         if record.owned:
             raise UsageError(f"batch {batch_id!r} is {record.status}; wait for its end, or cancel it first")
@@ -152,12 +168,13 @@ class Session(Records):
         if isinstance(items, Mapping):
             corrected = redriving.correction_texts(items)
         elif items is not None:
-            corrected = redriving.read_corrections(items)
+            corrected = redriving.read_corrections(items, self._looking.items(record.execution_key))
         selection = redriving.select_failed(
             self._looking, record, error=error, item_ids=item_ids, corrected=corrected
         )
         if not selection.indices and record.response is not None:
-            return self._recorded(record, warnings=_passed_over(selection.passed_over))
+            recorded = self._recorded(record, warnings=_passed_over(selection.passed_over))
+            return self._handed_over(recorded, options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.redrive(
@@ -181,6 +198,7 @@ class Session(Records):
         self, batch_id: str, *, execution: int | None = None, **options: Unpack[RunOptions]
     ) -> Response:
         """Execute a stored batch once more from the beginning, as its next execution."""
+        check_options(options, "execution")
         record = self._record(batch_id, execution)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
@@ -210,7 +228,7 @@ class Session(Records):
         Raises:
             DocumentRefused: the document is not acceptable; carries all problems.
         """
-        check_options(dict(options))
+        check_options(options, "items")
         self._load_processors(options)
         document = read(
             batch, settings=self._settings, items=items, options=options, is_async=processor_is_async_if_known
@@ -247,6 +265,9 @@ class Session(Records):
     def _load_processors(self, options: RunOptions) -> None:
         given = options.get("processors", self._settings.processors)
         for where in [given] if isinstance(given, str | PathLike) else given:
+            if (here := str(Path.cwd())) not in sys.path:
+                # modules of the working directory are found, and never shadow installed ones
+                sys.path.append(here)
             load_processors(where)
 
     def _execute(
@@ -255,20 +276,26 @@ class Session(Records):
         carry_out: Callable[[Store, "ReadDocument", Switch], Conclusion],
         options: RunOptions,
         *,
+        may_be_finished: bool = False,
         warnings: Sequence[str] = (),
     ) -> Response:
         """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it."""
-        check_options(dict(options))
         if os.environ.get(compose.WORKER_VARIABLE):
             raise UsageError(
                 "an item processor cannot run a batch itself; return its items or run it afterwards"
             )
+        check_outputs(options.get("out"), options.get("results"))
         self._load_processors(options)
         switch = options.get("switch") or Switch()
         batch_id: str | None = None
         try:
             document = prepare()
             batch_id = document.batch.batch_id
+            said = [*map(str, document.batch.warnings), *warnings]
+            if may_be_finished and (record := self._finished(document.batch)) is not None:
+                recorded = self._recorded(record, warnings=[*said, *self._damage(record)])
+                return self._handed_over(recorded, options)
+            find_processor(document.batch.configuration.processor)
 
             def work() -> Conclusion:
                 # opened here because a store belongs to one thread
@@ -282,10 +309,10 @@ class Session(Records):
         except UsageError:
             raise
         except EveryitemError as error:
-            return refusal(error, batch_id=batch_id)
+            return self._handed_over(refusal(error, batch_id=batch_id), options)
         if conclusion.response is None:
             raise ExecutionInterrupted(Status.of(conclusion.record))
-        return Response(
+        response = Response(
             conclusion.response.to_json(),
             store_url=self.store_url,
             batch_id=conclusion.record.batch_id,
@@ -293,8 +320,34 @@ class Session(Records):
             execution_key=conclusion.record.execution_key,
             fresh=conclusion.fresh,
             attached=conclusion.attached,
-            warnings=[*map(str, document.batch.warnings), *warnings],
+            warnings=said,
         )
+        return self._handed_over(response, options)
+
+    def _finished(self, batch: ProcessingBatch) -> ExecutionRecord | None:
+        """The finished execution of this content: its answer takes neither processor nor writable store."""
+        try:
+            record = self._looking.find(batch.batch_id)
+        except (StoreError, UsageError):  # no store yet, or one that opening it for writing mends or refuses
+            return None
+        if record is None or not record.status.is_finished or record.response is None:
+            return None
+        return record if record.content == batch.content else None
+
+    def _damage(self, record: ExecutionRecord) -> tuple[str, ...]:
+        """A warning where what a recorded response tells of is damaged by now."""
+        try:
+            self._looking.recorded(record.execution_key)
+        except StoreDamaged as error:
+            what = str(error).partition(";")[0]
+            return (f"the response is recorded, but what it tells of is damaged: {what}; see verify",)
+        return ()
+
+    @staticmethod
+    def _handed_over(response: Response, options: RunOptions) -> Response:
+        """The response, with the files the caller asked for; what cannot be written is a warning of it."""
+        response.warnings += write_outputs(response, options.get("out"), options.get("results"))
+        return response
 
 
 def _passed_over(item_ids: Iterable[str]) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from everyitem.ports.store import ExecutionRecord, FailedItem, OutboxEvent, Outc
 
 _encode = msgspec.json.Encoder().encode
 
+#: Characters of a result that `repr` shows.
+_SHOWN = 80
+
 
 def moment(epoch: float | None) -> str | None:
     """RFC 3339 for epoch seconds; None stays None."""
@@ -43,6 +46,9 @@ class ItemError(View, frozen=True, kw_only=True):
     type: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.code} {self.type}: {self.message}"
+
 
 class ItemResult(View, frozen=True, kw_only=True):
     """The recorded outcome of one item: a line of `results`."""
@@ -69,6 +75,9 @@ class ItemResult(View, frozen=True, kw_only=True):
     def result(self) -> Any:
         """The decoded result; None for a failed item."""
         return None if self.result_json is UNSET else msgspec.json.decode(self.result_json)
+
+    def __repr__(self) -> str:
+        return f"<ItemResult {self.item_id!r}: {self.error or _short(self.result_json)}>"
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
@@ -103,6 +112,9 @@ class Failed(View, frozen=True, kw_only=True):
         """The decoded item; None where only listing was asked for."""
         return None if self.item_json is UNSET else msgspec.json.decode(self.item_json)
 
+    def __repr__(self) -> str:
+        return f"<Failed {self.item_id!r}: {self.error}>"
+
     @classmethod
     def of(cls, failed: FailedItem) -> Self:
         """The view of a stored failure."""
@@ -114,6 +126,12 @@ class Failed(View, frozen=True, kw_only=True):
             duration_ms=round(failed.duration_ms, 3),
             item_json=UNSET if failed.item is None else msgspec.Raw(failed.item),
         )
+
+
+def _short(json: msgspec.Raw | UnsetType) -> str:
+    """The beginning of a result, for `repr`."""
+    text = "" if json is UNSET else bytes(json).decode("utf-8")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
 class Status(View, frozen=True, kw_only=True):
@@ -148,6 +166,8 @@ class Status(View, frozen=True, kw_only=True):
             state = ExecutionStatus.RUNNING  # its owner is about to say so
         elif not record.owned and (state.is_active or (state is ExecutionStatus.QUEUED and record.runs)):
             state = ExecutionStatus.INTERRUPTED  # its owner died without a word
+        # what is paused has no pace, whatever it had before
+        moving = live if state is not ExecutionStatus.PAUSED else None
         succeeded = max(counters.succeeded, live.succeeded) if live else counters.succeeded
         failed = max(counters.failed, live.failed) if live else counters.failed
         return cls(
@@ -161,8 +181,8 @@ class Status(View, frozen=True, kw_only=True):
             open=max(0, record.item_count - succeeded - failed),
             in_flight=live.in_flight if live else 0,
             retries_waiting=live.retries_waiting if live else 0,
-            rate_per_second=round(live.rate_per_second, 1) if live else 0.0,
-            eta_seconds=round(live.eta_seconds, 1) if live and live.eta_seconds is not None else None,
+            rate_per_second=round(moving.rate_per_second, 1) if moving else 0.0,
+            eta_seconds=round(moving.eta_seconds, 1) if moving and moving.eta_seconds is not None else None,
             last_checkpoint=moment(record.last_checkpoint_at),
             runs=record.runs,
             processor=record.processor,

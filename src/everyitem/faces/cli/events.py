@@ -23,6 +23,7 @@ def events(
     execution: given.ExecutionNumber = None,
     store: given.StoreUrl = None,
     config: given.ConfigFile = None,
+    as_json: given.AsJson = False,  # noqa: ARG001 - it always is
 ) -> None:
     """Print the events of an execution.
 

@@ -15,6 +15,7 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_results_file, write_results
 from everyitem.faces.api.session import ExecutionInterrupted, Session
+from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
@@ -25,8 +26,6 @@ from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.cli.wishes import Wishes
 from everyitem.model.errors import EveryitemError
-
-_MOST_CAUSES = 5
 
 
 @dataclass
@@ -82,7 +81,7 @@ def _causes(response: Response, watcher: _Watcher, session: Session) -> Sequence
         return ()
     if sum(number for _, number in seen) != response.items_failed:
         seen = tuple(session.causes(response.batch_id, execution=response.execution))
-    return seen[:_MOST_CAUSES]
+    return seen
 
 
 def _deliver(response: Response, wishes: Wishes) -> bool:
@@ -94,7 +93,11 @@ def _deliver(response: Response, wishes: Wishes) -> bool:
     if (out := wishes.out) is not None:
         written.append(_written(lambda: write_whole(out, [document, b"\n"])))
     if (results := wishes.results) is not None:
-        written.append(_written(lambda: write_results(results, response.results())))
+        damage = Damage(response.batch_id or "")
+        found = damage.counted(response.results(on_damage=damage))
+        written.append(_written(lambda: write_results(results, found)))
+        damage.say(response.items_processed)
+        written.append(not damage)
     return all(written)
 
 

@@ -3,9 +3,13 @@
 import linecache
 from collections.abc import Iterator
 
+import typer
+
 from everyitem.faces.api.explanation import Attempt, Explanation
 from everyitem.faces.cli import parameters as given
+from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display.figures import duration, moment
+from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, print_json, safe, write_out
 
@@ -31,11 +35,15 @@ def explain(
       everyitem explain eod-2026-11-20 t-17 --json | jq '.attempts[].error'
     """
     with open_session(store, config) as session:
-        found = session.explain(batch_id, item_id, execution=execution)
+        damage = Damage(batch_id)
+        found = session.explain(batch_id, item_id, execution=execution, on_damage=damage)
     if is_for_people(as_json=as_json):
         write_out(f"{line}\n".encode() for line in story(found))
     else:
         print_json(found.to_json())
+    damage.say()
+    if damage:
+        raise typer.Exit(RESPONSE_ERROR)
 
 
 def story(found: Explanation) -> Iterator[str]:

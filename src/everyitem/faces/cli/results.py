@@ -9,6 +9,8 @@ import typer
 from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.faces.api.result_files import NO_PARQUET, result_parts
 from everyitem.faces.cli import parameters as given
+from everyitem.faces.cli.damage import Damage
+from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import note, safe, write_out
 from everyitem.model.errors import UsageError
@@ -39,6 +41,7 @@ def results(
     execution: given.ExecutionNumber = None,
     store: given.StoreUrl = None,
     config: given.ConfigFile = None,
+    as_json: given.AsJson = False,
 ) -> None:
     """Print every item's recorded outcome.
 
@@ -50,21 +53,24 @@ def results(
       everyitem results eod-2026-11-20 | head
       everyitem results eod-2026-11-20 --format csv --out results.csv
     """
-    wanted = _format(file_format, out)
+    wanted = _format(file_format or (ResultFormat.JSONL if as_json else None), out)
     check_writable(out)
     with open_session(store, config) as session:
         status = session.status(batch_id, execution=execution)
         recorded = status.succeeded + status.failed
-        parts = result_parts(
-            session.results(batch_id, execution=execution), as_csv=wanted is ResultFormat.CSV
-        )
+        damage = Damage(batch_id)
+        found = damage.counted(session.results(batch_id, execution=execution, on_damage=damage))
+        parts = result_parts(found, as_csv=wanted is ResultFormat.CSV)
         if out is None:
             write_out(parts)
         else:
             write_whole(out, parts)
-            note(f"{recorded:,} results written to {safe(out)}")
+            note(f"{damage.read:,} results written to {safe(out)}")
         if recorded < status.items:
             note(f"{recorded:,} of {status.items:,} items have an outcome; the batch is {status.state}")
+        damage.say(recorded)
+    if damage:
+        raise typer.Exit(RESPONSE_ERROR)
 
 
 def _format(name: str | None, out: Path | None) -> ResultFormat:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.terminal import print_json
 
 
@@ -19,6 +20,9 @@ class Subject(StrEnum):
 
 def schema(
     subject: Annotated[Subject, typer.Argument(help="Which document.")] = Subject.BATCH,
+    store: given.StoreUrl = None,  # noqa: ARG001 - every command takes them; a schema needs none
+    config: given.ConfigFile = None,  # noqa: ARG001
+    as_json: given.AsJson = False,  # noqa: ARG001 - it always is
 ) -> None:
     """Print a JSON Schema.
 

@@ -25,6 +25,8 @@ class Wishes:
     results: given.ResultsFile = None
     fail_on_item_failure: given.FailOnItemFailure = False
     no_progress: given.NoProgress = False
+    #: Responses always are JSON.
+    as_json: given.AsJson = False
 
     def options(self) -> RunOptions:
         """The keyword arguments of the Python API; what was not given is left to document and settings."""

@@ -8,7 +8,7 @@ import pytest
 from everyitem.adapters.stores import open_store
 from everyitem.adapters.stores.sqlite import location
 from everyitem.adapters.stores.sqlite.migrations import Migration, known_migrations, migrate
-from everyitem.model.errors import StoreError, StoreTooNew
+from everyitem.model.errors import StoreError, StoreTooNew, UsageError
 
 
 def version_of(path: Path) -> int:
@@ -67,7 +67,7 @@ def test_a_reader_does_not_migrate(tmp_path: Path) -> None:
     """An outdated schema is not changed by a read-only store."""
     path = tmp_path / "s.db"
     sqlite3.connect(path).close()
-    with pytest.raises(StoreError, match="brings it up to date"):
+    with pytest.raises(UsageError, match="is empty"):
         open_store(str(path), read_only=True)
 
 

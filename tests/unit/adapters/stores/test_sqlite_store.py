@@ -1,5 +1,6 @@
 """What only the SQLite store promises: errors in the middle of things, damage, large inputs."""
 
+import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from everyitem.adapters.stores import stored_input
-from everyitem.adapters.stores.sqlite import connection
+from everyitem.adapters.stores.sqlite import connection, failures
 from everyitem.adapters.stores.sqlite.store import SqliteStore
 from everyitem.model.errors import ErrorCode, OwnershipLost, StoreDamaged, StoreError, StoreFull
 from everyitem.model.items import InMemoryItems, StoredItems
@@ -425,3 +426,31 @@ def test_the_wal_is_moved_into_the_database(store: SqliteStore, path: Path) -> N
     ownership.release()
     store.close()
     assert not wal.exists()
+
+
+def test_a_store_in_a_folder_nobody_can_write_is_read_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader leaves no file beside it, which SQLite otherwise needs for a database in WAL mode."""
+    path = tmp_path / "s.db"
+    SqliteStore(path).close()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda where, mode: where != tmp_path and real(where, mode))
+    store = SqliteStore(path, read_only=True)
+    assert store.executions() == []
+    assert {one.name for one in tmp_path.iterdir()} == {"s.db", "s.db.lock"}
+    store.close()
+
+
+def test_a_read_only_file_system_is_told_from_missing_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What to do about the one is not what to do about the other."""
+    path = tmp_path / "s.db"
+    SqliteStore(path).close()
+    monkeypatch.setattr(os, "access", lambda where, mode: False)
+    with pytest.raises(StoreError, match="check the permissions"):
+        SqliteStore(path)
+    monkeypatch.setattr(failures, "is_on_read_only_system", lambda where: True)
+    with pytest.raises(StoreError, match="mounted read-only"):
+        SqliteStore(path)

@@ -18,5 +18,21 @@ def test_an_unknown_argument_names_its_neighbour():
 
 def test_an_argument_like_none_lists_all():
     """Without a neighbour the known ones are listed."""
-    with pytest.raises(TypeError, match="known are processors"):
-        check_options({"xyz": 4})
+    with pytest.raises(TypeError, match="known are store, processors"):
+        check_options({"xyz": 4}, "store")
+
+
+def test_the_functions_own_arguments_are_known():
+    """A typo in one of them names it."""
+    with pytest.raises(TypeError, match="did you mean 'rerun'"):
+        check_options({"re_run": True}, "items", "rerun")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("no_progress", "on_progress="), ("fail_on_item_failure", "items_failed"), ("server", "not available")],
+)
+def test_options_of_the_command_line_say_what_to_do_instead(name, advice):
+    """They mean nothing to a caller."""
+    with pytest.raises(TypeError, match=advice):
+        check_options({name: True})

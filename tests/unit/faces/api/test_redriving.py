@@ -9,6 +9,8 @@ from everyitem.model.errors import UsageError
 from everyitem.model.items import InMemoryItems
 from everyitem.ports.store import FailedItem
 
+ITEMS = InMemoryItems(b'[{"itemId":"t-0"},{"itemId":"t-1"},{"itemId":"t-2"}]', named=True)
+
 
 class Store:
     """Two failed items of three, as a store lists them."""
@@ -18,7 +20,7 @@ class Store:
         yield FailedItem(2, "t-2", 4, "TIMEOUT_ERROR", "ItemTimeout", "too long", 1.0)
 
     def items(self, execution_key):
-        return InMemoryItems(b'[{"itemId":"t-0"},{"itemId":"t-1"},{"itemId":"t-2"}]', named=True)
+        return ITEMS
 
 
 class Record:
@@ -67,7 +69,10 @@ def test_corrections_are_read_line_by_line(tmp_path):
     """White space goes, digits stay, empty lines are skipped."""
     file = tmp_path / "c.jsonl"
     file.write_bytes(b'{"itemId": "t-1", "rate": 1.10}\n\n{"itemId": "t-2"}\r\n')
-    assert read_corrections(file) == {"t-1": b'{"itemId":"t-1","rate":1.10}', "t-2": b'{"itemId":"t-2"}'}
+    assert read_corrections(file, ITEMS) == {
+        "t-1": b'{"itemId":"t-1","rate":1.10}',
+        "t-2": b'{"itemId":"t-2"}',
+    }
 
 
 @pytest.mark.parametrize(
@@ -76,9 +81,9 @@ def test_corrections_are_read_line_by_line(tmp_path):
 def test_a_bad_line_is_named(tmp_path, line):
     """File and line stand in the message."""
     file = tmp_path / "c.jsonl"
-    file.write_bytes(b'{"itemId":"ok"}\n' + line + b"\n")
+    file.write_bytes(b'{"itemId":"t-1"}\n' + line + b"\n")
     with pytest.raises(UsageError, match=r"c\.jsonl:2: "):
-        read_corrections(file)
+        read_corrections(file, ITEMS)
 
 
 def test_a_repeated_id_is_refused(tmp_path):
@@ -86,13 +91,24 @@ def test_a_repeated_id_is_refused(tmp_path):
     file = tmp_path / "c.jsonl"
     file.write_bytes(b'{"itemId":"a"}\n{"itemId":"a"}\n')
     with pytest.raises(UsageError, match="occurs twice"):
-        read_corrections(file)
+        read_corrections(file, ITEMS)
+
+
+def test_all_faults_of_a_corrections_file_are_named_together(tmp_path):
+    """Bad lines and ids the batch does not have, in the order of the file."""
+    file = tmp_path / "c.jsonl"
+    file.write_bytes(b'{"itemId":"t-9"}\n{\n{"itemId":"t-1"}\n{"itemId":"t-8"}\n')
+    with pytest.raises(UsageError) as refused:
+        read_corrections(file, ITEMS)
+    assert [part.split(":")[1] for part in str(refused.value).split("; ")[:3]] == ["1", "2", "4"]
+    assert "has no item 't-9'" in str(refused.value)
+    assert "nothing was redriven" in str(refused.value)
 
 
 def test_a_missing_file_is_refused(tmp_path):
     """By name."""
     with pytest.raises(UsageError, match="none"):
-        read_corrections(tmp_path / "none.jsonl")
+        read_corrections(tmp_path / "none.jsonl", ITEMS)
 
 
 @pytest.mark.parametrize("item", [math.nan, {1, 2}, {1: 2}, (1,)])

@@ -37,12 +37,13 @@ def test_every_command_explains_itself_with_an_example(name):
     assert f"everyitem {name}" in shown.output.split("Example", 1)[1]
 
 
-@pytest.mark.parametrize("name", [one for one in EXPECTED.split() if one != "schema"])
-def test_every_command_takes_store_and_config(name):
+@pytest.mark.parametrize("name", EXPECTED.split())
+def test_every_command_takes_store_config_and_json(name):
     """The contract's common options."""
     shown = RUNNER.invoke(build_app(), [name, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"}).output
     assert "--store" in shown
     assert "--config" in shown
+    assert "--json" in shown
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,26 @@ def test_the_picture_fits_a_low_terminal():
     assert any("more" in line for line in lines)
 
 
+def test_what_is_paused_has_no_pace():
+    """Neither in the picture nor in a line: nothing moves, whatever the rate was before."""
+    paused = replace(SNAPSHOT, status=ExecutionStatus.PAUSED)
+    for shown in ("\n".join(drawn(paused)), progress_line(paused)):
+        assert "0.0 items/s" in shown
+        assert "ETA unknown" in shown
+
+
+def test_messages_that_differ_in_ids_are_one_cause():
+    """One line with an example; what differs in words stays apart."""
+    failures = [(f"ValueError: no rate for t-{n} in '{n}.csv'", 1) for n in range(26)]
+    assert causes([*failures, ("ValueError: no date", 3)], 5) == (
+        [
+            ("26", "ValueError: no rate for t-0 in '0.csv' (and 25 more messages like it)"),
+            ("3", "ValueError: no date"),
+        ],
+        0,
+    )
+
+
 def test_an_empty_batch_is_drawn():
     """Zero items are all done."""
     empty = replace(SNAPSHOT, items=0, succeeded=0, failed=0, open=0, workers=(), failures_by_cause=())

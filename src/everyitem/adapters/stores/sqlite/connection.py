@@ -7,6 +7,7 @@
 - Readers keep their transactions short, or the WAL could not be reset.
 """
 
+import os
 import sqlite3
 import threading
 import weakref
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from everyitem.adapters.stores.sqlite.failures import FAULTS, translated
+from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import StoreError
 
@@ -105,7 +106,9 @@ class Connection:
             except FAULTS as error:
                 raise translated(error, self.path) from error
             except OSError as error:
-                raise StoreError(f"store {self.path}: {error.strerror}; check its permissions") from error
+                raise StoreError(
+                    f"store {self.path}: {error.strerror}; {writing_advice(self.path)}"
+                ) from error
             # an interpreter that just ends must not make SQLite write without the lock
             weakref.finalize(self, self._open.close)
         return self._open
@@ -167,7 +170,11 @@ class _Open:
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """A bare connection with our settings; transactions are begun and ended by hand."""
-    mode = "ro" if read_only else "rw"
+    mode = "rw"
+    if read_only:
+        # without its -shm file a WAL database can be read only where that file can be made, or as one that
+        # does not change; nobody has it open for writing while there is no -wal file
+        mode = "ro" if os.access(path.parent, os.W_OK) or _has_wal(path) else "ro&immutable=1"
     database = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
@@ -185,6 +192,10 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _has_wal(path: Path) -> bool:
+    return path.with_name(f"{path.name}-wal").exists()
 
 
 def insert_rows(database: sqlite3.Connection, into: str, rows: list[tuple[Any, ...]]) -> None:

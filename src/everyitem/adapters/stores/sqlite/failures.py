@@ -31,10 +31,25 @@ def translated(error: Exception, path: Path) -> StoreError:
     if code in _DAMAGED:
         return StoreDamaged(f"store {path}: is damaged or no SQLite file ({error}); restore it from a copy")
     if code in _REFUSED:
-        return StoreError(f"store {path}: cannot be opened or written ({error}); check its permissions")
+        return StoreError(f"store {path}: cannot be opened or written ({error}); {writing_advice(path)}")
     if code in _BUSY:
         return StoreError(f"store {path}: kept locked by another program ({error}); close it and try again")
     return StoreError(f"store {path}: {error}; check the disk, then resume")
+
+
+def writing_advice(path: Path) -> str:
+    """What to do where a store cannot be written."""
+    if is_on_read_only_system(path):
+        return "its file system is mounted read-only; name another place with --store"
+    return "check the permissions of the file and its folder, or name another place with --store"
+
+
+def is_on_read_only_system(path: Path) -> bool:
+    """Whether nobody can write there, whatever the permissions say."""
+    try:
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _is_nearly_full(path: Path) -> bool:

@@ -5,6 +5,7 @@ import re
 import threading
 from pathlib import Path
 
+from everyitem.adapters.stores.sqlite.failures import writing_advice
 from everyitem.model.errors import StoreError, UsageError
 
 #: File systems on which the locks and the shared memory of SQLite's WAL cannot be relied on.
@@ -43,10 +44,10 @@ def prepare(path: Path) -> None:
         _make(path)
     except OSError as error:
         raise StoreError(
-            f"store {path}: cannot be written ({error.strerror}); name another place with --store"
+            f"store {path}: cannot be written ({error.strerror}); {writing_advice(path)}"
         ) from error
     if not os.access(path, os.W_OK):
-        raise StoreError(f"store {path}: may not be written by this user; name another place with --store")
+        raise StoreError(f"store {path}: cannot be written; {writing_advice(path)}")
 
 
 def _make(path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from everyitem.adapters.stores.sqlite.connection import connect
-from everyitem.adapters.stores.sqlite.failures import FAULTS, translated
+from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
-from everyitem.model.errors import StoreError, StoreTooNew
+from everyitem.model.errors import StoreError, StoreTooNew, UsageError
 
 #: "EvIt": marks the file as ours (`PRAGMA application_id`), so that no other database is ever touched.
 APPLICATION_ID = 0x45764974
@@ -74,12 +74,15 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
     except FAULTS as error:
         raise translated(error, path) from error
     except OSError as error:
-        raise StoreError(f"store {path}: {error.strerror}; check its permissions") from error
+        raise StoreError(f"store {path}: {error.strerror}; {writing_advice(path)}") from error
 
 
 def check_schema(database: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
     """Raise unless the schema is exactly the one this package knows (for readers, who must not migrate)."""
-    if _version(database, path) < migrations[-1].version:
+    version = _version(database, path)
+    if version == 0:
+        raise UsageError(f"store {path}: is empty; no batch was ever accepted there")
+    if version < migrations[-1].version:
         raise StoreError(
             f"store {path}: written by an older everyitem; any command that writes brings it up to date"
         )

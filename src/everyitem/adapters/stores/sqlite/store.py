@@ -14,7 +14,7 @@ from everyitem.adapters.stores.input_chunks import seal_chunks
 from everyitem.adapters.stores.liveness import LEASE, this_process
 from everyitem.adapters.stores.outcomes import OutcomeReader
 from everyitem.adapters.stores.recount import recount
-from everyitem.adapters.stores.segments import header_of, open_draft
+from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
 from everyitem.adapters.stores.sqlite import location, records
 from everyitem.adapters.stores.sqlite.connection import Connection, insert_rows
 from everyitem.adapters.stores.sqlite.migrations import check_schema, known_migrations, migrate
@@ -33,10 +33,12 @@ from everyitem.ports.store import (
     FailedItem,
     HistoryEntry,
     NewExecution,
+    OnDamage,
     OutboxEvent,
     Outcome,
     Ownership,
     Recorded,
+    SegmentDraft,
     SegmentHeader,
     StoreFault,
 )
@@ -122,10 +124,7 @@ class SqliteStore:
             retries = reader.retries()
         if faults and not accept_damage:
             raise _damaged(faults)
-        if faults:
-            # a segment that only does not follow the one before it is dropped as well
-            dropped = {fault.sequence for fault in faults}
-            segments = [segment for segment in segments if segment.sequence not in dropped]
+        segments = _without(faults, segments)
         ledger = rounds.replay(identity.item_count, opened, segments)
         if faults:
             self._discard(execution_key, faults, ledger)
@@ -151,13 +150,17 @@ class SqliteStore:
             corrections=reader.corrections(),
         )
 
-    def outcomes(self, execution_key: int) -> Iterator[Outcome]:
+    def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:
         with self._connection.snapshot():
             reader = self._reader(execution_key)
             opened = reader.rounds()
             segments, faults = reader.proved_segments()
-        if faults:
+        if faults and on_damage is None:
             raise _damaged(faults)
+        if on_damage is not None:
+            segments = _without(faults, segments)
+            for fault in faults:
+                on_damage(fault)
         outcomes = OutcomeReader(reader.identity.item_count, reader.draft)
         outcomes.follow(rounds.timeline(opened, segments))
         yield from outcomes.read(self.items(execution_key))
@@ -189,17 +192,25 @@ class SqliteStore:
                 )
             after = rows[-1][0]
 
-    def history(self, execution_key: int, index: int) -> list[HistoryEntry]:
+    def history(
+        self, execution_key: int, index: int, *, on_damage: OnDamage | None = None
+    ) -> list[HistoryEntry]:
         reader = self._reader(execution_key)
         discarded = reader.discarded()
-        return history.attempts_of(
-            index,
-            (
-                (segment, reader.draft(segment.sequence))
-                for segment in reader.segments(bodies=False)
-                if segment.sequence not in discarded and history.tells_of(segment, index)
-            ),
-        )
+
+        def told() -> Iterator[tuple[StoredSegment, SegmentDraft]]:
+            for segment in reader.segments(bodies=False):
+                if segment.sequence in discarded:
+                    continue
+                try:
+                    if history.tells_of(segment, index):
+                        yield segment, reader.draft(segment.sequence)
+                except StoreDamaged as error:
+                    if on_damage is None:
+                        raise
+                    on_damage(StoreFault(record=segment.name, message=str(error), sequence=segment.sequence))
+
+        return history.attempts_of(index, told())
 
     def segments(self, execution_key: int) -> Iterator[SegmentHeader]:
         for segment, size in self._reader(execution_key).sizes():
@@ -338,6 +349,12 @@ def _take_over(database: sqlite3.Connection, execution_key: int) -> tuple[int, b
     # requests were meant for the owner that is gone
     database.execute("DELETE FROM controls WHERE execution_key = ?", (execution_key,))
     return row["owner_token"] + 1, row["chain"]
+
+
+def _without(faults: Sequence[StoreFault], segments: list[StoredSegment]) -> list[StoredSegment]:
+    """The segments that can be believed; one that only does not follow the one before it cannot."""
+    dropped = {fault.sequence for fault in faults}
+    return [segment for segment in segments if segment.sequence not in dropped]
 
 
 def _damaged(faults: Sequence[StoreFault]) -> StoreDamaged:

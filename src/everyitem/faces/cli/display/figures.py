@@ -1,9 +1,14 @@
 """Numbers, durations and causes, written the same way everywhere."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.terminal import safe
+from everyitem.model.status import ExecutionStatus
+
+#: What changes from item to item in messages of one cause: quoted parts, words with digits in them.
+_VARYING = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|[\w.+-]*\d[\w.+:-]*""")
 
 
 def count(number: int) -> str:
@@ -41,14 +46,32 @@ def moment(timestamp: str | None) -> str:
 
 
 def causes(failures_by_cause: Iterable[tuple[str, int]], limit: int) -> tuple[Sequence[tuple[str, str]], int]:
-    """The most frequent causes as (count, text), and how many further causes there are."""
-    ordered = sorted(failures_by_cause, key=lambda cause: -cause[1])
-    shown = [(count(number), safe(cause)) for cause, number in ordered[:limit]]
+    """The most frequent causes as (count, text), and how many further causes there are.
+
+    Messages that differ in numbers, ids and quoted parts only are one cause: an example stands for it.
+    """
+    alike: dict[str, list[tuple[str, int]]] = {}
+    for cause, number in failures_by_cause:
+        alike.setdefault(_VARYING.sub("#", cause), []).append((cause, number))
+    ordered = sorted(alike.values(), key=lambda same: -sum(number for _, number in same))
+    shown = [(count(sum(number for _, number in same)), _example(same)) for same in ordered[:limit]]
     return shown, max(0, len(ordered) - limit)
+
+
+def _example(same: Sequence[tuple[str, int]]) -> str:
+    text = safe(max(same, key=lambda cause: cause[1])[0])
+    return text if len(same) == 1 else f"{text} (and {count(len(same) - 1)} more messages like it)"
+
+
+def pace(snapshot: Snapshot) -> str:
+    """`4,981 items/s`; nothing moves while it is paused, whatever the rate was before."""
+    return rate(0.0 if snapshot.status is ExecutionStatus.PAUSED else snapshot.rate_per_second)
 
 
 def eta(snapshot: Snapshot) -> str:
     """`ETA 8 s`, or an honest `ETA unknown`."""
+    if snapshot.status is ExecutionStatus.PAUSED:
+        return "ETA unknown"
     return "ETA unknown" if snapshot.eta_seconds is None else f"ETA {duration(snapshot.eta_seconds)}"
 
 

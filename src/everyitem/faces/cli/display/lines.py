@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from everyitem.engine.progress import Snapshot
-from everyitem.faces.cli.display.figures import count, done, duration, eta, percent, rate
+from everyitem.faces.cli.display.figures import count, done, duration, eta, pace, percent
 from everyitem.faces.cli.terminal import note
 
 #: Seconds between two lines when nothing special happens, and the least between lines for checkpoints.
@@ -52,7 +52,7 @@ def progress_line(snapshot: Snapshot) -> str:
         str(snapshot.status),
         f"{count(done(snapshot))} of {count(snapshot.items)}",
         percent(done(snapshot), snapshot.items),
-        rate(snapshot.rate_per_second),
+        pace(snapshot),
         eta(snapshot),
     ]
     if snapshot.failed:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from everyitem.engine.progress import Snapshot
-from everyitem.faces.cli.display.figures import causes, count, done, duration, eta, percent, rate
+from everyitem.faces.cli.display.figures import causes, count, done, duration, eta, pace, percent
 from everyitem.faces.cli.terminal import safe
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import WorkerView
@@ -126,7 +126,7 @@ class Picture:
 
     def _pace(self) -> list[tuple[str, str]]:
         snapshot = self._snapshot
-        parts = [(rate(snapshot.rate_per_second), "bold"), (eta(snapshot), "bold")]
+        parts = [(pace(snapshot), "bold"), (eta(snapshot), "bold")]
         parts.append((f"{duration(snapshot.elapsed)} so far", ""))
         parts.append((f"{count(snapshot.in_flight)}/{count(snapshot.parallelism)} busy", ""))
         if snapshot.last_checkpoint_at is not None:

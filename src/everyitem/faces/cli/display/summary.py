@@ -4,23 +4,28 @@ import shlex
 from collections.abc import Sequence
 
 from everyitem.faces.api.response import Response
-from everyitem.faces.cli.display.figures import count, duration, rate
+from everyitem.faces.cli.display.figures import causes, count, duration, rate
 from everyitem.faces.cli.terminal import safe
 
 _MOST_PROBLEMS = 5
+_MOST_CAUSES = 5
 
 
 def summary_lines(
-    response: Response, causes: Sequence[tuple[str, int]], *, options: str = "", executing: str = ""
+    response: Response, failures: Sequence[tuple[str, int]], *, options: str = "", executing: str = ""
 ) -> list[str]:
     """The end of a run in a few lines.
 
-    `options` make the suggested commands work as printed, `executing` those that execute items.
+    `failures` are counts by cause. `options` make the suggested commands work as printed, `executing` those
+    of them that execute items.
     """
     lines = [_headline(response)]
     if response.items_processed is not None:
         lines.append(f"  {_figures(response)}")
-    lines += [f"  {count(number):>9}  {safe(cause)}" for cause, number in causes]
+    shown, more = causes(failures, _MOST_CAUSES)
+    lines += [f"  {number:>9}  {cause}" for number, cause in shown]
+    if more:
+        lines.append(f"  {'':9}  and {count(more)} more causes")
     if response.status == "ERROR":
         problems = [problem for texts in response.details.values() for problem in texts]
         lines += [f"  {safe(problem)}" for problem in problems[:_MOST_PROBLEMS]]
