@@ -41,6 +41,7 @@ __all__ = [
     "submit",
 ]
 
+
 def default_store_url() -> str:
     """The SQLite file in the user's data directory (XDG Base Directory Specification)."""
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
