@@ -30,10 +30,11 @@ class SegmentCutter:
     def add_successes(self, run: Successes) -> None:
         """Add outcomes, splitting the run where a segment is full."""
         self.bytes += len(run.results)
-        while self._interval is not None and self.outcomes + len(run) > self._interval:
-            head, run = run.split(self._interval - self.outcomes)
-            self._append(head)
-        self._append(run)
+        if self._interval is None or self.outcomes + len(run) <= self._interval:
+            self._append(run)
+            return
+        for piece in run.pieces(self._interval - self.outcomes, self._interval):
+            self._append(piece)
 
     def add_failure(self, failure: Failure) -> None:
         """Add a failed attempt; it counts as an outcome when it is final."""

@@ -6,6 +6,7 @@ The structs are encoded as MessagePack arrays in segments and between processes,
 appended, with defaults.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -63,23 +64,19 @@ class Successes(msgspec.Struct, array_like=True, gc=False):
         """All item indices, in the order of `durations_us`."""
         return [index for first, count in self.ranges for index in range(first, first + count)]
 
-    def split(self, count: int) -> tuple["Successes", "Successes"]:
-        """The first `count` items and the rest (0 < count < len), for cutting segments exactly."""
-        left: list[tuple[int, int]] = []
-        right: list[tuple[int, int]] = []
-        room = count
-        for first, length in self.ranges:
-            taken = min(room, length)
-            if taken:
-                left.append((first, taken))
-            if taken < length:
-                right.append((first + taken, length - taken))
-            room -= taken
+    def pieces(self, first: int, size: int) -> list["Successes"]:
+        """Cut behind the first `first` items and then every `size` items, for segments of exact size."""
         texts = _decode_list(self.results)
-        return (
-            Successes(left, self.attempt, self.durations_us[:count], join_texts(texts[:count])),
-            Successes(right, self.attempt, self.durations_us[count:], join_texts(texts[count:])),
-        )
+        bounds = [0, *range(first, len(self), size), len(self)]
+        return [
+            Successes(
+                _part_of(self.ranges, start, stop),
+                self.attempt,
+                self.durations_us[start:stop],
+                join_texts(texts[start:stop]),
+            )
+            for start, stop in pairwise(bounds)
+        ]
 
     def keep(self, wanted: set[int]) -> "Successes":
         """Only the items whose index is in `wanted`; used on the rare path where a part comes too late."""
@@ -108,6 +105,18 @@ class OutcomeBlock(msgspec.Struct, array_like=True, gc=False):
 
     def __len__(self) -> int:
         return sum(map(len, self.successes)) + len(self.failures)
+
+
+def _part_of(ranges: list[tuple[int, int]], start: int, stop: int) -> list[tuple[int, int]]:
+    """The positions `start` to `stop` of what the ranges hold, as ranges."""
+    part = []
+    position = 0
+    for first, count in ranges:
+        left, right = max(start, position), min(stop, position + count)
+        if left < right:
+            part.append((first + left - position, right - left))
+        position += count
+    return part
 
 
 def join_texts(texts: list[Any]) -> bytes:

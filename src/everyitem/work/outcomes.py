@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
+import msgspec
+
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
 from everyitem.work.context import LogEntry
 from everyitem.work.failures import failure_of
@@ -12,6 +14,9 @@ from everyitem.work.stretch import Stretch
 
 #: Most log records kept of one stretch: an item that logs in a loop must not fill the store.
 MAX_LOGS = 10_000
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Collector(Protocol):
@@ -53,7 +58,11 @@ class StretchOutcomes:
         texts: list[bytes] = []
 
         def keep(result: Any, put: Any = results.append, put_text: Any = texts.append) -> None:
-            put_text(snapshot(result))
+            try:
+                text = _encode(result)
+            except Exception:  # an unusual type may raise anything; the careful way says what is wrong
+                text = snapshot(result)
+            put_text(text)
             put(result)
 
         def check_and_keep(result: Any) -> None:

@@ -27,14 +27,14 @@ def pairs(part):
 
 
 @given(whole=successes(), data=st.data())
-def test_a_split_loses_and_moves_nothing(whole, data):
-    """The first `count` items and the rest are the whole, item by item."""
-    if len(whole) < 2:
-        return
-    count = data.draw(st.integers(1, len(whole) - 1))
-    left, right = whole.split(count)
-    assert len(left) == count
-    assert pairs(left) + pairs(right) == pairs(whole)
+def test_pieces_lose_and_move_nothing(whole, data):
+    """They are the whole, item by item, and all but the first and last have the size asked for."""
+    first = data.draw(st.integers(1, len(whole)))
+    size = data.draw(st.integers(1, 5))
+    pieces = whole.pieces(first, size)
+    assert [pair for piece in pieces for pair in pairs(piece)] == pairs(whole)
+    assert len(pieces[0]) == min(first, len(whole))
+    assert all(len(piece) == size for piece in pieces[1:-1])
 
 
 @given(whole=successes(), data=st.data())

@@ -63,7 +63,6 @@ class Liar(dict):
         Liar({"a": math.nan}),
         object(),
     ],
-    ids=repr,
 )
 def test_what_is_not_json_is_refused(value: Any) -> None:
     """Nothing that msgspec would bend into JSON silently gets through the short cut."""

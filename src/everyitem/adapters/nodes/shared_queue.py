@@ -33,7 +33,7 @@ from everyitem.work.stretch import Stretch
 logger = logging.getLogger(__name__)
 
 #: Outcomes leave at the latest when so many have gathered ...
-FLUSH_ITEMS: Final = 1_000
+FLUSH_ITEMS: Final = 4_000
 #: ... or the oldest of them has waited so long (seconds).
 FLUSH_AFTER: Final = 0.01
 #: A claim of so many items says that they take microseconds each (see `claims.next_size`): then one thread
@@ -103,7 +103,9 @@ class SharedQueue:
                 return
             if not lease.indices:
                 self._flush()
-            self._on_work(len(lease.indices))
+            if not self._is_tended():
+                # else its thread comes by itself, and waking others would only hold it up
+                self._on_work(len(lease.indices))
 
     def claim(self, owner: object, most: int) -> Claim | None:
         """The next items for worker `owner`, at most `most` of one lease; None: nothing to do now.
@@ -121,21 +123,23 @@ class SharedQueue:
         with self._lock:
             claim = None
             while not self._is_closed:
-                if most < QUICK_ITEMS or not self._is_tended():
+                if most < QUICK_ITEMS or not self._is_tended(besides=owner):
                     claim = self._claim(owner, most)
                     if claim is not None:
                         self._latest_most = most
                         self._quick = claim if len(claim.stretch) >= QUICK_ITEMS else None
                         break
+                    # whoever finds nothing to do tends nothing any more
+                    self._quick = None
                 self.changed.wait()
                 # items may be slow by now: what the working threads have found out holds for all
                 most = min(most, self._latest_most)
             return claim
 
-    def _is_tended(self) -> bool:
-        """Whether a thread is at a claim of quick items and has not been for long."""
+    def _is_tended(self, *, besides: object = None) -> bool:
+        """Whether another thread is at a claim of quick items, or about to take its next one."""
         quick = self._quick
-        if quick is None or quick.is_over or quick.is_trimmed:
+        if quick is None or quick.is_trimmed or quick.owner is besides:
             return False
         return time.monotonic_ns() - quick.begun < QUICK_TRUST
 
