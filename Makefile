@@ -57,8 +57,8 @@ check: $(VENV)/development ## format, lint, types, import contract
 unit: $(VENV)/development ## all tests but the long ones (ARGS='tests/unit -x' narrows)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-faults: $(VENV)/development ## the long proofs: hundreds of kills, thousands of seeds
-	@$(BIN)/python -m pytest -m long --timeout 1800 $(ARGS)
+faults: $(VENV)/development ## the long proofs: hundreds of kills, thousands of seeds; writes docs/faults.md
+	@$(BIN)/python -m pytest -m long --timeout 1800 --faults-report docs/faults.md $(ARGS)
 
 bench: $(VENV)/development ## measure against bare loops, write docs/benchmarks.md (ARGS='--quick', '--case skewed')
 	@$(BIN)/python -m benchmarks $(ARGS)

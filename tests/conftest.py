@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.rigs.report import FaultsReport
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--faults-report FILE`: write what ran and how it ended to a page."""
+    parser.addoption("--faults-report", type=Path, default=None, metavar="FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the report where one is asked for."""
+    if (path := config.getoption("--faults-report")) is not None:
+        config.pluginmanager.register(FaultsReport(path))
 
 
 @pytest.hookimpl(wrapper=True)
