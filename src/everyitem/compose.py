@@ -91,7 +91,8 @@ def resume(
     switch: Switch | None = None,
 ) -> Conclusion:
     """Go on with a stored execution; `accept_damage` opens the items of damaged segments again."""
-    return _submission(store, batch, listener, switch, accept_damage=accept_damage).resume(record)
+    submission = _submission(store, batch, listener, switch, accept_damage=accept_damage)
+    return submission.resume(record, repair=accept_damage)
 
 
 def redrive(

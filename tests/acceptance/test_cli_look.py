@@ -118,6 +118,17 @@ def test_a_recorded_response_over_damage_warns(finished):
     assert "segment 2 does not match its digest" in done.stderr
 
 
+def test_damage_accepted_is_repaired(finished):
+    """The items of the damaged checkpoint run again, also of a finished batch, and the store is sound."""
+    calls = len(finished.calls())
+    flip(finished, 2)
+    done = finished.do("resume", "b", "--accept-damage")
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "SUCCESS"), done.stderr
+    assert len(finished.calls()) == calls + 10
+    assert finished.json("verify", "b")["sound"]
+    assert len(finished.lines("results", "b")) == 31
+
+
 def test_an_empty_store_file_is_said_to_be_empty(workspace):
     """Not to be of another version."""
     (workspace.folder / "store.db").touch()

@@ -13,7 +13,7 @@ from everyitem.engine.execution import Conclusion
 from everyitem.engine.messages import CancelAsked, PauseAsked, ResumeAsked, StopAsked
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import ContentDiffers, UsageError
+from everyitem.model.errors import ContentDiffers, StoreDamaged, UsageError
 from everyitem.model.response import parse_response
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import ControlKind, ExecutionRecord, NewExecution, Ownership, Store
@@ -73,9 +73,24 @@ class Submission:
         self._check_content(latest)
         return self._go_on(latest)
 
-    def resume(self, record: ExecutionRecord) -> Conclusion:
-        """Go on with an execution that is there; a finished one answers from its record."""
+    def resume(self, record: ExecutionRecord, *, repair: bool = False) -> Conclusion:
+        """Go on with an execution that is there; a finished one answers from its record.
+
+        With `repair`, a finished one whose checkpoints are damaged is carried out again for the items
+        of the damaged ones.
+        """
+        if repair and record.status.is_finished and self._is_damaged(record):
+            ownership = self._store.claim(record.execution_key)
+            if ownership is not None:
+                return self._carry_out(self._reread(record), ownership)
         return self._go_on(record)
+
+    def _is_damaged(self, record: ExecutionRecord) -> bool:
+        try:
+            self._store.recorded(record.execution_key)
+        except StoreDamaged:
+            return True
+        return False
 
     def redrive(
         self, record: ExecutionRecord, indices: Sequence[int], corrections: Mapping[int, bytes]

@@ -127,7 +127,7 @@ class Session(Records):
         """
         check_options(options, "execution", "accept_damage")
         record = self._record(batch_id, execution)
-        if record.status.is_finished and record.response is not None:
+        if record.status.is_finished and record.response is not None and not accept_damage:
             return self._handed_over(self._recorded(record, warnings=self._damage(record)), options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
