@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds a young lease is left in peace, and between two looks at running ones.
 _FIRST_LOOK: Final = 0.02
-_LOOK: Final = 0.01
+_LOOK: Final = 0.02
 #: Seconds an item may run before `ItemRunsLong`.
 _LONG: Final = 0.02
 #: Seconds between two drains of a ring whose slice runs on.
