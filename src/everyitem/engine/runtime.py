@@ -160,7 +160,7 @@ class Runtime:
 
     def _snapshot(self, now: float, eta: float | None, in_flight: int) -> Snapshot:
         state, ledger = self._state, self._state.ledger
-        causes = sorted(state.failures_by_cause.items(), key=lambda one: -one[1])
+        causes = sorted(state.tally.by_cause.items(), key=lambda one: -one[1])
         return Snapshot(
             at=now,
             batch_id=self._record.batch_id,

@@ -42,8 +42,9 @@ from everyitem.engine.messages import (
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import Retry, RetryHeap
-from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
-from everyitem.model.errors import ErrorCode, Problem
+from everyitem.engine.tally import FailureTally
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import Partition
 from everyitem.model.status import ExecutionStatus
@@ -61,8 +62,6 @@ from everyitem.ports.node import (
 TIMEOUT_GRACE = 0.5
 
 
-#: Final failures an ending lists; the response lists no more (contract section 2).
-MOST_CAUSES = 1001
 #: Endings that are moot when the last items finish while the run closes.
 _OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
 
@@ -124,14 +123,9 @@ class ExecutionState:
         self.recorder = recorder or Recorder(configuration, at=at)
         self.phase = Phase.OPEN
         self.verdict: Verdict | None = None
-        self.tolerated = configuration.tolerated_failures(self.ledger.items)
-        #: Final failures of this run; a resume counts towards the limit afresh.
-        self.failed_now = 0
+        self.tally = FailureTally(configuration, items=self.ledger.items)
         self.retried = 0
         self.busy_us = 0
-        self.failures_by_cause: dict[str, int] = {}
-        #: The final failures of this run, where they can end it.
-        self._causes: list[Problem] = []
         self._chance = chance
         self._deadline = deadline
         self._interrupt_at = math.inf
@@ -158,11 +152,6 @@ class ExecutionState:
         for node_id, partition in assign_partitions(partitions, nodes):
             for start, stop in self.ledger.runs(Mark.OPEN, partition.first, partition.last + 1):
                 self.dealer.queues.put(node_id, start, stop)
-
-    @property
-    def tolerance_exceeded(self) -> bool:
-        """More items have failed for good than was tolerated (whatever the strategy makes of it)."""
-        return self.tolerated is not None and self.ledger.failed > self.tolerated
 
     def handle(self, message: Message) -> list[Command]:
         """Take note of what happened and answer with what to do about it, in order."""
@@ -281,32 +270,16 @@ class ExecutionState:
         return Retry(failure.index, failure.attempt + 1, at + delay, failure.alone)
 
     def _failed_for_good(self, failure: Failure) -> None:
-        stops = self.configuration.stops_on_failures and self.tolerated is not None
-        if stops and self.failed_now > (self.tolerated or 0):
+        if self.tally.is_decided():
             # after the deciding failure further final failures stay unrecorded: exactly limit + 1
             self.ledger.reopen(failure.index)
             return
         failure.final = True
         self.ledger.fail(failure.index)
         self.recorder.add_failure(failure)
-        self.failed_now += 1
-        cause = f"{failure.type}: {failure.message.splitlines()[0][:120] if failure.message else ''}"
-        if cause in self.failures_by_cause or len(self.failures_by_cause) < 100:
-            self.failures_by_cause[cause] = self.failures_by_cause.get(cause, 0) + 1
-        if stops and len(self._causes) < MOST_CAUSES:
-            path = f"$.batchItems[{failure.index}]"
-            self._causes.append(Problem(path, f"{failure.type}: {failure.message}", ErrorCode.ITEM_ERROR))
-        if stops and self.failed_now > (self.tolerated or 0):
-            self._close(self._tolerance_verdict())
-
-    def _tolerance_verdict(self) -> Verdict:
-        causes = tuple(self._causes)
-        if self.configuration.strategy is ErrorStrategy.FAIL_FAST:
-            text = "stopped at the first item that failed for good"
-            return Verdict(Ending.FAILED_FAST, text, ErrorCode.ITEM_ERROR, causes)
-        failed = "1 item has" if self.failed_now == 1 else f"{self.failed_now:,} items have"
-        text = f"stopped: {failed} failed for good, and no more than {self.tolerated:,} may"
-        return Verdict(Ending.TOLERANCE_EXCEEDED, text, ErrorCode.ITEM_ERROR, causes)
+        self.tally.add(failure)
+        if self.tally.is_decided():
+            self._close(self.tally.verdict())
 
     def _charges_saved(self, ticket: int) -> None:
         still_waiting = []

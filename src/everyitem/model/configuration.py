@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -58,7 +59,8 @@ class ProcessingConfiguration:
         if self.tolerated_failure_count is not None:
             limits.append(self.tolerated_failure_count)
         if self.tolerated_failure_percentage is not None:
-            limits.append(int(items * self.tolerated_failure_percentage // 100))
+            # exact: a float product of 10,000 and 0.57 is a hair below 5,700
+            limits.append(int(items * Decimal(str(self.tolerated_failure_percentage)) // 100))
         if limits:
             return min(limits)
         return 0 if self.strategy is ErrorStrategy.STOP_ON_TOLERANCE else None

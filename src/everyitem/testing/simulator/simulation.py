@@ -195,13 +195,13 @@ class Simulation:
     def _check_limit(self, verdict: Verdict) -> None:
         """The error strategies stop at exactly the limit + 1 final failures of this life."""
         state = self._state
-        if state is None or state.tolerated is None or not self.configuration.stops_on_failures:
+        if state is None or state.tally.tolerated is None or not self.configuration.stops_on_failures:
             return
         failed = self.store.marks.count(2) - self._failed_before
         stopped = verdict.ending in (Ending.FAILED_FAST, Ending.TOLERANCE_EXCEEDED)
-        if failed > state.tolerated + 1 or (stopped and failed != state.tolerated + 1):
+        if failed > state.tally.tolerated + 1 or (stopped and failed != state.tally.tolerated + 1):
             raise SimulationFailed(
-                f"{failed} items failed for good in this life, {state.tolerated} tolerated"
+                f"{failed} items failed for good in this life, {state.tally.tolerated} tolerated"
             )
 
     def _crash(self) -> None:
