@@ -101,9 +101,11 @@ def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path, k
     """Many SIGKILLs of a committing process: each successor goes on, and the chain stays whole."""
     url = f"sqlite:///{tmp_path / 's.db'}"
     moments = random.Random(20261123)
+    # each successor goes on behind the last one: there must be items enough for all of them
+    script = ENDLESS.replace("COUNT = 100_000", f"COUNT = {100_000 + 600 * kills}")
     last = 0
     for _ in range(kills):
-        writer = subprocess.Popen([sys.executable, "-c", ENDLESS, url], stdout=subprocess.PIPE)
+        writer = subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         for _ in range(moments.randint(1, 60)):
             acknowledged = int(writer.stdout.readline())
