@@ -9,7 +9,7 @@ from typing import Any
 
 from everyitem.work.context import ItemContext
 from everyitem.work.failures import failure_of, is_final
-from everyitem.work.outcomes import Collector
+from everyitem.work.outcomes import Collector, keep
 from everyitem.work.results import UnusableResult
 from everyitem.work.stretch import Stretch
 from everyitem.work.texts import class_name
@@ -98,7 +98,7 @@ class ChunkCalls:
                 error = outcome
             else:
                 try:
-                    self._collector.keep(outcome)
+                    keep(self._collector, outcome)
                     self._collector.stamp(at)
                 except Exception as unusable:
                     error = unusable

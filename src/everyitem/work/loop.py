@@ -18,6 +18,7 @@ from everyitem.work.directory import WorkingDirectory
 from everyitem.work.failures import failure_of, is_final
 from everyitem.work.outcomes import Collector
 from everyitem.work.processors import ItemProcessor
+from everyitem.work.results import encode, snapshot
 from everyitem.work.stretch import Stretch
 from everyitem.work.window import END, SINCE, STARTED, Window
 
@@ -118,7 +119,7 @@ class Slot:
         self, stretch: Stretch, window: Window, collector: Collector, stop_at: int, until_failure: bool
     ) -> int:
         function, context = self._processor.function, self.context
-        keep, stamp = collector.keep, collector.stamp
+        hold, put, stamp = collector.hold, collector.put, collector.stamp
         items = self._begin(stretch, window, collector)
         position = stretch.first
         while True:
@@ -128,7 +129,13 @@ class Slot:
                     window[STARTED] = position
                     if position >= window[END]:
                         return position
-                    keep(function(item, context))
+                    result = function(item, context)
+                    hold(result)
+                    try:
+                        text = encode(result)
+                    except Exception:
+                        text = snapshot(result)
+                    put(text)
                     ended = _now()
                     stamp(ended)
                     window[SINCE] = ended
@@ -149,7 +156,7 @@ class Slot:
         from everyitem.work.event_loop import current_task, is_being_closed, take_back_cancellation
 
         function, context = self._processor.function, self.context
-        keep, stamp = collector.keep, collector.stamp
+        hold, put, stamp = collector.hold, collector.put, collector.stamp
         items = self._begin(stretch, window, collector)
         position = stretch.first
         task = current_task()
@@ -160,7 +167,13 @@ class Slot:
                     window[STARTED] = position
                     if position >= window[END]:
                         return position
-                    keep(await function(item, context))
+                    result = await function(item, context)
+                    hold(result)
+                    try:
+                        text = encode(result)
+                    except Exception:
+                        text = snapshot(result)
+                    put(text)
                     ended = _now()
                     stamp(ended)
                     window[SINCE] = ended

@@ -7,7 +7,7 @@ from everyitem.model.outcome import Failure
 from everyitem.work.context import LogEntry
 from everyitem.work.failures import is_final
 from everyitem.work.outcomes import MAX_LOGS
-from everyitem.work.results import encode_one
+from everyitem.work.results import check_one
 from everyitem.work.ring import RingWriter
 from everyitem.work.stretch import Stretch
 
@@ -17,9 +17,12 @@ class RingCollector:
 
     def __init__(self, ring: RingWriter, log: Callable[[LogEntry], None], *, max_attempts: int) -> None:
         self._ring, self._send_log, self._max_attempts = ring, log, max_attempts
+        #: What the item at hand returned, and its JSON text.
         self._results: list[Any] = []
-        self.keep: Callable[[Any], None] = self._results.append
-        self.stamp: Callable[[int], None] = self._put
+        self._texts: list[bytes] = []
+        self.hold: Callable[[Any], None] = self._results.append
+        self.put: Callable[[bytes], None] = self._texts.append
+        self.stamp: Callable[[int], None] = self._record
         self.log: Callable[[LogEntry], None] = self._pass_on
         #: When the current item began (`time.monotonic_ns()`).
         self._since = 0
@@ -39,12 +42,15 @@ class RingCollector:
     def failed(self, position: int, failure: Failure, at: int) -> None:
         """Record a failed attempt."""
         self._results.clear()
+        self._texts.clear()
         self._ring.failed(failure)
         self._since = at
         self.has_final_failure = self.has_final_failure or is_final(failure, self._max_attempts)
 
-    def _put(self, at: int) -> None:
-        self._ring.succeeded(encode_one(self._results.pop()), (at - self._since) // 1000)
+    def _record(self, at: int) -> None:
+        text = self._texts.pop()
+        check_one(text, self._results.pop())
+        self._ring.succeeded(text, (at - self._since) // 1000)
         self._since = at
 
     def _pass_on(self, entry: LogEntry) -> None:

@@ -9,7 +9,7 @@ from everyitem.model.errors import PermanentItemError
 from everyitem.work.assignment import Assignment, OriginKind, ProcessorOrigin
 from everyitem.work.context import BatchView
 from everyitem.work.loop import Slot
-from everyitem.work.outcomes import StretchOutcomes, ranges_of
+from everyitem.work.outcomes import StretchOutcomes, keep, ranges_of
 from everyitem.work.processors import ItemProcessor
 from everyitem.work.stretch import Stretch
 from everyitem.work.window import CANCELLED, END, HEARTBEAT, SINCE, STARTED, new_window
@@ -140,10 +140,10 @@ def test_durations_belong_to_their_items():
     outcomes = StretchOutcomes()
     bench = Bench(lambda item, context: item, "abc")
     outcomes.begin(bench.stretch, 0)
-    outcomes.keep("a")
+    keep(outcomes, "a")
     outcomes.stamp(5_000)
     outcomes.failed(1, msgspec.structs.replace(_failure(), index=10), 105_000)
-    outcomes.keep("c")
+    keep(outcomes, "c")
     outcomes.stamp(112_000)
     [run] = outcomes.block().successes
     assert (run.indices(), run.durations_us) == ([0, 20], [5, 7])
@@ -159,9 +159,9 @@ def test_a_block_taken_early_leaves_out_the_item_that_just_ended():
     """The watcher takes what has a stamp: a result without one is dropped, not counted twice."""
     outcomes = StretchOutcomes()
     outcomes.begin(Bench(lambda item, context: item, "ab").stretch, 0)
-    outcomes.keep("a")
+    keep(outcomes, "a")
     outcomes.stamp(1_000)
-    outcomes.keep("b")
+    keep(outcomes, "b")
     assert len(outcomes.block()) == 1
 
 

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyitem.work.results import MAX_DEPTH, UnusableResult, encode_one, encode_result
+from everyitem.work.results import (
+    MAX_DEPTH,
+    UnusableResult,
+    encode_result,
+    is_strict,
+    says_the_same,
+    snapshot,
+)
 
 scalars = (
     st.none()
@@ -79,9 +86,8 @@ class Box(dict):
 @given(st.lists(json_values, max_size=6))
 def test_json_values_are_recorded_as_they_are(values):
     """Every strict JSON value, integers beyond 64 bits included, comes back equal and of the same type."""
-    assert json.loads(encode_one(values)) == values
-    assert [json.loads(encode_one(value)) for value in values] == values
-    assert [encode_result(value) for value in values] == [encode_one(value) for value in values]
+    assert json.loads(encode_result(values)) == values
+    assert [json.loads(encode_result(value)) for value in values] == values
 
 
 @given(json_values)
@@ -154,3 +160,30 @@ def test_too_large_results_are_refused(monkeypatch):
     monkeypatch.setattr("everyitem.work.results.MAX_RESULT_BYTES", 1_000)
     with pytest.raises(UnusableResult, match="2,002 bytes"):
         encode_result("x" * 2_000)
+
+
+@given(st.lists(json_values, max_size=6))
+def test_plain_json_needs_no_careful_look(values):
+    """The quick look at a whole block passes whatever is plain JSON within 64 bits."""
+    text = snapshot(values)
+    is_plain = b"null" in text or json.loads(text) == values
+    assert is_plain
+    assert is_strict(values, text)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{1: 2}, {"a": {2.5: 1}}, [[(1,)]], {"a": [math.nan, None]}, math.inf, Box(), {1}],
+)
+@pytest.mark.parametrize("others", [[], [1.5, None], [{"a": None}], [[{"b": {}}], {}]])
+def test_one_unusual_part_is_seen_among_others(spoilt, others):
+    """Keys that are no strings, NaN, tuples and sets, beside whatever floats, nulls, and dicts of the same block."""
+    for values in ([spoilt, *others], [*others, {"deep": [spoilt]}]):
+        text = msgspec.json.encode(values)
+        assert not says_the_same(text, values)
+
+
+def test_a_block_changed_since_its_snapshots_needs_a_careful_look():
+    """What is plain now may not have been so when it was returned."""
+    assert says_the_same(b'[{"rows":[1]}]', [{"rows": [1]}])
+    assert not says_the_same(b'[{"rows":[1]}]', [{"rows": [1, 2]}])

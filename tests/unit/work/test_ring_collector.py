@@ -10,14 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyitem.work.results import UnusableResult, encode_result
-from everyitem.work.ring_collector import encode_one
+from everyitem.work.results import UnusableResult, check_one, encode_result, snapshot
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def encode_one(value: Any) -> bytes:
+    """As the collector does it: a snapshot first, then the short check."""
+    text = snapshot(value)
+    check_one(text, value)
+    return text
 
 
 @given(json_values)

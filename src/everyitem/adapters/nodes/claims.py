@@ -11,7 +11,7 @@ from everyitem.adapters.nodes.blocks import merge_blocks
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
 from everyitem.work.loop import NEVER
-from everyitem.work.outcomes import StretchOutcomes, join_outcomes
+from everyitem.work.outcomes import StretchOutcomes
 from everyitem.work.stretch import MAX_ITEMS, Stretch
 from everyitem.work.window import CANCELLED, END, HEARTBEAT, SINCE, STARTED, new_window
 
@@ -33,9 +33,8 @@ class QueuedLease:
         self._is_stopped = False
         #: Position behind the last one ever started.
         self.reached = 0
+        #: Outcomes that are ready to leave.
         self._blocks: list[OutcomeBlock] = []
-        #: Outcomes of claims handed in, to be joined to a block when they leave.
-        self._finished: list[StretchOutcomes] = []
 
     @property
     def is_over(self) -> bool:
@@ -45,7 +44,7 @@ class QueuedLease:
     @property
     def has_outcomes(self) -> bool:
         """Whether `take_block` has something to take."""
-        return bool(self._blocks or self._finished)
+        return bool(self._blocks)
 
     def begin(self, now: int) -> None:
         """Its first item is about to start: the budget counts from here."""
@@ -87,14 +86,9 @@ class QueuedLease:
         if len(block) or block.logs:
             self._blocks.append(block)
 
-    def add_finished(self, outcomes: StretchOutcomes) -> None:
-        """The outcomes of a claim that was handed in."""
-        self._finished.append(outcomes)
-
     def take_block(self) -> OutcomeBlock:
         """Everything that came of it since the last time, as one block."""
-        blocks = [*self._blocks, join_outcomes(self._finished)] if self._finished else self._blocks
-        self._blocks, self._finished = [], []
+        blocks, self._blocks = self._blocks, []
         return merge_blocks(blocks)
 
 

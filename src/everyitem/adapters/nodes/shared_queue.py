@@ -186,8 +186,7 @@ class SharedQueue:
             queued.give_back(stopped, claim.end_position)
             if queued.unclaimed and stopped < claim.stretch.stop:
                 self._on_work(claim.stretch.stop - stopped)
-            self._count(claim.outcomes.waiting)
-            queued.add_finished(claim.outcomes)
+            self._gather(queued, claim.outcomes.block())
             if is_decisive:
                 self._hold(queued)
             elif queued.is_over or self._is_due():

@@ -27,6 +27,7 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.items import CHUNK_ITEMS, InMemoryItems, Items
 from everyitem.ports.source import ItemSource
 from everyitem.settings import Settings
+from everyitem.work.results import is_strict
 
 #: Problems named within one item before the rest of it is left alone.
 _FAULTS_PER_ITEM = 1000
@@ -88,14 +89,14 @@ class ItemsIntake:
             chunk = values[first:last]
             try:
                 text = msgspec.json.encode(chunk)
-                decoded = _decode(text)
                 lengths = list(map(len, _raws_of(text)))
-                # msgspec writes NaN as null, sets as lists: only what comes back equal is JSON
-                sound = bool(decoded == chunk)
+                # msgspec writes NaN as null, sets as lists; where types say nothing (a dict of an unusual
+                # class), only what comes back equal is JSON
+                sound = is_strict(chunk, text) or bool(_decode(text) == chunk)
             except (*READING_ERRORS, TypeError):
                 sound = False
             if sound:
-                self._admit(text, lengths, decoded)
+                self._admit(text, lengths, chunk)
             else:
                 self._name_culprits(chunk)
 
@@ -181,12 +182,12 @@ class ItemsIntake:
         else:
             self._admit(text, lengths, decoded)
 
-    def _admit(self, text: bytes, lengths: list[int], decoded: list[Any]) -> None:
+    def _admit(self, text: bytes, lengths: list[int], values: list[Any]) -> None:
         """Take a chunk that is strictly JSON, after a look at ids and at long items."""
         first = self._count
         self._count += len(lengths)
         if b"itemId" in text or b"\\u" in text:  # an escaped key is a key too
-            self._take_ids(first, decoded)
+            self._take_ids(first, values)
         if lengths and max(lengths) > self._suspicious:
             for index, item in enumerate(_cut(memoryview(text), lengths), start=first):
                 if len(item) > self._suspicious:
@@ -214,8 +215,8 @@ class ItemsIntake:
         step = find_too_deep(text.decode(), "", max_depth=limit) or ""
         self._add(index, step, f"nested deeper than {limit} levels (maxDepth)")
 
-    def _take_ids(self, first: int, decoded: list[Any]) -> None:
-        own = [item.get("itemId", _UNNAMED) if type(item) is dict else _UNNAMED for item in decoded]
+    def _take_ids(self, first: int, values: list[Any]) -> None:
+        own = [item.get("itemId", _UNNAMED) if isinstance(item, dict) else _UNNAMED for item in values]
         if all(one is _UNNAMED for one in own):
             return
         self._named = True

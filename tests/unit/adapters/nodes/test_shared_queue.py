@@ -11,6 +11,7 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure
 from everyitem.ports.node import HolderLost, Lease, OutcomesArrived, SliceFinished, SliceShortened
+from everyitem.work.outcomes import keep
 from everyitem.work.window import END, SINCE, STARTED
 
 COUNT = 60
@@ -78,7 +79,7 @@ class Machine(RuleBasedStateMachine):
         slot = data.draw(st.sampled_from(self.slots))
         claim, position = slot
         for _ in range(steps):
-            claim.outcomes.keep(position)
+            keep(claim.outcomes, position)
             claim.outcomes.stamp(1)
             position += 1
             if position < claim.stretch.stop:
@@ -125,14 +126,14 @@ class Machine(RuleBasedStateMachine):
                 position = begun
                 while position < claim.window[END]:
                     claim.window[STARTED] = position
-                    claim.outcomes.keep(position)
+                    keep(claim.outcomes, position)
                     claim.outcomes.stamp(1)
                     position += 1
                 self.queue.hand_in(claim, position)
         while (claim := self.queue.claim(None, 8)) is not None:
             claim.outcomes.begin(claim.stretch, 0)
             for position in range(claim.stretch.first, claim.stretch.stop):
-                claim.outcomes.keep(position)
+                keep(claim.outcomes, position)
                 claim.outcomes.stamp(1)
             self.queue.hand_in(claim, claim.stretch.stop)
         assert not self.leases
@@ -163,7 +164,7 @@ def test_an_item_that_began_after_the_look_is_not_given_up():
     claim = queue.claim(None, 4)
     claim.outcomes.begin(claim.stretch, 0)
     seen = claim.signs_of_life
-    claim.outcomes.keep(0)
+    keep(claim.outcomes, 0)
     claim.outcomes.stamp(1)
     claim.window[STARTED], claim.window[SINCE] = 1, 1
     assert not queue.give_up(claim, no_failure, seen=seen)
