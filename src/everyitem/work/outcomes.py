@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
 from everyitem.work.context import LogEntry
@@ -96,50 +96,101 @@ class StretchOutcomes:
         """Items that have an outcome which has not left yet."""
         return self.finished - self.taken
 
-    def block(self, finished: int | None = None) -> OutcomeBlock:
-        """The outcomes of the first `finished` items (default: of all that ended).
-
-        What it holds has left then: the next block begins behind it.
-        """
-        count = self.finished if finished is None else finished
-        taken, self.taken = self.taken, max(self.taken, count)
-        if count <= taken:
-            return OutcomeBlock(logs=self._take_logs())
-        stretch = self.stretch
-        indices: Sequence[int] = stretch.indices[taken:count]
-        durations = [(end - start) // 1000 for start, end in pairwise(self._stamps[taken : count + 1])]
-        failures: list[Failure] = []
-        returned = taken
-        if self.failures:
-            failed = {position - stretch.first: failure for position, failure in self.failures}
-            failures = [failure for place, failure in failed.items() if taken <= place < count]
-            indices = [index for place, index in enumerate(indices, taken) if place not in failed]
-            durations = [took for place, took in enumerate(durations, taken) if place not in failed]
-            returned -= sum(place < taken for place in failed)
-        texts = self._texts[returned : returned + len(indices)]
-        results = self._results[returned : returned + len(indices)]
-        successes, unusable = checked(texts, results, indices, durations, attempt=stretch.attempt)
-        return OutcomeBlock(successes, failures + unusable, self._take_logs())
+    def block(self) -> OutcomeBlock:
+        """The outcomes of all items that ended and have not left yet; the next block begins behind them."""
+        draft = OutcomeDraft()
+        draft.add(self)
+        return draft.block()
 
     def _check_and_put(self, text: bytes) -> None:
         check_one(text, self._results[-1])
         self._texts.append(text)
 
-    def _take_logs(self) -> list[LogEntry]:
+    def take_logs(self) -> list[LogEntry]:
+        """The log records that have not left yet."""
         logs = self.logs[self._logs_taken :]
         self._logs_taken += len(logs)
         return logs
 
+    def take(self, count: int) -> tuple["Returned", list[Failure]]:
+        """What has not left yet of the first `count` items: results, and failures."""
+        taken, self.taken = self.taken, count
+        stretch = self.stretch
+        indices: Sequence[int] = stretch.indices[taken:count]
+        durations = [(end - start) // 1000 for start, end in pairwise(self._stamps[taken : count + 1])]
+        failures: list[Failure] = []
+        first = taken
+        if self.failures:
+            failed = {position - stretch.first: failure for position, failure in self.failures}
+            failures = [failure for place, failure in failed.items() if taken <= place < count]
+            indices = [index for place, index in enumerate(indices, taken) if place not in failed]
+            durations = [took for place, took in enumerate(durations, taken) if place not in failed]
+            first -= sum(place < taken for place in failed)
+        last = first + len(indices)
+        return Returned(indices, durations, self._texts[first:last], self._results[first:last]), failures
 
-def checked(
-    texts: list[bytes], results: list[Any], indices: Sequence[int], durations: list[int], *, attempt: int
-) -> tuple[list[Successes], list[Failure]]:
-    """What items returned as one run of successes, and as failures where it is not strictly JSON.
 
-    The lists are parallel: snapshots, what they were taken of, indices in the batch and microseconds.
-    """
-    if not texts:
-        return [], []
+class Returned(NamedTuple):
+    """Items that returned a result: parallel lists."""
+
+    indices: Sequence[int]
+    durations_us: list[int]
+    #: Snapshots of the results as JSON text, and the results themselves.
+    texts: list[bytes]
+    results: list[Any]
+
+
+class OutcomeDraft:
+    """A block in the making, from stretches of one lease: small ones are checked and joined in one go."""
+
+    def __init__(self) -> None:
+        self._attempt = 1
+        self._returned: list[Returned] = []
+        self._failures: list[Failure] = []
+        self._logs: list[LogEntry] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __bool__(self) -> bool:
+        return bool(self._count or self._logs)
+
+    def add(self, outcomes: StretchOutcomes, finished: int | None = None) -> None:
+        """Take over what has not left yet of the first `finished` items (default: of all that ended)."""
+        self._logs += outcomes.take_logs()
+        count = outcomes.finished if finished is None else finished
+        if count <= outcomes.taken:
+            return
+        self._count += count - outcomes.taken
+        self._attempt = outcomes.stretch.attempt
+        returned, failures = outcomes.take(count)
+        if returned.texts:
+            self._returned.append(returned)
+        self._failures += failures
+
+    def block(self) -> OutcomeBlock:
+        """Everything added, successes as one run in item order."""
+        if not self._returned:
+            return OutcomeBlock([], self._failures, self._logs)
+        returned = self._returned[0] if len(self._returned) == 1 else _joined(self._returned)
+        successes, unusable = _checked(returned, self._attempt)
+        return OutcomeBlock(successes, self._failures + unusable, self._logs)
+
+
+def _joined(parts: list[Returned]) -> Returned:
+    parts.sort(key=lambda part: part.indices[0])
+    return Returned(
+        [index for part in parts for index in part.indices],
+        [duration for part in parts for duration in part.durations_us],
+        [text for part in parts for text in part.texts],
+        [result for part in parts for result in part.results],
+    )
+
+
+def _checked(returned: Returned, attempt: int) -> tuple[list[Successes], list[Failure]]:
+    """What items returned as one run of successes, and as failures where it is not strictly JSON."""
+    indices, durations, texts, results = returned
     text = join_texts(texts)
     if says_the_same(text, results):
         return [Successes(ranges_of(indices), attempt, durations, text)], []

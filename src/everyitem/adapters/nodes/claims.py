@@ -7,11 +7,11 @@ locks; the queue does.
 import math
 from collections import deque
 
-from everyitem.adapters.nodes.blocks import merge_blocks
-from everyitem.model.outcome import OutcomeBlock
+from everyitem.adapters.nodes.blocks import concatenate_blocks
+from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.ports.node import Lease
 from everyitem.work.loop import NEVER
-from everyitem.work.outcomes import StretchOutcomes
+from everyitem.work.outcomes import OutcomeDraft, StretchOutcomes
 from everyitem.work.stretch import MAX_ITEMS, Stretch
 from everyitem.work.window import CANCELLED, END, HEARTBEAT, SINCE, STARTED, new_window
 
@@ -33,8 +33,9 @@ class QueuedLease:
         self._is_stopped = False
         #: Position behind the last one ever started.
         self.reached = 0
-        #: Outcomes that are ready to leave.
+        #: Outcomes that are ready to leave, and those still to be made a block of.
         self._blocks: list[OutcomeBlock] = []
+        self._draft = OutcomeDraft()
 
     @property
     def is_over(self) -> bool:
@@ -44,7 +45,7 @@ class QueuedLease:
     @property
     def has_outcomes(self) -> bool:
         """Whether `take_block` has something to take."""
-        return bool(self._blocks)
+        return bool(self._blocks or self._draft)
 
     def begin(self, now: int) -> None:
         """Its first item is about to start: the budget counts from here."""
@@ -81,15 +82,31 @@ class QueuedLease:
         for claim in self.claims:
             claim.shorten()
 
-    def add_block(self, block: OutcomeBlock) -> None:
-        """Outcomes that are ready to leave."""
-        if len(block) or block.logs:
-            self._blocks.append(block)
+    def add(self, outcomes: StretchOutcomes, finished: int | None = None) -> int:
+        """Take over what ended of a claim and has not left yet; returns how many items that are."""
+        before = len(self._draft)
+        self._draft.add(outcomes, finished)
+        added = len(self._draft) - before
+        if len(self._draft) >= MAX_ITEMS:
+            # results are looked at while they are fresh, and in runs small enough to cut where a segment ends
+            self._close_draft()
+        return added
+
+    def add_failure(self, failure: Failure) -> None:
+        """What came of an item that was given up."""
+        self._close_draft()
+        self._blocks.append(OutcomeBlock([], [failure]))
 
     def take_block(self) -> OutcomeBlock:
         """Everything that came of it since the last time, as one block."""
+        self._close_draft()
         blocks, self._blocks = self._blocks, []
-        return merge_blocks(blocks)
+        return concatenate_blocks(blocks)
+
+    def _close_draft(self) -> None:
+        if self._draft:
+            self._blocks.append(self._draft.block())
+            self._draft = OutcomeDraft()
 
 
 class Claim:

@@ -186,7 +186,7 @@ class SharedQueue:
             queued.give_back(stopped, claim.end_position)
             if queued.unclaimed and stopped < claim.stretch.stop:
                 self._on_work(claim.stretch.stop - stopped)
-            self._gather(queued, claim.outcomes.block())
+            self._gather(queued, claim)
             if is_decisive:
                 self._hold(queued)
             elif queued.is_over or self._is_due():
@@ -223,15 +223,14 @@ class SharedQueue:
         """Take over what came of a claim that was given up, and charge what it was at."""
         queued, finished = claim.queued, claim.outcomes.finished
         current, stop = claim.stretch.first + finished, claim.end_position
-        block = claim.outcomes.block(finished)
+        self._gather(queued, claim, finished)
         failure = None
         if stop - current > 1:
             self._on_work(queued.give_back(current, stop, singly=True))
         elif stop - current == 1:
             failure = failure_of_current(claim, claim.stretch.index_at(current))
-            block.failures.append(failure)
+            queued.add_failure(failure)
         # else the item ended at this very moment, and is among the finished ones
-        self._gather(queued, block)
         if self._is_decisive(claim, failure):
             self._hold(queued)
         else:
@@ -244,7 +243,7 @@ class SharedQueue:
                 return
             claim.is_trimmed = True
             unstarted = claim.shorten()
-            self._gather(claim.queued, claim.outcomes.block())
+            self._gather(claim.queued, claim)
             if claim.queued.give_back(unstarted.start, unstarted.stop):
                 self._on_work(len(unstarted))
 
@@ -294,7 +293,7 @@ class SharedQueue:
         try:
             for claim in list(queued.claims):
                 claim.leave()
-                queued.add_block(claim.outcomes.block(claim.outcomes.finished))
+                queued.add(claim.outcomes)
             return queued.take_block()
         except Exception:  # a fault of ours; the items run again, and the loss must be told all the same
             logger.exception("outcomes of lease %d cannot be recovered", queued.lease.lease_id)
@@ -359,11 +358,8 @@ class SharedQueue:
         self._withheld.clear()
         return True
 
-    def _gather(self, queued: QueuedLease, block: OutcomeBlock) -> None:
-        queued.add_block(block)
-        self._count(len(block))
-
-    def _count(self, outcomes: int) -> None:
+    def _gather(self, queued: QueuedLease, claim: Claim, finished: int | None = None) -> None:
+        outcomes = queued.add(claim.outcomes, finished)
         if not self._gathered:
             self._flush_due = time.monotonic_ns() + int(FLUSH_AFTER * 1e9)
         self._gathered += outcomes
