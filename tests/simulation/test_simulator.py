@@ -24,11 +24,19 @@ def test_one_seed_is_one_exact_replay() -> None:
 
 def test_the_simulator_notices_a_second_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """A simulator that cannot fail proves nothing: without the recorded-once guard it finds a double."""
-    from everyitem.engine.ledger import Ledger
+    from everyitem.engine.holders import HeldLease
+    from everyitem.engine.ledger import Ledger, Mark
     from everyitem.engine.state import ExecutionState
 
+    def believe(self: Ledger, ranges: list[tuple[int, int]]) -> bool:
+        for first, count in ranges:
+            self._marks[first : first + count] = bytes((Mark.SUCCEEDED,)) * count
+            self.succeeded += count
+        return True
+
     monkeypatch.setattr(ExecutionState, "_awaits", lambda self, held, index: True)
-    monkeypatch.setattr(ExecutionState, "_still_awaited", lambda self, held, run: run)
+    monkeypatch.setattr(HeldLease, "expects", lambda self, run: True)
+    monkeypatch.setattr(Ledger, "succeed", believe)
     monkeypatch.setattr(Ledger, "_expect", lambda self, mark, start, stop: None)
     with pytest.raises(SimulationFailed, match=r"second outcome|differ"):
         _run_all()

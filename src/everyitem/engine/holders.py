@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from everyitem.engine.retries import Retry
+from everyitem.model.outcome import Successes
 from everyitem.ports.node import Lease
 
 #: Seconds a slice should last.
@@ -25,6 +26,7 @@ class HeldLease:
     accounted: int = 0
     #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
     settled: set[int] = field(default_factory=set)
+    _last_settled: int = -1
     #: A revocation was asked for. There is never a second: what the first leaves is being run.
     revoked: bool = False
 
@@ -39,6 +41,26 @@ class HeldLease:
         if isinstance(indices, range):
             return indices.start <= start and stop <= indices.start + self.end
         return all(index in self.retries for index in range(start, stop))
+
+    def settle(self, index: int) -> None:
+        """An item's failure has arrived; what else this lease says of it is an echo."""
+        self.settled.add(index)
+        self._last_settled = max(self._last_settled, index)
+
+    def expects(self, run: Successes) -> bool:
+        """Whether every item of the run belongs to what is in force, and none is settled."""
+        indices = self.lease.indices
+        if not isinstance(indices, range):
+            known = self.retries.keys() - self.settled
+            return known.issuperset(run.indices())
+        lowest, end = indices.start, indices.start + self.end
+        for first, count in run.ranges:
+            if first < lowest or first + count > end:
+                return False
+            # work mostly goes upwards: a look at each item is for what comes out of order
+            if first <= self._last_settled and not self.settled.isdisjoint(range(first, first + count)):
+                return False
+        return True
 
     def shorten(self, kept: int) -> Sequence[int]:
         """Keep the first `kept` positions; returns the items that are no longer part of the lease."""

@@ -1,5 +1,6 @@
 """The ledger: one byte per item, and the only place where items are counted."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -13,6 +14,9 @@ class Mark(IntEnum):
     LEASED = 3
     #: It failed and waits for its retry.
     WAITING = 4
+
+
+_LEASED, _SUCCEEDED = bytes((Mark.LEASED,)), bytes((Mark.SUCCEEDED,))
 
 
 class Ledger:
@@ -44,15 +48,20 @@ class Ledger:
         self._expect(Mark.WAITING, index, index + 1)
         self._marks[index] = Mark.LEASED
 
-    def all_leased(self, start: int, stop: int) -> bool:
-        """The recorded-once guard: True when every item of the range still awaits its outcome."""
-        return self._marks.count(Mark.LEASED, start, stop) == stop - start
+    def succeed(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        """Record the success of leased items, given as (first, count).
 
-    def succeed(self, start: int, stop: int) -> None:
-        """Record the success of a range of leased items."""
-        self._expect(Mark.LEASED, start, stop)
-        self._marks[start:stop] = bytes((Mark.SUCCEEDED,)) * (stop - start)
-        self.succeeded += stop - start
+        The recorded-once guard: False, and nothing recorded, unless every one still awaits its outcome.
+        """
+        marks, leased = self._marks, Mark.LEASED.value
+        for done, (first, count) in enumerate(ranges):
+            if marks.count(leased, first, first + count) != count:
+                for earlier, length in ranges[:done]:
+                    marks[earlier : earlier + length] = _LEASED * length
+                return False
+            marks[first : first + count] = _SUCCEEDED * count
+        self.succeeded += sum([count for _, count in ranges])
+        return True
 
     def fail(self, index: int) -> None:
         """Record the final failure of a leased item."""

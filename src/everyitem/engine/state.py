@@ -205,16 +205,14 @@ class ExecutionState:
             return
         count = 0
         for arrived in block.successes:
-            run = self._still_awaited(held, arrived)
-            for first, length in run.ranges:
-                self.ledger.succeed(first, first + length)
-                count += length
+            run = self._succeeded(held, arrived)
             if run.ranges:
+                count += len(run)
                 self.recorder.add_successes(run)
                 self.busy_us += sum(run.durations_us)
         for failure in block.failures:
             if self._awaits(held, failure.index):
-                held.settled.add(failure.index)
+                held.settle(failure.index)
                 self._failed(failure, at)
                 count += 1
         if block.logs:
@@ -229,15 +227,12 @@ class ExecutionState:
             and self.ledger.mark(index) == Mark.LEASED
         )
 
-    def _still_awaited(self, held: HeldLease, run: Successes) -> Successes:
-        """The part of a run that the lease still covers and that has no outcome yet (mostly: all)."""
-        whole = all(
-            held.covers(first, first + length) and self.ledger.all_leased(first, first + length)
-            for first, length in run.ranges
-        )
-        if whole and (not held.settled or held.settled.isdisjoint(run.indices())):
+    def _succeeded(self, held: HeldLease, run: Successes) -> Successes:
+        """Count a run; returns the part the lease still covers and that had no outcome (mostly: all)."""
+        if held.expects(run) and self.ledger.succeed(run.ranges):
             return run
-        return run.keep({index for index in run.indices() if self._awaits(held, index)})
+        awaited = run.keep({index for index in run.indices() if self._awaits(held, index)})
+        return awaited if self.ledger.succeed(awaited.ranges) else awaited.keep(set())
 
     def _failed(self, failure: Failure, at: float) -> None:
         """One attempt of a leased item failed: retry it, or that was its outcome."""

@@ -13,6 +13,11 @@ from everyitem.work.stretch import Stretch
 #: Most log records kept of one stretch: an item that logs in a loop must not fill the store.
 MAX_LOGS = 10_000
 
+#: Of a stretch of so many items the longest is left out ...
+_MANY = 16
+#: ... unless it took less than a millisecond (in nanoseconds) anyway.
+_BRIEF = 1_000_000
+
 
 class Collector(Protocol):
     """Takes the outcomes of one slot, in the order of their positions.
@@ -91,10 +96,17 @@ class StretchOutcomes:
         """Items that have an outcome: the positions from the stretch's first one on, without a gap."""
         return max(0, len(self._stamps) - 1)
 
-    @property
-    def waiting(self) -> int:
-        """Items that have an outcome which has not left yet."""
-        return self.finished - self.taken
+    def took(self) -> int:
+        """Nanoseconds the items took; of many, without the longest.
+
+        A thread may be kept from running for longer than hundreds of quick items take: that one item says
+        nothing about the others.
+        """
+        stamps = self._stamps
+        took = stamps[-1] - stamps[0] if stamps else 0
+        if took < _BRIEF or self.finished < _MANY:
+            return took
+        return took - max(end - start for start, end in pairwise(stamps))
 
     def block(self) -> OutcomeBlock:
         """The outcomes of all items that ended and have not left yet; the next block begins behind them."""

@@ -177,7 +177,7 @@ def test_plain_json_needs_no_careful_look(values):
 )
 @pytest.mark.parametrize("others", [[], [1.5, None], [{"a": None}], [[{"b": {}}], {}]])
 def test_one_unusual_part_is_seen_among_others(spoilt, others):
-    """Keys that are no strings, NaN, tuples and sets, beside whatever floats, nulls, and dicts of the same block."""
+    """Keys that are no strings, NaN, tuples and sets, whatever floats, nulls and dicts stand beside them."""
     for values in ([spoilt, *others], [*others, {"deep": [spoilt]}]):
         text = msgspec.json.encode(values)
         assert not says_the_same(text, values)

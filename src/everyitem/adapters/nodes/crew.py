@@ -4,7 +4,6 @@ A worker repeats: claim, work, hand in. When the watcher gives up on its item th
 left to end by itself, its late outcome is dropped, and a new worker takes its place.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -42,8 +41,7 @@ class Worker:
             return False
         self.claim = None
         self.done += stopped - claim.stretch.first
-        took = time.monotonic_ns() - claim.begun
-        self.size = next_size(self.size, took=took, smallest=self._smallest)
+        self.size = next_size(self.size, took=claim.outcomes.took(), smallest=self._smallest)
         return True
 
 
