@@ -144,6 +144,8 @@ class SaveCheckpoint(msgspec.Struct, frozen=True, gc=False):
     segments: Sequence[SegmentDraft]
     retries: Sequence[RetryChange]
     counters: Counters
+    #: Something waits for this save: it must not wait for company.
+    is_urgent: bool = False
 
 
 class InterruptNodes(msgspec.Struct, frozen=True, gc=False):

@@ -111,6 +111,7 @@ class Recorder:
 
     def advance(self, at: float, *, retried: int, steals: int, busy_us: int) -> list[SaveCheckpoint]:
         """The save that is due now, if any. The totals are this run's."""
+        is_urgent = self._charges_due or self._cut_everything
         segments = self._due_segments(at)
         if not (segments or self._charges_due):
             return []
@@ -134,7 +135,9 @@ class Recorder:
             window_ms=before.window_ms,
             checkpoints=self._checkpoints,
         )
-        return [SaveCheckpoint(self._ticket, segments, self._take_changes(segments), counters)]
+        # a full buffer keeps work from being dealt, so it is waited for as well
+        is_urgent = is_urgent or not self.has_room
+        return [SaveCheckpoint(self._ticket, segments, self._take_changes(segments), counters, is_urgent)]
 
     def _due_segments(self, at: float) -> list[SegmentDraft]:
         if self._cut_everything:

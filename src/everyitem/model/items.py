@@ -9,7 +9,7 @@ import threading
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -70,14 +70,30 @@ def digest_of(items: Items) -> str:
     return digest.hexdigest()
 
 
-def cut_chunks(items: Items, offsets: Sequence[int]) -> Iterator[ItemChunk]:
-    """All items in chunks within both bounds; item i begins at byte `offsets[i]`, one more ends the last."""
-    first, count = 0, len(items)
-    while first < count:
-        last = bisect_right(offsets, offsets[first] + CHUNK_BYTES, lo=first + 1)
-        last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, count))
-        yield ItemChunk(first, last - first, items.text(range(first, last)))
-        first = last
+class ItemBounds:
+    """Where each item stands in the canonical text of them all."""
+
+    def __init__(self, lengths: Iterable[int]) -> None:
+        """`lengths` are the items' lengths in bytes."""
+        #: Bytes of all items before the i-th, without what stands between them.
+        self._before = array("Q", accumulate(lengths, initial=0))
+
+    def __len__(self) -> int:
+        return len(self._before) - 1
+
+    def span(self, first: int, stop: int) -> tuple[int, int]:
+        """Where the text of the items `first` to `stop` (excluded) begins and ends, without brackets."""
+        # one byte stands before each item: the bracket or a comma
+        return self._before[first] + first + 1, self._before[stop] + stop
+
+    def chunks(self, items: Items) -> Iterator[ItemChunk]:
+        """All items in chunks within both bounds."""
+        first, count, before = 0, len(self), self._before
+        while first < count:
+            last = bisect_right(before, before[first] + CHUNK_BYTES, lo=first + 1)
+            last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, count))
+            yield ItemChunk(first, last - first, items.text(range(first, last)))
+            first = last
 
 
 class InMemoryItems:
@@ -87,28 +103,25 @@ class InMemoryItems:
         self, text: bytes, *, named: bool, digest: str | None = None, lengths: Sequence[int] | None = None
     ) -> None:
         """`lengths` are the items' lengths in bytes, for who knows them already; else they are looked up."""
-        if lengths is None:
-            lengths = list(map(len, _raw_list(text)))
-        # offsets[i] is where item i begins, offsets[n] one behind the comma the last item would have
-        self._offsets = array("Q", accumulate([length + 1 for length in lengths], initial=1))
+        self._bounds = ItemBounds(map(len, _raw_list(text)) if lengths is None else lengths)
         self._text = text
         self.named = named
         self.digest = digest or hashlib.sha256(text).hexdigest()
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._bounds)
 
     def text(self, indices: Sequence[int]) -> bytes:
+        text, span = self._text, self._bounds.span
         if isinstance(indices, range) and indices.step == 1:
             if not indices:
                 return b"[]"
-            start, stop = self._offsets[indices.start], self._offsets[indices.stop] - 1
-            return b"[" + self._text[start:stop] + b"]"
-        text, offsets = self._text, self._offsets
-        return b"[" + b",".join([text[offsets[i] : offsets[i + 1] - 1] for i in indices]) + b"]"
+            start, end = span(indices.start, indices.stop)
+            return b"[" + text[start:end] + b"]"
+        return b"[" + b",".join([text[slice(*span(index, index + 1))] for index in indices]) + b"]"
 
     def chunks(self) -> Iterator[ItemChunk]:
-        return cut_chunks(self, self._offsets)
+        return self._bounds.chunks(self)
 
 
 class StoredItems:

@@ -10,10 +10,9 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import BinaryIO
 
-from everyitem.model.items import InMemoryItems, ItemChunk, Items, cut_chunks
+from everyitem.model.items import InMemoryItems, ItemBounds, ItemChunk, Items
 from everyitem.ports.source import SourceUnavailable
 
 #: Bytes of items held in memory before they move to a file.
@@ -41,7 +40,8 @@ class ItemsSpool:
         if not lengths:
             return
         self._write((b"," if self._lengths else b"[") + text[1:-1])
-        self._lengths.extend(lengths)
+        # three times as quick as `extend`
+        self._lengths += array("Q", lengths)
 
     def finish(self, *, named: bool) -> Items:
         """All items. Raises `SourceUnavailable` like `add`."""
@@ -80,15 +80,14 @@ class SpooledItems:
     """Items in a temporary file that is gone when they are. Safe to read from several threads."""
 
     def __init__(self, file: BinaryIO, *, named: bool, digest: str, lengths: Sequence[int]) -> None:
-        # offsets[i] is where item i begins, offsets[n] one behind the comma the last item would have
-        self._offsets = array("Q", accumulate((length + 1 for length in lengths), initial=1))
+        self._bounds = ItemBounds(lengths)
         self._file = file
         weakref.finalize(self, file.close)
         self.named = named
         self.digest = digest
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._bounds)
 
     def text(self, indices: Sequence[int]) -> bytes:
         if isinstance(indices, range) and indices.step == 1:
@@ -96,11 +95,11 @@ class SpooledItems:
         return b"[" + b",".join([self._read(index, index + 1) for index in indices]) + b"]"
 
     def chunks(self) -> Iterator[ItemChunk]:
-        return cut_chunks(self, self._offsets)
+        return self._bounds.chunks(self)
 
     def _read(self, first: int, end: int) -> bytes:
         """The text of the items from `first` to before `end`, without brackets."""
         if first == end:
             return b""
-        start = self._offsets[first]
-        return os.pread(self._file.fileno(), self._offsets[end] - 1 - start, start)
+        start, stop = self._bounds.span(first, end)
+        return os.pread(self._file.fileno(), stop - start, start)
