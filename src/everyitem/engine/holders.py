@@ -104,7 +104,9 @@ class Holder:
     @property
     def allowance(self) -> int:
         """Items it may get at a time: what it does in one budget, but at most twice what it has proved."""
-        return min(self.target, max(self.slots * self.unit, 2 * self.proved))
+        proved = max(self.slots * self.unit, 2 * self.proved)
+        # before a rate is known, doubling alone says how many
+        return min(self.target, proved) if self.rate else proved
 
     @property
     def is_hungry(self) -> bool:

@@ -1,7 +1,7 @@
 """Where a slot puts what came of its items: the protocol, and the collector for slots inside one process."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from operator import sub
 from typing import Any, NamedTuple, Protocol
 
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes, join_texts
@@ -106,7 +106,7 @@ class StretchOutcomes:
         took = stamps[-1] - stamps[0] if stamps else 0
         if took < _BRIEF or self.finished < _MANY:
             return took
-        return took - max(end - start for start, end in pairwise(stamps))
+        return took - max(map(sub, stamps[1:], stamps))
 
     def block(self) -> OutcomeBlock:
         """The outcomes of all items that ended and have not left yet; the next block begins behind them."""
@@ -129,7 +129,8 @@ class StretchOutcomes:
         taken, self.taken = self.taken, count
         stretch = self.stretch
         indices: Sequence[int] = stretch.indices[taken:count]
-        durations = [(end - start) // 1000 for start, end in pairwise(self._stamps[taken : count + 1])]
+        stamps = self._stamps[taken : count + 1]
+        durations = [took // 1000 for took in map(sub, stamps[1:], stamps)]
         failures: list[Failure] = []
         first = taken
         if self.failures:

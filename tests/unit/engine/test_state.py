@@ -110,6 +110,20 @@ def test_the_first_slice_is_one_item_and_the_next_at_most_twice_as_large() -> No
     assert sizes[-1] > 8
 
 
+def test_a_shared_queue_of_many_slots_ramps_up_by_doubling_before_a_rate_is_known() -> None:
+    """Outcomes that arrive while others are out give no rate yet; that must not hold the doubling up."""
+    driver = Driver(10_000)
+    leases = driver.join(slots=4, shared=True)
+    given = [sum(len(lease.indices) for lease in leases)]
+    for _ in range(6):
+        driver.now += 0.0001
+        (lease, *rest) = leases
+        leases = [*rest, *driver.finish(lease, successes(lease.indices))]
+        given.append(max(len(lease.indices) for lease in leases))
+    assert given[0] <= 8
+    assert given[-1] >= 64
+
+
 def test_competing_workers_never_get_more_than_a_fair_half_of_the_rest() -> None:
     """The tail shrinks geometrically: remaining / (2 * slots)."""
     driver = Driver(100, nodes=[("n", 2)])
@@ -572,10 +586,10 @@ def test_what_ended_the_batch_is_listed_with_its_path() -> None:
 
 def test_a_chunk_processor_gets_whole_chunks() -> None:
     """Slow start begins with one chunk, and slices hold whole ones while there are enough items."""
-    driver = Driver(20, unit=8)
+    driver = Driver(40, unit=8)
     (first,) = driver.join()
     (second,) = driver.finish(first, successes(first.indices))
-    assert (len(first.indices), len(second.indices)) == (8, 8)
+    assert (len(first.indices), len(second.indices)) == (8, 16)
 
 
 def test_the_percentage_is_floored_exactly() -> None:
