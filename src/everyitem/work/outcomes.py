@@ -106,7 +106,8 @@ class StretchOutcomes:
         took = stamps[-1] - stamps[0] if stamps else 0
         if took < _BRIEF or self.finished < _MANY:
             return took
-        return took - max(map(sub, stamps[1:], stamps))
+        longest: int = max(map(sub, stamps[1:], stamps))
+        return took - longest
 
     def block(self) -> OutcomeBlock:
         """The outcomes of all items that ended and have not left yet; the next block begins behind them."""
