@@ -244,3 +244,17 @@ def test_ranges_hold_the_same_indices_in_the_same_order(indices):
 def test_ranges_of_a_range_is_one_or_none(indices):
     """The common case costs nothing."""
     assert ranges_of(indices) == ([(3, 4)] if indices else [])
+
+
+def test_one_long_item_among_many_says_nothing_about_the_others():
+    """A thread that was kept from running for 5 ms has not met a slow item; few items are taken as they are."""
+    many, few = StretchOutcomes(), StretchOutcomes()
+    for outcomes, count in ((many, 20), (few, 3)):
+        outcomes.begin(Bench(lambda item, context: item, range(count)).stretch, 0)
+        now = 0
+        for number in range(count):
+            now += 5_000_000 if number == 2 else 1_000
+            keep(outcomes, number)
+            outcomes.stamp(now)
+    assert many.took() == 19_000
+    assert few.took() == 5_002_000
