@@ -1,11 +1,14 @@
 """What all tests share: where things are, and the rule for components that may be missing."""
 
+import itertools
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.rigs.report import FaultsReport
+from tests.services.postgres import PostgresMissing, PostgresServer, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +38,41 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+_schemas = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for this session (each of pytest's processes has its own)."""
+    try:
+        with running_server() as server:
+            yield server
+    except PostgresMissing as missing:
+        pytest.skip(f"no PostgreSQL server: {missing}")
+
+
+#: Names stores of one kind each: `new_store()` is the URL of a place where nothing is yet.
+NewStore = Callable[[], str]
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)],
+)
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
+    """Both kinds of store in turn."""
+    numbers = itertools.count(1)
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path / f'store{next(numbers)}.sqlite'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: f"{server.url}?schema=s{next(_schemas)}"
+
+
+@pytest.fixture
+def store_url(new_store: NewStore) -> str:
+    """A store of each kind."""
+    return new_store()
 
 
 @pytest.fixture(autouse=True)

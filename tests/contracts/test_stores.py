@@ -1,11 +1,11 @@
-"""What every store does, whatever it is built on. A new store joins by adding its factory to `STORES`."""
+"""What every store does, whatever it is built on. A new store joins in the fixture `new_store`."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from everyitem.adapters.stores import open_store
@@ -29,32 +29,37 @@ from everyitem.ports.store import (
     StoreFault,
 )
 
-STORES: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder / 'store.db'}",
-}
 
-
-@pytest.fixture(params=STORES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return STORES[request.param](tmp_path)
+@pytest.fixture
+def url(store_url: str) -> str:
+    return store_url
 
 
 def damage_sqlite(url: str, sequence: int) -> None:
     """One bit of a segment's body, as a bad disk does it."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
         (body,) = database.execute("SELECT body FROM segments WHERE sequence = ?", (sequence,)).fetchone()
-        damaged = bytes([*body[:-1], body[-1] ^ 1])
-        database.execute("UPDATE segments SET body = ? WHERE sequence = ?", (damaged, sequence))
+        database.execute("UPDATE segments SET body = ? WHERE sequence = ?", (bent(body), sequence))
         database.commit()
 
 
-DAMAGE = {"sqlite": damage_sqlite}
+def damage_postgres(url: str, sequence: int) -> None:
+    """The same, in a table."""
+    place, schema = url.split("?schema=")
+    with psycopg.connect(place, autocommit=True) as database:
+        database.execute(f"SET search_path TO {schema}")
+        found = database.execute("SELECT body FROM segments WHERE sequence = %s", (sequence,)).fetchone()
+        database.execute("UPDATE segments SET body = %s WHERE sequence = %s", (bent(found[0]), sequence))
+
+
+def bent(body: bytes) -> bytes:
+    return bytes([*body[:-1], body[-1] ^ 1])
 
 
 @pytest.fixture
-def damage(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+def damage(url: str) -> Callable[[str, int], None]:
     """Damages the segment with a given number in the store at a URL."""
-    return DAMAGE[request.node.callspec.params["url"]]
+    return damage_sqlite if url.startswith("sqlite") else damage_postgres
 
 
 @pytest.fixture

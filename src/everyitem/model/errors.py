@@ -78,6 +78,10 @@ class StoreFull(StoreError):
     code = ErrorCode.RESOURCE_ERROR
 
 
+class StoreRefused(StoreError):
+    """The store is there and does not let this process in, or not write; waiting does not help."""
+
+
 class StoreDamaged(StoreError):
     """A segment, input chunk or chain link does not match its digest; names the damaged record."""
 

@@ -3,23 +3,39 @@
 from pathlib import Path
 
 from everyitem.model.errors import UsageError
+from everyitem.model.store_url import shown_url
 from everyitem.ports.store import Store
 
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql", "postgres")
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:
     """Open the store at `url`, creating it where nothing is yet (unless `read_only`).
 
     `sqlite:///PATH` or a plain path names an SQLite file; what follows the three slashes is the path as
-    it stands, so an absolute one makes four. Raises `UsageError` for any other scheme and for a read-only
+    it stands, so an absolute one makes four. `postgresql://...` is what libpq takes, `schema=NAME` names
+    the schema of the tables. Raises `UsageError` for any other scheme and for a read-only
     store that does not exist, `StoreTooNew` for one written by a newer everyitem, and `StoreError` where
     the place cannot hold a store.
     """
+    if url.partition("://")[0] in _POSTGRES:
+        return _open_postgres(url, read_only=read_only)
     path = _sqlite_path(url)
     from everyitem.adapters.stores.sqlite.store import SqliteStore
 
     return SqliteStore(path, read_only=read_only)
+
+
+def _open_postgres(url: str, *, read_only: bool) -> Store:
+    try:
+        from everyitem.adapters.stores.postgres.store import PostgresStore
+    except ImportError as error:
+        raise UsageError(
+            f"store {shown_url(url)}: the PostgreSQL store needs psycopg ({error}); "
+            "install it with `pip install 'everyitem[postgres]'`"
+        ) from error
+    return PostgresStore(url, read_only=read_only)
 
 
 def _sqlite_path(url: str) -> Path:
@@ -28,14 +44,12 @@ def _sqlite_path(url: str) -> Path:
         path = url.removeprefix(_SQLITE)
     elif not separator:
         path = url
-    elif scheme in ("postgresql", "postgres"):
-        raise UsageError(
-            f"store {url.rpartition('@')[2]!r}: this version keeps its data in SQLite only; use sqlite:///PATH"
-        )
     elif scheme == "sqlite":
         raise UsageError(f"store {url!r}: a store needs a file and three slashes: sqlite:///PATH")
     else:
-        raise UsageError(f"store {url!r}: unknown scheme {scheme!r}; use sqlite:///PATH or a plain path")
+        raise UsageError(
+            f"store {shown_url(url)!r}: unknown scheme {scheme!r}; use sqlite:///PATH or postgresql://..."
+        )
     if not path or path == ":memory:":
         raise UsageError(f"store {url!r}: a store needs a file that outlives the process: sqlite:///PATH")
     return Path(path).expanduser().absolute()

@@ -35,7 +35,8 @@ class StoredSegment(msgspec.Struct, frozen=True, gc=False):
     touched_items: bytes
     digest: bytes
     previous: bytes
-    body: bytes
+    #: Empty where only the other columns were read.
+    body: bytes = b""
 
     @property
     def name(self) -> str:

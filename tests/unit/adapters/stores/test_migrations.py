@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from everyitem.adapters.stores import open_store
+from everyitem.adapters.stores.migrations import Migration
 from everyitem.adapters.stores.sqlite import location
-from everyitem.adapters.stores.sqlite.migrations import Migration, known_migrations, migrate
+from everyitem.adapters.stores.sqlite.migrations import known_migrations, migrate
 from everyitem.model.errors import StoreError, StoreTooNew, UsageError
 
 

@@ -198,7 +198,7 @@ def test_a_request_is_not_lost_when_its_renewal_fails(
     store.request(key, ControlKind.CANCEL, "me")
     ownership.commit(Commit())
     faulty.after = True
-    faulty.countdown = 5  # BEGIN, guard, read, delete, COMMIT
+    faulty.countdown = 4  # BEGIN, guard, take, COMMIT
     with pytest.raises(StoreError):
         ownership.renew(None)
     assert [one.kind for one in ownership.renew(None)] == [ControlKind.CANCEL]

@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from everyitem.adapters.stores.relational.database import Dialect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import StoreError
@@ -29,8 +29,16 @@ _TRANSACTION_COST = 32 << 10
 _BUSY_TIMEOUT = 5.0
 
 
+_DIALECT = Dialect(
+    clock="(julianday('now') - 2440587.5) * 86400.0",
+    among="item_index IN (SELECT value FROM json_each(?))",
+)
+
+
 class Connection:
-    """A connection usable from any thread, one at a time; opened on first use and again after errors."""
+    """`relational.database.Connection` to an SQLite file."""
+
+    dialect = _DIALECT
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
@@ -196,19 +204,3 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 def _has_wal(path: Path) -> bool:
     return path.with_name(f"{path.name}-wal").exists()
-
-
-def insert_rows(database: sqlite3.Connection, into: str, rows: list[tuple[Any, ...]]) -> None:
-    """Insert many rows with few statements; `into` is `INSERT ... VALUES` without the values.
-
-    Each statement lets go of the GIL and may wait 5 ms to get it back from a thread that computes, so a
-    hundred rows in one statement are a hundred times kinder than `executemany`.
-    """
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
-        places = "(" + ",".join("?" * len(part[0])) + ")"
-        database.execute(f"{into} {','.join([places] * len(part))}", [value for row in part for value in row])
-
-
-#: Keeps the largest statement (13 columns) below the 999 variables old versions of SQLite allow.
-_ROWS_AT_ONCE = 64

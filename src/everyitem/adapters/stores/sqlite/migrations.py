@@ -1,19 +1,18 @@
 """Schema migrations: numbered SQL files, each applied once, in one transaction, under the write lock."""
 
-import hashlib
 import sqlite3
 import time
 from contextlib import closing
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
-import msgspec
-
+from everyitem.adapters.stores.migrations import Migration, refuse_foreign
+from everyitem.adapters.stores.migrations import known_migrations as known
+from everyitem.adapters.stores.relational.database import Database
 from everyitem.adapters.stores.sqlite.connection import connect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
-from everyitem.model.errors import StoreError, StoreTooNew, UsageError
+from everyitem.model.errors import StoreError, UsageError
 
 #: "EvIt": marks the file as ours (`PRAGMA application_id`), so that no other database is ever touched.
 APPLICATION_ID = 0x45764974
@@ -28,28 +27,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-class Migration(msgspec.Struct, frozen=True):
-    """One step of the schema."""
-
-    version: int
-    name: str
-    script: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 (hex) of the script: what was applied must be what is in the package."""
-        return hashlib.sha256(self.script.encode()).hexdigest()
-
-
 @cache
 def known_migrations() -> tuple[Migration, ...]:
     """The migrations in this package, in order."""
-    folder = resources.files("everyitem.adapters.stores") / "sql" / "sqlite"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return tuple(
-        Migration(int(name.split("_")[0]), name, (folder / name).read_text(encoding="utf-8"))
-        for name in names
-    )
+    return known("sqlite")
 
 
 def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
@@ -77,7 +58,7 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
         raise StoreError(f"store {path}: {error.strerror}; {writing_advice(path)}") from error
 
 
-def check_schema(database: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
+def check_schema(database: Database, path: Path, migrations: tuple[Migration, ...]) -> None:
     """Raise unless the schema is exactly the one this package knows (for readers, who must not migrate)."""
     version = _version(database, path)
     if version == 0:
@@ -89,7 +70,7 @@ def check_schema(database: sqlite3.Connection, path: Path, migrations: tuple[Mig
     _refuse_foreign(database, path, migrations)
 
 
-def _version(database: sqlite3.Connection, path: Path) -> int:
+def _version(database: Database, path: Path) -> int:
     """The schema's version; 0 for an empty file."""
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     application: int = database.execute("PRAGMA application_id").fetchone()[0]
@@ -131,18 +112,6 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
-def _refuse_foreign(database: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]) -> None:
-    known = {migration.version: migration.checksum for migration in migrations}
-    for version, name, checksum in database.execute(
-        "SELECT version, name, checksum FROM schema_migrations ORDER BY version DESC"
-    ):
-        if version > migrations[-1].version:
-            raise StoreTooNew(
-                f"store {path}: has schema {version} ({name}), this everyitem knows up to "
-                f"{migrations[-1].version}; use the newer everyitem that wrote it"
-            )
-        if known.get(version) != checksum:
-            raise StoreError(
-                f"store {path}: its migration {name} is not the one of this everyitem; "
-                "it was made by a development version, start with a new store"
-            )
+def _refuse_foreign(database: Database, path: Path, migrations: tuple[Migration, ...]) -> None:
+    applied = database.execute("SELECT version, name, checksum FROM schema_migrations").fetchall()
+    refuse_foreign(applied, path, migrations)

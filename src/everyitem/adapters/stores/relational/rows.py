@@ -1,13 +1,12 @@
 """What the transactions of an owner insert, with as few statements as can be."""
 
-import sqlite3
 from collections.abc import Collection
 
 import msgspec
 
+from everyitem.adapters.stores.relational.database import Database, Dialect, insert_rows
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.segments import StoredSegment
-from everyitem.adapters.stores.sqlite.connection import insert_rows
 from everyitem.model.errors import UsageError
 from everyitem.ports.store import Commit
 
@@ -16,8 +15,19 @@ _json = msgspec.json.Encoder().encode
 _fields = msgspec.structs.astuple
 
 
+def _replacing(*columns: str) -> str:
+    """A row that is there already gets the new values."""
+    changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+    return f"ON CONFLICT (execution_key, item_index) DO UPDATE SET {changes}"
+
+
+_REPLACE_FAILED = _replacing("item_id", "attempts", "code", "type", "message", "duration_ms", "frames")
+_REPLACE_RETRY = _replacing("attempts", "due", "alone")
+
+
 def insert_commit(
-    database: sqlite3.Connection,
+    database: Database,
+    dialect: Dialect,
     execution_key: int,
     round_: int,
     commit: Commit,
@@ -30,10 +40,10 @@ def insert_commit(
         "INSERT INTO segments VALUES",
         [(execution_key, *_fields(segment)) for segment in segments],
     )
-    _change_retries(database, execution_key, commit)
+    _change_retries(database, dialect, execution_key, commit)
     insert_rows(
         database,
-        "INSERT OR REPLACE INTO failed_items VALUES",
+        "INSERT INTO failed_items VALUES",
         [
             (
                 execution_key,
@@ -48,6 +58,7 @@ def insert_commit(
             )
             for item in commit.failed
         ],
+        _REPLACE_FAILED,
     )
     insert_rows(
         database,
@@ -64,23 +75,24 @@ def insert_commit(
         )
 
 
-def _change_retries(database: sqlite3.Connection, execution_key: int, commit: Commit) -> None:
+def _change_retries(database: Database, dialect: Dialect, execution_key: int, commit: Commit) -> None:
     """Cleared ones first: an item that failed again is cleared and set by the same commit."""
     if commit.retries_cleared:
         database.execute(
-            "DELETE FROM pending_retries "
-            "WHERE execution_key = ? AND item_index IN (SELECT value FROM json_each(?))",
+            f"DELETE FROM pending_retries WHERE execution_key = ? AND {dialect.among}",
             (execution_key, _json_list(commit.retries_cleared)),
         )
     insert_rows(
         database,
-        "INSERT OR REPLACE INTO pending_retries VALUES",
+        "INSERT INTO pending_retries VALUES",
         [(execution_key, *_fields(retry)) for retry in commit.retries_set],
+        _REPLACE_RETRY,
     )
 
 
 def insert_round(
-    database: sqlite3.Connection,
+    database: Database,
+    dialect: Dialect,
     execution_key: int,
     opened: StoredRound,
     corrections: list[tuple[int, int, int, bytes, bytes]],
@@ -90,7 +102,7 @@ def insert_round(
 
     Raises `UsageError` when one of them has not failed.
     """
-    reopened = delete_failed(database, execution_key, indices)
+    reopened = delete_failed(database, dialect, execution_key, indices)
     if reopened != len(indices):
         raise UsageError(
             f"only {reopened} of these {len(indices)} items count as failed; a round opens over failed items"
@@ -99,14 +111,14 @@ def insert_round(
     insert_rows(database, "INSERT INTO corrections VALUES", list(corrections))
 
 
-def delete_failed(database: sqlite3.Connection, execution_key: int, indices: Collection[int]) -> int:
+def delete_failed(database: Database, dialect: Dialect, execution_key: int, indices: Collection[int]) -> int:
     """These items count as failed no longer; returns how many of them did."""
     return database.execute(
-        "DELETE FROM failed_items WHERE execution_key = ? AND item_index IN (SELECT value FROM json_each(?))",
+        f"DELETE FROM failed_items WHERE execution_key = ? AND {dialect.among}",
         (execution_key, _json_list(indices)),
     ).rowcount
 
 
 def _json_list(indices: Collection[int]) -> str:
-    """Any number of indices as one bound value for `json_each`, so that the statement is prepared once."""
+    """Any number of indices as one bound value, so that the statement is prepared once."""
     return _json(list(indices)).decode()

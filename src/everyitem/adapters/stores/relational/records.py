@@ -1,13 +1,12 @@
 """Rows of executions as the port's records."""
 
 import hashlib
-import sqlite3
-import time
 from typing import Any
 
 import msgspec
 
 from everyitem.adapters.stores.liveness import Owner, ProcessIdentity
+from everyitem.adapters.stores.relational.database import Database, Dialect
 from everyitem.model.errors import UsageError
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import Counters, ExecutionRecord, NewExecution, Progress
@@ -16,15 +15,27 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_counters = msgspec.json.Decoder(Counters).decode
 _decode_progress = msgspec.json.Decoder(Progress).decode
 
-_SELECT = """
-SELECT execution_key, batch_id, execution, content, items_digest, item_count, named, processor,
-    processor_code, created_at, envelope, settings, source,
-    status, round, runs, last_checkpoint_at, finished_at, counters, progress,
-    owner_expires_at, owner_host, owner_boot, owner_pid, owner_started,
-    (SELECT body FROM responses WHERE responses.execution_key = executions.execution_key
-        ORDER BY response_key DESC LIMIT 1) AS response
-FROM executions JOIN execution_states USING (execution_key)
-"""
+_OWNER = ("owner_expires_at", "owner_host", "owner_boot", "owner_pid", "owner_started")
+#: Columns of an execution's record, in the order they are read.
+_COLUMNS = (
+    *(
+        "execution_key",
+        "batch_id",
+        "execution",
+        "content",
+        "items_digest",
+        "item_count",
+        "named",
+        "processor",
+    ),
+    *("processor_code", "created_at", "envelope", "settings", "source"),
+    *("status", "round", "runs", "last_checkpoint_at", "finished_at", "counters", "progress"),
+    *_OWNER,
+)
+_RESPONSE = (
+    "(SELECT body FROM responses WHERE responses.execution_key = executions.execution_key "
+    "ORDER BY response_key DESC LIMIT 1) AS response"
+)
 
 
 def chain_of(new: NewExecution, created_at: float) -> bytes:
@@ -32,7 +43,7 @@ def chain_of(new: NewExecution, created_at: float) -> bytes:
     return hashlib.sha256(_encode((new, created_at))).digest()
 
 
-def stored_chain(database: sqlite3.Connection, execution_key: int) -> bytes:
+def stored_chain(database: Database, execution_key: int) -> bytes:
     """The chain id derived again from the columns of the execution."""
     row = database.execute(
         "SELECT batch_id, execution, content, items_digest, item_count, named, processor, processor_code, "
@@ -62,7 +73,7 @@ class Identity(msgspec.Struct, frozen=True):
     counters: Counters
 
 
-def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
+def read_identity(database: Database, execution_key: int) -> Identity:
     """Raises `UsageError` when there is no such execution, `msgspec.ValidationError` for damaged values."""
     row = database.execute(
         "SELECT item_count, chain, named, items_digest, round, last_sequence, last_digest, status, counters "
@@ -70,7 +81,7 @@ def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
         (execution_key,),
     ).fetchone()
     if row is None:
-        raise UsageError(f"the store holds no execution with key {execution_key}")
+        raise _absent(execution_key)
     count, chain, named, digest, round_, sequence, last, status, counters = row
     return msgspec.convert(
         {
@@ -89,35 +100,69 @@ def read_identity(database: sqlite3.Connection, execution_key: int) -> Identity:
     )
 
 
-def latest(database: sqlite3.Connection, batch_id: str) -> ExecutionRecord | None:
+class Holding(msgspec.Struct, frozen=True):
+    """Who has an execution, as of one look."""
+
+    #: Dead or alive; None when nobody has it.
+    owner: Owner | None
+    token: int
+    #: Transactions of owners so far.
+    writes: int
+    chain: bytes
+    #: Epoch seconds of the look, by the store's clock.
+    now: float
+
+
+def read_holding(database: Database, dialect: Dialect, execution_key: int) -> Holding:
+    """Raises `UsageError` when there is no such execution."""
+    names = (*_OWNER, "owner_token", "owner_writes", "chain", "now")
+    found = database.execute(
+        f"SELECT {', '.join(names[:-1])}, {dialect.clock} "
+        "FROM executions JOIN execution_states USING (execution_key) WHERE execution_key = ?",
+        (execution_key,),
+    ).fetchone()
+    if found is None:
+        raise _absent(execution_key)
+    row = dict(zip(names, found, strict=True))
+    return Holding(_owner_of(row), row["owner_token"], row["owner_writes"], row["chain"], row["now"])
+
+
+def _absent(execution_key: int) -> UsageError:
+    return UsageError(f"the store holds no execution with key {execution_key}")
+
+
+def latest(database: Database, dialect: Dialect, batch_id: str) -> ExecutionRecord | None:
     """The last execution of a batch."""
-    return _one(database, "WHERE batch_id = ? ORDER BY execution DESC LIMIT 1", batch_id)
+    return _one(database, dialect, "WHERE batch_id = ? ORDER BY execution DESC LIMIT 1", batch_id)
 
 
-def numbered(database: sqlite3.Connection, batch_id: str, execution: int) -> ExecutionRecord | None:
+def numbered(database: Database, dialect: Dialect, batch_id: str, execution: int) -> ExecutionRecord | None:
     """One execution of a batch."""
-    return _one(database, "WHERE batch_id = ? AND execution = ?", batch_id, execution)
+    return _one(database, dialect, "WHERE batch_id = ? AND execution = ?", batch_id, execution)
 
 
-def all_records(database: sqlite3.Connection) -> list[ExecutionRecord]:
+def all_records(database: Database, dialect: Dialect) -> list[ExecutionRecord]:
     """Every execution, newest first."""
-    return [_record(row) for row in _rows(database, "ORDER BY execution_key DESC")]
+    return [_record(row) for row in _rows(database, dialect, "ORDER BY execution_key DESC")]
 
 
-def _one(database: sqlite3.Connection, where: str, *values: Any) -> ExecutionRecord | None:
-    rows = _rows(database, where, *values)
+def _one(database: Database, dialect: Dialect, where: str, *values: Any) -> ExecutionRecord | None:
+    rows = _rows(database, dialect, where, *values)
     return _record(rows[0]) if rows else None
 
 
-def _rows(database: sqlite3.Connection, where: str, *values: Any) -> list[sqlite3.Row]:
-    cursor = database.cursor()
-    cursor.row_factory = sqlite3.Row
-    return cursor.execute(_SELECT + where, values).fetchall()
+def _rows(database: Database, dialect: Dialect, where: str, *values: Any) -> list[dict[str, Any]]:
+    columns = f"{', '.join(_COLUMNS)}, {_RESPONSE}, {dialect.clock}"
+    found = database.execute(
+        f"SELECT {columns} FROM executions JOIN execution_states USING (execution_key) {where}", values
+    )
+    names = (*_COLUMNS, "response", "now")
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _record(row: sqlite3.Row) -> ExecutionRecord:
-    owner = owner_of(row)
-    owned = owner is not None and owner.is_living(time.time())
+def _record(row: dict[str, Any]) -> ExecutionRecord:
+    owner = _owner_of(row)
+    owned = owner is not None and owner.is_living(row["now"])
     status = msgspec.convert(row["status"], ExecutionStatus)
     if status.is_active and not owned:
         # its owner died before it could say so
@@ -150,7 +195,7 @@ def _record(row: sqlite3.Row) -> ExecutionRecord:
     )
 
 
-def owner_of(row: sqlite3.Row) -> Owner | None:
+def _owner_of(row: dict[str, Any]) -> Owner | None:
     """Who holds the execution of this row, dead or alive; None when nobody does."""
     if row["owner_expires_at"] is None:
         return None

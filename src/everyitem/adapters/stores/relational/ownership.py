@@ -1,10 +1,8 @@
 """The writing side of one execution: every transaction proves that the token is still the current one."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
@@ -12,10 +10,10 @@ from msgspec.structs import replace
 from everyitem.adapters.stores.index_sets import pack_ranges
 from everyitem.adapters.stores.input_chunks import correction_digest
 from everyitem.adapters.stores.liveness import LEASE
+from everyitem.adapters.stores.relational import rows
+from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
-from everyitem.adapters.stores.sqlite import rows
-from everyitem.adapters.stores.sqlite.connection import Connection
 from everyitem.model.errors import OwnershipLost, StoreError, UsageError
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress
@@ -37,17 +35,16 @@ _ENDS = frozenset(
 _GUARD = """
 UPDATE execution_states SET
     owner_writes = owner_writes + 1,
-    owner_expires_at = :expires_at,
-    last_sequence = :last_sequence,
-    last_digest = :last_digest,
-    last_checkpoint_at = coalesce(:checkpoint_at, last_checkpoint_at),
-    counters = coalesce(:counters, counters),
-    progress = coalesce(:progress, progress),
-    round = :round,
-    status = coalesce(:status, status),
-    finished_at = CASE WHEN :status IS NULL THEN finished_at ELSE :finished_at END
-WHERE execution_key = :execution_key AND owner_token = :token AND owner_writes = :writes
-    AND owner_expires_at IS NOT NULL
+    owner_expires_at = {clock} + ?,
+    round = ?,
+    last_sequence = ?,
+    last_digest = ?,
+    last_checkpoint_at = coalesce(?, last_checkpoint_at),
+    counters = coalesce(?, counters),
+    progress = coalesce(?, progress),
+    status = coalesce(?, status),
+    finished_at = CASE WHEN ? = 1 THEN ? ELSE finished_at END
+WHERE execution_key = ? AND owner_token = ? AND owner_writes = ? AND owner_expires_at IS NOT NULL
 """
 
 
@@ -60,18 +57,18 @@ class _Position(msgspec.Struct, frozen=True):
     last_digest: bytes
 
 
-class SqliteOwnership:
-    """`ports.store.Ownership` in SQLite; usable from any thread.
+class TableOwnership:
+    """`ports.store.Ownership` in tables; usable from any thread.
 
     A `commit` or `open_round` that raised `StoreError` may be repeated with the very same objects: when the
     transaction turns out to have happened after all, it is not done again.
     """
 
-    def __init__(self, path: Path, *, execution_key: int, token: int, chain: bytes) -> None:
+    def __init__(self, connection: Connection, execution_key: int, *, token: int, chain: bytes) -> None:
         self.execution_key = execution_key
         self.token = token
         self._chain = chain
-        self._connection = Connection(path)
+        self._connection = connection
         self._guard = threading.Lock()  # one transaction at a time, and every field below
         #: None while only the store knows.
         self._position: _Position | None = None
@@ -102,7 +99,15 @@ class SqliteOwnership:
                     progress=commit.progress,
                     status=commit.status,
                 )
-                rows.insert_commit(database, self.execution_key, position.round, commit, sealed, now)
+                rows.insert_commit(
+                    database,
+                    self._connection.dialect,
+                    self.execution_key,
+                    position.round,
+                    commit,
+                    sealed,
+                    now,
+                )
             return after
 
         return self._transact(write, what=commit).last_sequence
@@ -113,11 +118,10 @@ class SqliteOwnership:
         def write(position: _Position) -> _Position:
             with self._connection.writing() as database:
                 after = self._pass_guard(database, position, progress=progress)
-                waiting = _waiting(database, self.execution_key)
-                if waiting:
-                    known = {control.position for control in self._taken}
-                    self._taken += [control for control in waiting if control.position not in known]
-                    database.execute("DELETE FROM controls WHERE execution_key = ?", (self.execution_key,))
+                # one statement: what comes in between a look and a deletion would be lost
+                taken = _controls(database, f"DELETE {_WAITING} RETURNING {_CONTROL}", self.execution_key)
+                known = {control.position for control in self._taken}
+                self._taken += [control for control in taken if control.position not in known]
             return after
 
         self._transact(write)
@@ -130,7 +134,7 @@ class SqliteOwnership:
         with self._guard:
             self._refuse_released()
             with self._connection.reading() as database:
-                return _waiting(database, self.execution_key)
+                return _controls(database, f"SELECT {_CONTROL} {_WAITING}", self.execution_key)
 
     def open_round(self, indices: Sequence[int], corrections: Mapping[int, bytes]) -> int:
         """Open the next round over some failed items; returns its number.
@@ -151,7 +155,14 @@ class SqliteOwnership:
                 self._connection.note_size(sum(map(len, corrections.values())))
                 after = replace(position, round=number)
                 after = self._pass_guard(database, after, status=ExecutionStatus.RUNNING)
-                rows.insert_round(database, self.execution_key, opened, corrected, set(indices))
+                rows.insert_round(
+                    database,
+                    self._connection.dialect,
+                    self.execution_key,
+                    opened,
+                    corrected,
+                    set(indices),
+                )
             return after
 
         return self._transact(write, what=indices).round
@@ -255,7 +266,7 @@ class SqliteOwnership:
 
     def _pass_guard(
         self,
-        database: sqlite3.Connection,
+        database: Database,
         after: _Position,
         *,
         keep: bool = True,
@@ -265,23 +276,23 @@ class SqliteOwnership:
         status: ExecutionStatus | None = None,
     ) -> _Position:
         """The first statement of every transaction: prove the token and write the state row."""
-        now = time.time()
         changed = database.execute(
-            _GUARD,
-            {
-                "execution_key": self.execution_key,
-                "token": self.token,
-                "writes": after.writes,
-                "expires_at": now + LEASE if keep else None,
-                "round": after.round,
-                "last_sequence": after.last_sequence,
-                "last_digest": after.last_digest,
-                "checkpoint_at": checkpoint_at,
-                "counters": None if counters is None else _json(counters).decode(),
-                "progress": None if progress is None else _json(progress).decode(),
-                "status": status,
-                "finished_at": now if status in _ENDS else None,
-            },
+            _GUARD.format(clock=self._connection.dialect.clock),
+            (
+                LEASE if keep else None,
+                after.round,
+                after.last_sequence,
+                after.last_digest,
+                checkpoint_at,
+                None if counters is None else _json(counters).decode(),
+                None if progress is None else _json(progress).decode(),
+                status,
+                int(status is not None),
+                time.time() if status in _ENDS else None,
+                self.execution_key,
+                self.token,
+                after.writes,
+            ),
         ).rowcount
         if changed != 1:
             raise self._lost()
@@ -298,12 +309,14 @@ class SqliteOwnership:
             raise OwnershipLost(f"ownership of execution {self.execution_key} was given back")
 
 
-def _waiting(database: sqlite3.Connection, execution_key: int) -> list[Control]:
+_CONTROL = "position, kind, requested_at, requested_by"
+_WAITING = "FROM controls WHERE execution_key = ?"
+
+
+def _controls(database: Database, statement: str, execution_key: int) -> list[Control]:
     return [
         Control(position, ControlKind(kind), requested_at, requested_by)
-        for position, kind, requested_at, requested_by in database.execute(
-            "SELECT position, kind, requested_at, requested_by FROM controls "
-            "WHERE execution_key = ? ORDER BY position",
-            (execution_key,),
+        for position, kind, requested_at, requested_by in sorted(
+            database.execute(statement, (execution_key,)).fetchall()
         )
     ]

@@ -1,16 +1,16 @@
 """Everything stored of one execution, checked against its digests and against each other."""
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
 from everyitem.adapters.stores.recount import recount
+from everyitem.adapters.stores.relational.database import Database
+from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
+from everyitem.adapters.stores.relational.records import stored_chain
 from everyitem.adapters.stores.rounds import FAILED, OPEN, StoredRound, doubles, is_open, replay
 from everyitem.adapters.stores.segments import StoredSegment, open_draft, told_by
-from everyitem.adapters.stores.sqlite.reading import ExecutionReader, failed_indices
-from everyitem.adapters.stores.sqlite.records import stored_chain
 from everyitem.model.errors import StoreError
 from everyitem.ports.store import SegmentDraft, StoreFault
 
@@ -24,7 +24,7 @@ _NAMED = 5
 class Verification:
     """One check of one execution; the reader's connection must hold a snapshot."""
 
-    def __init__(self, database: sqlite3.Connection, reader: ExecutionReader) -> None:
+    def __init__(self, database: Database, reader: ExecutionReader) -> None:
         self._database = database
         self._reader = reader
         self._identity = reader.identity

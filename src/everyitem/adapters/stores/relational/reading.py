@@ -1,6 +1,5 @@
 """Reads the rows of one execution, in short transactions of a few rows each."""
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -9,11 +8,11 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores.chain import ChainWalk
 from everyitem.adapters.stores.input_chunks import StoredChunk, correction_digest, open_chunk
+from everyitem.adapters.stores.relational.database import Connection, Database
+from everyitem.adapters.stores.relational.records import Identity
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.rounds import is_sound as is_sound_round
 from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_draft
-from everyitem.adapters.stores.sqlite.connection import Connection
-from everyitem.adapters.stores.sqlite.records import Identity
 from everyitem.model.errors import StoreDamaged
 from everyitem.model.items import ItemChunk
 from everyitem.ports.store import PendingRetry, SegmentDraft, StoreFault
@@ -25,7 +24,7 @@ _WITH_BODIES, _WITHOUT = 32, 1024
 
 _SEGMENTS = (
     "SELECT sequence, round, created_at, succeeded, failed, succeeded_ranges, failed_items, touched_items, "
-    "digest, previous, {} FROM segments WHERE execution_key = ? AND {}"
+    "digest, previous{} FROM segments WHERE execution_key = ? AND {}"
 )
 
 
@@ -39,18 +38,17 @@ class ExecutionReader:
 
     def segments(self, *, bodies: bool) -> Iterator[StoredSegment]:
         """All segments in order; without bodies these are empty."""
-        pages = self._pages("body", _WITH_BODIES) if bodies else self._pages("x''", _WITHOUT)
-        return (StoredSegment(*row) for row in pages)
+        if bodies:
+            return (StoredSegment(*row) for row in self._pages(", body", _WITH_BODIES))
+        return (StoredSegment(*columns) for columns in self._pages("", _WITHOUT))
 
     def sizes(self) -> Iterator[tuple[StoredSegment, int]]:
         """All segments without bodies, and the lengths of these."""
-        return (
-            (StoredSegment(*columns), size) for *columns, size in self._pages("x'', length(body)", _WITHOUT)
-        )
+        return ((StoredSegment(*columns), size) for *columns, size in self._pages(", length(body)", _WITHOUT))
 
     def draft(self, sequence: int) -> SegmentDraft:
         """What one segment holds, proved. Raises `StoreDamaged`."""
-        rows = self._all(_SEGMENTS.format("body", "sequence = ?"), sequence)
+        rows = self._all(_SEGMENTS.format(", body", "sequence = ?"), sequence)
         if not rows:
             raise StoreDamaged(damage_of(sequence, "is missing"))
         return open_draft(StoredSegment(*rows[0]), self.identity.chain)
@@ -136,8 +134,8 @@ class ExecutionReader:
             corrections[index] = item
         return corrections
 
-    def _pages(self, body: str, page: int) -> Iterator[tuple[Any, ...]]:
-        query = _SEGMENTS.format(body, "sequence > ? ORDER BY sequence LIMIT ?")
+    def _pages(self, more: str, page: int) -> Iterator[tuple[Any, ...]]:
+        query = _SEGMENTS.format(more, "sequence > ? ORDER BY sequence LIMIT ?")
         after = 0
         while rows := self._all(query, after, page):
             yield from rows
@@ -158,7 +156,7 @@ def _checked(kind: type[T], row: tuple[Any, ...]) -> T:
         ) from error
 
 
-def failed_indices(database: sqlite3.Connection, execution_key: int) -> set[int]:
+def failed_indices(database: Database, execution_key: int) -> set[int]:
     """Items that count as failed now."""
     rows = database.execute("SELECT item_index FROM failed_items WHERE execution_key = ?", (execution_key,))
-    return {index for (index,) in rows}
+    return {index for (index,) in rows.fetchall()}

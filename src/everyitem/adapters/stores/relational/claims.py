@@ -1,0 +1,141 @@
+"""How an execution gets its owner: whoever creates it, or takes it over when nobody alive has it.
+
+A claim is a compare-and-set: it holds only if the state row is still the one that was looked at. Its answer
+may get lost with the connection; so each claim raises the count of writes by a step of its own, by which
+the one who asks again finds that it was his.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from itertools import chain as chained
+from itertools import islice
+
+import msgspec
+
+from everyitem.adapters.stores.input_chunks import StoredChunk, seal_chunks
+from everyitem.adapters.stores.liveness import LEASE, this_process
+from everyitem.adapters.stores.relational import records
+from everyitem.adapters.stores.relational.database import Connection, Database, insert_rows
+from everyitem.model.items import Items
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Counters, NewExecution
+
+#: Input chunks inserted at a time.
+_CHUNK_ROWS = 16
+#: Steps are drawn from so many numbers; eight bytes of count last for two billion claims.
+_STEPS = 1 << 32
+
+_json = msgspec.json.Encoder().encode
+
+#: Its fields stand in `executions` under the names of `NewExecution`.
+_NEW_COLUMNS = (*NewExecution.__struct_fields__, "created_at", "chain")
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """An execution this process owns from now on."""
+
+    execution_key: int
+    token: int
+    chain: bytes
+
+
+class Claims:
+    """Creates and takes over executions for one store."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        #: Whose end was not seen: the count of writes a claim would lead to, by execution; the chain id of
+        #: an execution to be created, by batch and number.
+        self._unseen: dict[int, int] = {}
+        self._unseen_new: dict[tuple[str, int], bytes] = {}
+
+    def create(self, new: NewExecution, items: Items) -> Claimed | None:
+        """Store an accepted batch with its items; None when that execution exists already."""
+        name = (new.batch_id, new.execution)
+        unseen = self._unseen_new.pop(name, None)
+        with self._connection.reading() as database:
+            there = database.execute(
+                "SELECT execution_key, chain, owner_token, owner_writes FROM executions "
+                "JOIN execution_states USING (execution_key) WHERE batch_id = ? AND execution = ?",
+                name,
+            ).fetchone()
+        if there is not None:
+            key, chain, token, writes = there
+            return Claimed(key, 1, chain) if (chain, token, writes) == (unseen, 1, 0) else None
+        now = time.time()
+        chain = records.chain_of(new, now)
+        chunks = seal_chunks(items, chain)
+        # packing begins before the transaction does, and goes on beside it
+        first = list(islice(chunks, 1))
+        self._unseen_new[name] = chain
+        with self._connection.writing() as database:
+            created = self._insert(database, new, now, chain)
+            if created is not None:
+                self._insert_chunks(database, created, chained(first, chunks))
+        del self._unseen_new[name]
+        return None if created is None else Claimed(created, 1, chain)
+
+    def take_over(self, execution_key: int) -> Claimed | None:
+        """Own the execution as this process, counting a new run, unless its owner lives.
+
+        Raises `UsageError` when there is no such execution.
+        """
+        with self._connection.reading() as database:
+            held = records.read_holding(database, self._connection.dialect, execution_key)
+        if held.writes == self._unseen.pop(execution_key, None):
+            return Claimed(execution_key, held.token, held.chain)
+        if held.owner is not None and held.owner.is_living(held.now):
+            return None
+        writes = held.writes + 1 + secrets.randbelow(_STEPS)
+        self._unseen[execution_key] = writes
+        with self._connection.writing() as database:
+            taken = self._take(database, execution_key, held, writes)
+        del self._unseen[execution_key]
+        return Claimed(execution_key, held.token + 1, held.chain) if taken else None
+
+    def _take(self, database: Database, execution_key: int, held: records.Holding, writes: int) -> bool:
+        me = this_process()
+        taken = database.execute(
+            "UPDATE execution_states SET owner_token = owner_token + 1, owner_writes = ?, "
+            f"owner_expires_at = {self._connection.dialect.clock} + ?, owner_host = ?, owner_boot = ?, "
+            "owner_pid = ?, owner_started = ?, runs = runs + 1 "
+            "WHERE execution_key = ? AND owner_token = ? AND owner_writes = ?",
+            (
+                *(writes, LEASE, me.host, me.boot, me.pid, me.started),
+                *(execution_key, held.token, held.writes),
+            ),
+        )
+        if taken.rowcount != 1:
+            return False
+        # requests were meant for the owner that is gone
+        database.execute("DELETE FROM controls WHERE execution_key = ?", (execution_key,))
+        return True
+
+    def _insert(self, database: Database, new: NewExecution, now: float, chain: bytes) -> int | None:
+        """The execution and its first state, owned by this process; None when it exists already."""
+        places = ", ".join("?" * len(_NEW_COLUMNS))
+        row = database.execute(
+            f"INSERT INTO executions ({', '.join(_NEW_COLUMNS)}) VALUES ({places}) "
+            "ON CONFLICT (batch_id, execution) DO NOTHING RETURNING execution_key",
+            (*msgspec.structs.astuple(new), now, chain),
+        ).fetchone()
+        if row is None:
+            return None
+        key: int = row[0]
+        me = this_process()
+        database.execute(
+            "INSERT INTO execution_states VALUES (?, ?, 1, 1, 0, ?, NULL, NULL, ?, NULL, 1, 0, "
+            f"{self._connection.dialect.clock} + ?, ?, ?, ?, ?)",
+            (
+                *(key, ExecutionStatus.QUEUED, chain, _json(Counters()).decode(), LEASE),
+                *(me.host, me.boot, me.pid, me.started),
+            ),
+        )
+        return key
+
+    def _insert_chunks(self, database: Database, execution_key: int, chunks: Iterator[StoredChunk]) -> None:
+        rows = ((execution_key, *msgspec.structs.astuple(chunk)) for chunk in chunks)
+        while part := list(islice(rows, _CHUNK_ROWS)):
+            insert_rows(database, "INSERT INTO input_chunks VALUES", part)
+            self._connection.note_size(sum(len(row[-1]) for row in part))

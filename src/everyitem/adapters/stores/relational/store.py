@@ -1,0 +1,273 @@
+"""`ports.store.Store` in tables."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from everyitem.adapters.stores import history, rounds
+from everyitem.adapters.stores.outcomes import OutcomeReader
+from everyitem.adapters.stores.recount import recount
+from everyitem.adapters.stores.relational import records
+from everyitem.adapters.stores.relational.claims import Claimed, Claims
+from everyitem.adapters.stores.relational.database import Connection, insert_rows
+from everyitem.adapters.stores.relational.ownership import TableOwnership
+from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
+from everyitem.adapters.stores.relational.rows import delete_failed
+from everyitem.adapters.stores.relational.verification import Verification
+from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
+from everyitem.adapters.stores.stored_input import open_items
+from everyitem.model.errors import OwnershipLost, StoreDamaged, StoreError, UsageError
+from everyitem.model.items import Items
+from everyitem.ports.store import (
+    ControlKind,
+    Counters,
+    ExecutionRecord,
+    FailedItem,
+    HistoryEntry,
+    NewExecution,
+    OnDamage,
+    OutboxEvent,
+    Outcome,
+    Ownership,
+    Recorded,
+    SegmentDraft,
+    SegmentHeader,
+    StoreFault,
+)
+
+#: Rows of failed items fetched at a time.
+_FAILED_ROWS = 500
+
+_decode_frames = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
+
+
+class TableStore:
+    """All executions of one database."""
+
+    def __init__(self, url: str, connection: Connection, connect: Callable[[bool], Connection]) -> None:
+        """`url` is what may be shown of the place; `connect(read_only)` makes another connection to it."""
+        self.url = url
+        self._connection = connection
+        self._connect = connect
+        self._claims = Claims(connection)
+
+    def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
+        with self._connection.reading() as database:
+            if execution is None:
+                return records.latest(database, self._connection.dialect, batch_id)
+            return records.numbered(database, self._connection.dialect, batch_id, execution)
+
+    def executions(self) -> list[ExecutionRecord]:
+        with self._connection.reading() as database:
+            return records.all_records(database, self._connection.dialect)
+
+    def create(self, new: NewExecution, items: Items) -> tuple[ExecutionRecord, Ownership] | None:
+        created = self._claims.create(new, items)
+        if created is None:
+            return None
+        record = self.find(new.batch_id, new.execution)
+        if record is None:
+            raise StoreError(f"store {self.url}: an execution just stored is not there; check the disk")
+        return record, self._own(created)
+
+    def claim(self, execution_key: int) -> Ownership | None:
+        claimed = self._claims.take_over(execution_key)
+        return None if claimed is None else self._own(claimed)
+
+    def _own(self, claimed: Claimed) -> Ownership:
+        return TableOwnership(
+            self._connect(False), claimed.execution_key, token=claimed.token, chain=claimed.chain
+        )
+
+    def open_round(
+        self, ownership: Ownership, indices: Sequence[int], corrections: Mapping[int, bytes]
+    ) -> int:
+        if not isinstance(ownership, TableOwnership):
+            raise UsageError("a round is opened with the ownership this store gave")
+        return ownership.open_round(indices, corrections)
+
+    def recorded(self, execution_key: int, *, accept_damage: bool = False) -> Recorded:
+        with self._connection.snapshot():
+            reader = self._reader(execution_key)
+            identity = reader.identity
+            opened = reader.rounds()
+            segments, faults = reader.proved_segments()
+            retries = reader.retries()
+        if faults and not accept_damage:
+            raise _damaged(faults)
+        segments = _without(faults, segments)
+        ledger = rounds.replay(identity.item_count, opened, segments)
+        if faults:
+            self._discard(identity, faults, ledger)
+        return Recorded(
+            ledger=ledger,
+            retries=[retry for retry in retries if rounds.is_open(ledger, retry.index)],
+            last_sequence=identity.last_sequence,
+            counters=msgspec.structs.replace(
+                identity.counters,
+                succeeded=ledger.count(rounds.SUCCEEDED),
+                failed=ledger.count(rounds.FAILED),
+            ),
+        )
+
+    def items(self, execution_key: int) -> Items:
+        reader = self._reader(execution_key)
+        return open_items(
+            count=reader.identity.item_count,
+            named=reader.identity.named,
+            digest=reader.identity.items_digest,
+            layout=reader.chunk_layout(),
+            load=reader.chunk,
+            corrections=reader.corrections(),
+        )
+
+    def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:
+        with self._connection.snapshot():
+            reader = self._reader(execution_key)
+            opened = reader.rounds()
+            segments, faults = reader.proved_segments()
+        if faults and on_damage is None:
+            raise _damaged(faults)
+        if on_damage is not None:
+            segments = _without(faults, segments)
+            for fault in faults:
+                on_damage(fault)
+        outcomes = OutcomeReader(reader.identity.item_count, reader.draft)
+        outcomes.follow(rounds.timeline(opened, segments))
+        yield from outcomes.read(self.items(execution_key))
+
+    def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
+        items = self.items(execution_key) if with_items else None
+        after = -1
+        while True:
+            with self._connection.reading() as database:
+                rows = database.execute(
+                    "SELECT item_index, item_id, attempts, code, type, message, duration_ms, frames "
+                    "FROM failed_items WHERE execution_key = ? AND item_index > ? "
+                    "ORDER BY item_index LIMIT ?",
+                    (execution_key, after, _FAILED_ROWS),
+                ).fetchall()
+            if not rows:
+                return
+            for index, item_id, attempts, code, type_, message, duration_ms, frames in rows:
+                yield FailedItem(
+                    index=index,
+                    item_id=item_id,
+                    attempts=attempts,
+                    code=code,
+                    type=type_,
+                    message=message,
+                    duration_ms=duration_ms,
+                    item=items.text((index,))[1:-1] if items is not None else None,
+                    frames=_decode_frames(frames),
+                )
+            after = rows[-1][0]
+
+    def history(
+        self, execution_key: int, index: int, *, on_damage: OnDamage | None = None
+    ) -> list[HistoryEntry]:
+        reader = self._reader(execution_key)
+        discarded = reader.discarded()
+
+        def told() -> Iterator[tuple[StoredSegment, SegmentDraft]]:
+            for segment in reader.segments(bodies=False):
+                if segment.sequence in discarded:
+                    continue
+                try:
+                    if history.tells_of(segment, index):
+                        yield segment, reader.draft(segment.sequence)
+                except StoreDamaged as error:
+                    if on_damage is None:
+                        raise
+                    on_damage(StoreFault(record=segment.name, message=str(error), sequence=segment.sequence))
+
+        return history.attempts_of(index, told())
+
+    def segments(self, execution_key: int) -> Iterator[SegmentHeader]:
+        for segment, size in self._reader(execution_key).sizes():
+            yield header_of(segment, size)
+
+    def recount(self, execution_key: int) -> tuple[Counters, list[int]]:
+        with self._connection.snapshot():
+            reader = self._reader(execution_key)
+            discarded = reader.discarded()
+            return recount(
+                reader.identity.item_count,
+                reader.rounds(),
+                (one for one in reader.segments(bodies=True) if one.sequence not in discarded),
+                lambda segment: open_draft(segment, reader.identity.chain),
+            )
+
+    def verify(self, execution_key: int) -> list[StoreFault]:
+        # on a connection of its own: the check may take long, and the store goes on being used
+        connection = self._connect(True)
+        try:
+            with connection.snapshot() as database:
+                identity = records.read_identity(database, execution_key)
+                return Verification(database, ExecutionReader(connection, identity)).run()
+        finally:
+            connection.close()
+
+    def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
+        with self._connection.reading() as database:
+            return [
+                OutboxEvent(*row)
+                for row in database.execute(
+                    "SELECT event_id, type, subject, time, data, position FROM outbox "
+                    "WHERE execution_key = ? AND position > ? ORDER BY position",
+                    (execution_key, after),
+                ).fetchall()
+            ]
+
+    def request(self, execution_key: int, kind: ControlKind, requested_by: str) -> None:
+        with self._connection.writing() as database:
+            database.execute(
+                "INSERT INTO controls (execution_key, kind, requested_at, requested_by) VALUES (?, ?, ?, ?)",
+                (execution_key, kind, time.time(), requested_by),
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _reader(self, execution_key: int) -> ExecutionReader:
+        with self._connection.reading() as database:
+            identity = records.read_identity(database, execution_key)
+            if records.stored_chain(database, execution_key) != identity.chain:
+                raise StoreDamaged(
+                    f"the record of execution {execution_key} is not what was accepted; "
+                    "restore the store from a copy"
+                )
+            return ExecutionReader(self._connection, identity)
+
+    def _discard(self, identity: records.Identity, faults: Sequence[StoreFault], ledger: bytearray) -> None:
+        """Do without damaged segments from now on: what only they told did not happen."""
+        key, now = identity.execution_key, time.time()
+        with self._connection.writing() as database:
+            # whoever was stopped since he looked must not take back what another one recorded
+            as_seen = database.execute(
+                "UPDATE execution_states SET last_sequence = last_sequence "
+                "WHERE execution_key = ? AND last_sequence = ? AND round = ?",
+                (key, identity.last_sequence, identity.round),
+            )
+            if as_seen.rowcount != 1:
+                raise OwnershipLost(f"execution {key} is being carried on by another process")
+            insert_rows(
+                database,
+                "INSERT INTO discarded_segments VALUES",
+                [(key, fault.sequence, now) for fault in faults],
+                "ON CONFLICT DO NOTHING",
+            )
+            reopened = [index for index in failed_indices(database, key) if ledger[index] != rounds.FAILED]
+            delete_failed(database, self._connection.dialect, key, reopened)
+
+
+def _without(faults: Sequence[StoreFault], segments: list[StoredSegment]) -> list[StoredSegment]:
+    """The segments that can be believed; one that only does not follow the one before it cannot."""
+    dropped = {fault.sequence for fault in faults}
+    return [segment for segment in segments if segment.sequence not in dropped]
+
+
+def _damaged(faults: Sequence[StoreFault]) -> StoreDamaged:
+    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    return StoreDamaged(faults[0].message + more)

@@ -1,0 +1,1 @@
+"""Servers the tests bring along."""
