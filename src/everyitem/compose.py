@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from everyitem.engine.execution import BuildNodes, Conclusion, Execution
+from everyitem.engine.patience import Patience
+from everyitem.engine.patient_store import PatientStore
 from everyitem.engine.progress import Listener
 from everyitem.engine.submission import Submission
 from everyitem.engine.switch import Switch
@@ -128,6 +130,9 @@ def _submission(
     if any(node.kind is NodeKind.PROCESS for node in batch.resources.nodes):
         refuse_local(processor.name, processor.origin)
     switch = switch or Switch()
+    configuration = batch.configuration
+    patience = Patience(configuration.store_patience, drain=configuration.drain, switch=switch)
+    store = PatientStore(store, patience)
 
     def carry_out(record: ExecutionRecord, ownership: Ownership, *, recovering: bool = False) -> Conclusion:
         # an execution that goes on takes its items from the store: corrected ones are in there

@@ -1,5 +1,6 @@
 """The switch: how a face steers a running execution from other threads and signal handlers."""
 
+import math
 import queue
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ class Switch:
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._post: Callable[[Request], None] | None = None
+        #: When (monotonic) an end was asked for, and when one at once.
+        self._ending_since = self._at_once_since = math.inf
 
     def attach(self, post: Callable[[Request], None]) -> None:
         """From now on requests go to this execution's loop, those made before first."""
@@ -35,7 +38,19 @@ class Switch:
         except queue.Empty:
             return None
 
+    def ends_by(self, drain: float) -> float:
+        """When (monotonic) whoever waits for something must have ended; infinite until an end is asked for.
+
+        That is `drain` seconds after a stop or a cancellation, and at once where that was asked for.
+        """
+        return min(self._ending_since + drain, self._at_once_since)
+
     def _ask(self, request: Request) -> None:
+        match request:
+            case StopAsked(at=at, at_once=True):
+                self._at_once_since = min(self._at_once_since, at)
+            case StopAsked(at=at) | CancelAsked(at=at):
+                self._ending_since = min(self._ending_since, at)
         # first kept, then handed over: one made while `attach` runs is heard by one of the two
         self._asked.put(request)
         self._hand_over()

@@ -2,7 +2,7 @@
 
 It commits everything that waits in one transaction (group commit), publishes progress, prolongs the
 ownership and brings the requests other processes left. It decides nothing: the state machine says what is
-saved, the store how.
+saved, the store how, and how long to wait for a store that is out of reach is the ownership's own patience.
 """
 
 import logging
@@ -24,7 +24,7 @@ from everyitem.engine.messages import (
     SaveCheckpoint,
     StoreFailed,
 )
-from everyitem.model.errors import ErrorCode, OwnershipLost, StoreError, StoreFull
+from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
 from everyitem.ports.store import (
@@ -46,8 +46,6 @@ RENEW = 1.0
 #: Seconds a commit follows the one before at the earliest, so that quick checkpoints share one; what the
 #: engine waits for (a charge, the end) does not wait.
 SPACING = 0.01
-#: Waits between attempts to reach a store that fails for a reason that may pass.
-PATIENCE = (0.1, 0.5, 1.0, 2.0, 4.0)
 
 _log = logging.getLogger("everyitem.engine")
 
@@ -142,17 +140,7 @@ class CheckpointWriter:
         if not waiting:
             return
         commit = self._commit_of(waiting)
-        for patience in (*PATIENCE, None):
-            try:
-                self._ownership.commit(commit)
-                break
-            except (OwnershipLost, StoreFull):
-                raise
-            except StoreError as error:
-                if patience is None:
-                    raise
-                _log.warning("the store failed, trying again in %s s: %s", patience, error)
-                time.sleep(patience)
+        self._ownership.commit(commit)
         self._committed = time.monotonic()
         saves = [one for one in waiting if isinstance(one, SaveCheckpoint)]
         if saves:

@@ -46,6 +46,8 @@ class ProcessingConfiguration:
     timeout: float = 4 * 3600.0
     #: How long a drain waits for items in flight before it interrupts them.
     drain: float = 30.0
+    #: How long a run waits for a store that is out of reach before it ends.
+    store_patience: float = 300.0
 
     def tolerated_failures(self, items: int) -> int | None:
         """How many final failures are tolerated; None when no tolerance applies.

@@ -59,6 +59,7 @@ class _Model(BaseSettings):
     timeout_hours: float = Field(4.0, gt=0, le=87_600)
     enable_checkpointing: bool = True
     drain_seconds: float = Field(30.0, ge=0, le=86_400)
+    store_patience_seconds: float = Field(300.0, ge=0, le=604_800)
     max_memory_mb: int = Field(16_384, ge=1)
     max_source_items: int | None = Field(None, ge=1)
     max_document_bytes: int = Field(1 << 30, ge=1024)

@@ -44,6 +44,8 @@ class Settings:
     enable_checkpointing: bool = True
     #: Seconds a stop waits for items in flight before it interrupts them.
     drain_seconds: float = 30.0
+    #: Seconds a run waits for a store that is out of reach before it ends.
+    store_patience_seconds: float = 300.0
     #: Ceiling: coordinator and workers of one execution together, in MB.
     max_memory_mb: int = 16_384
     #: Ceiling for items of a source; None means `max_batch_size`.

@@ -93,6 +93,7 @@ def settle(
         ),
         timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
         drain=decide("drainSeconds", setting="drain_seconds"),
+        store_patience=decide("storePatienceSeconds", setting="store_patience_seconds"),
     )
     priority = decide("priority", document=document.priority, default=Priority.NORMAL)
     plan = _plan(document.execution_plan, item_count, problems)

@@ -16,7 +16,7 @@ from everyitem.ports.store import ControlKind
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://u:secret@h:port/db", "cannot be understood"),
+        ("postgresql://u:secret@h/db?nonsense=1", "cannot be understood"),
         ("mysql://h/db", "unknown scheme 'mysql'"),
         ("sqlite://store.db", "three slashes"),
         ("sqlite:///", "a file"),

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from everyitem.model.errors import StoreDamaged, StoreError, StoreFull
+from everyitem.model.errors import StoreDamaged, StoreError, StoreFull, StoreRefused
 
 #: What reading a damaged or refused file raises; the last two for values that are not what was written.
 FAULTS = (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError)
 
 _PRIMARY = 0xFF
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_REFUSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_REFUSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 #: Below this many free bytes an I/O error on writing is taken for a full disk (quotas report it so).
@@ -31,6 +31,8 @@ def translated(error: Exception, path: Path) -> StoreError:
     if code in _DAMAGED:
         return StoreDamaged(f"store {path}: is damaged or no SQLite file ({error}); restore it from a copy")
     if code in _REFUSED:
+        return StoreRefused(f"store {path}: cannot be written ({error}); {writing_advice(path)}")
+    if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(f"store {path}: cannot be opened or written ({error}); {writing_advice(path)}")
     if code in _BUSY:
         return StoreError(f"store {path}: kept locked by another program ({error}); close it and try again")

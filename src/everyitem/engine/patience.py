@@ -1,0 +1,84 @@
+"""How long an execution waits for a store that is out of reach."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from everyitem.engine.switch import Switch
+from everyitem.model.errors import (
+    OwnershipLost,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreRefused,
+    StoreTooNew,
+)
+
+#: Seconds before the first try again, and between two later ones at most: the store must be in use again
+#: within seconds after its return, however long it was away.
+FIRST, LONGEST = 0.1, 2.0
+#: Seconds between two warnings.
+_TELL = 30.0
+#: Seconds within which a stop is heard.
+_HEAR = 0.1
+
+#: What no waiting mends.
+_FOR_GOOD = (OwnershipLost, StoreDamaged, StoreFull, StoreRefused, StoreTooNew)
+
+_log = logging.getLogger("everyitem")
+
+T = TypeVar("T")
+
+
+class Patience:
+    """The patience of one execution with its store, counted from the moment the store went away."""
+
+    def __init__(self, seconds: float, *, drain: float, switch: Switch) -> None:
+        """`seconds` is what the operator allows; after a stop was asked for it is `drain` at most."""
+        self._seconds, self._drain, self._switch = seconds, drain, switch
+        #: Since when (monotonic) nothing was answered, and when that was said last; None while all is well.
+        self._away: tuple[float, float] | None = None
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """The store's answer. Raises what it raises for good, and its last error when time is up."""
+        pause = FIRST
+        while True:
+            try:
+                answer = question()
+            except _FOR_GOOD:
+                self._answered()
+                raise
+            except StoreError as error:
+                if not self._wait(pause, error):
+                    raise
+                pause = min(2 * pause, LONGEST)
+            else:
+                self._answered()
+                return answer
+
+    def _wait(self, pause: float, error: StoreError) -> bool:
+        """Wait for the next try; False when there is no time left for one."""
+        now = time.monotonic()
+        since, told = self._away or (now, -math.inf)
+        left = self._end(since) - now
+        if left > 0 and pause > FIRST and now >= told + _TELL:
+            # not at the first failure: a connection that died while idle is replaced by the next try
+            told = now
+            _log.warning("the store is out of reach; nothing is lost, waiting up to %.0f s: %s", left, error)
+        self._away = since, told
+        if left <= 0:
+            return False
+        until = now + pause
+        while (now := time.monotonic()) < min(until, self._end(since)):
+            time.sleep(min(_HEAR, until - now))
+        return True
+
+    def _end(self, since: float) -> float:
+        return min(since + self._seconds, self._switch.ends_by(self._drain))
+
+    def _answered(self) -> None:
+        away, self._away = self._away, None
+        if away is not None and away[1] > -math.inf:
+            _log.warning("the store is back after %.1f s", time.monotonic() - away[0])
