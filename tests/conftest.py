@@ -70,6 +70,12 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
 
 
 @pytest.fixture
+def store_name() -> str:
+    """A schema nobody uses yet."""
+    return f"s{next(_schemas)}"
+
+
+@pytest.fixture
 def store_url(new_store: NewStore) -> str:
     """A store of each kind."""
     return new_store()

@@ -27,6 +27,7 @@ from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.ports.node import Node
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Store
+from everyitem.ports.store_server import StoreServer
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
 
@@ -36,6 +37,7 @@ __all__ = [
     "Listener",
     "Switch",
     "default_store_url",
+    "examine_server",
     "open_source",
     "open_store",
     "redrive",
@@ -55,6 +57,13 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     from everyitem.adapters.stores.opening import open_store as open_by_scheme
 
     return open_by_scheme(url, read_only=read_only)
+
+
+def examine_server(url: str) -> StoreServer | None:
+    """What there is to know about the server a store is on; None for a store in a file."""
+    from everyitem.adapters.stores import opening
+
+    return opening.examine_server(url) if opening.is_on_server(url) else None
 
 
 def open_source(spec: SourceSpec) -> ItemSource:

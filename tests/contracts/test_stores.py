@@ -1,12 +1,10 @@
 """What every store does, whatever it is built on. A new store joins in the fixture `new_store`."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 import msgspec
-import psycopg
 import pytest
+from tests.services.stores import edit
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, OwnershipLost, StoreDamaged, UsageError
@@ -35,31 +33,16 @@ def url(store_url: str) -> str:
     return store_url
 
 
-def damage_sqlite(url: str, sequence: int) -> None:
-    """One bit of a segment's body, as a bad disk does it."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
-        (body,) = database.execute("SELECT body FROM segments WHERE sequence = ?", (sequence,)).fetchone()
-        database.execute("UPDATE segments SET body = ? WHERE sequence = ?", (bent(body), sequence))
-        database.commit()
-
-
-def damage_postgres(url: str, sequence: int) -> None:
-    """The same, in a table."""
-    place, schema = url.split("?schema=")
-    with psycopg.connect(place, autocommit=True) as database:
-        database.execute(f"SET search_path TO {schema}")
-        found = database.execute("SELECT body FROM segments WHERE sequence = %s", (sequence,)).fetchone()
-        database.execute("UPDATE segments SET body = %s WHERE sequence = %s", (bent(found[0]), sequence))
-
-
-def bent(body: bytes) -> bytes:
-    return bytes([*body[:-1], body[-1] ^ 1])
-
-
 @pytest.fixture
 def damage(url: str) -> Callable[[str, int], None]:
-    """Damages the segment with a given number in the store at a URL."""
-    return damage_sqlite if url.startswith("sqlite") else damage_postgres
+    """Damages the segment with a given number in the store at a URL: one bit, as a bad disk does it."""
+
+    def damage(url: str, sequence: int) -> None:
+        ((body,),) = edit(url, "SELECT body FROM segments WHERE sequence = ?", sequence)
+        bent = bytes([*body[:-1], body[-1] ^ 1])
+        edit(url, "UPDATE segments SET body = ? WHERE sequence = ?", bent, sequence)
+
+    return damage
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """F11 and F12: processes that meet on one store; exactly one owns an execution at any time."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import pytest
+from tests.services.stores import edit, expire_lease
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.items import InMemoryItems
@@ -15,11 +17,15 @@ from everyitem.ports.store import NewExecution, Store
 #: Obeys one command a line, and answers each with one line: `create NAME`, `claim NAME` or `commit`.
 RIVAL = """
 import sys
-from everyitem.adapters.stores import open_store
+from everyitem.adapters.stores import liveness, open_store
 from everyitem.model.errors import OwnershipLost
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Successes
 from everyitem.ports.store import Commit, Counters, NewExecution, SegmentDraft
+
+if sys.argv[2:]:
+    # a process of another host: nobody there can tell whether it lives
+    liveness._boot = lambda: sys.argv[2]
 
 store = open_store(sys.argv[1])
 ownership = None
@@ -60,9 +66,12 @@ for line in sys.stdin:
 class Rival:
     """Another process on the same store."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *host: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", RIVAL, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", RIVAL, url, *host],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.hear() == "ready"
 
@@ -77,11 +86,12 @@ class Rival:
 
 
 @contextmanager
-def rivals(url: str, count: int) -> Iterator[list[Rival]]:
-    """Several processes on one store, ended afterwards."""
+def rivals(url: str, count: int, *, elsewhere: int = 0) -> Iterator[list[Rival]]:
+    """Several processes on one store, some of them on other hosts, ended afterwards."""
     open_store(url).close()
     with ExitStack() as stack:
         started = [Rival(url) for _ in range(count)]
+        started += [Rival(url, f"host {number}") for number in range(elsewhere)]
         for rival in started:
             stack.enter_context(rival.process)
             stack.callback(rival.process.kill)
@@ -110,36 +120,37 @@ def store_batch(store: Store, name: str) -> int:
     return created[0].execution_key
 
 
-def test_of_two_processes_given_the_same_batch_one_creates_it(tmp_path: Path) -> None:
-    """Forty batches given to two processes at once: each has exactly one creator."""
-    names = [f"b{number}" for number in range(40)]
-    with rivals(f"sqlite:///{tmp_path / 's.db'}", 2) as (one, two):
+@pytest.mark.parametrize("batches", [40, pytest.param(500, marks=pytest.mark.long)])
+def test_of_two_processes_given_the_same_batch_one_creates_it(store_url: str, batches: int) -> None:
+    """F12: many batches given to two processes at once: each has exactly one creator."""
+    names = [f"b{number}" for number in range(batches)]
+    with rivals(store_url, 1, elsewhere=1) as (one, two):
         for rival in (one, two):
             rival.tell(*(f"create {name}" for name in names))
         for _ in names:
             assert sorted([one.hear(), two.hear()]) == ["no", "yes"]
 
 
-def test_of_two_processes_that_claim_at_once_one_becomes_the_owner(tmp_path: Path) -> None:
-    """Forty free executions claimed by three processes at once: exactly one owner each, token one higher."""
-    url = f"sqlite:///{tmp_path / 's.db'}"
-    store = open_store(url)
-    names = [f"b{number}" for number in range(40)]
+@pytest.mark.parametrize("batches", [40, pytest.param(500, marks=pytest.mark.long)])
+def test_of_processes_that_claim_at_once_one_becomes_the_owner(store_url: str, batches: int) -> None:
+    """F12: many free executions claimed by three processes at once: one owner each, the token one higher."""
+    store = open_store(store_url)
+    names = [f"b{number}" for number in range(batches)]
     for name in names:
         store_batch(store, name)
-    with rivals(url, 3) as started:
+    with rivals(store_url, 2, elsewhere=1) as started:
         for rival in started:
             rival.tell(*(f"claim {name}" for name in names))
         for _ in names:
             assert sorted(rival.hear() for rival in started) == ["no", "no", "yes"]
         assert all(record.owned and record.runs == 2 for record in store.executions())
+        assert set(edit(store_url, "SELECT owner_token FROM execution_states")) == {(2,)}
     store.close()
 
 
-def test_a_dead_owner_is_replaced_at_once(tmp_path: Path) -> None:
+def test_a_dead_owner_is_replaced_at_once(store_url: str) -> None:
     """After SIGKILL of the owner the next claim succeeds, long before the lease would end."""
-    url = f"sqlite:///{tmp_path / 's.db'}"
-    with rivals(url, 2) as (owner, heir):
+    with rivals(store_url, 2) as (owner, heir):
         owner.tell("create b", "commit")
         assert [owner.hear(), owner.hear()] == ["yes", "done"]
         heir.tell("claim b")
@@ -150,39 +161,51 @@ def test_a_dead_owner_is_replaced_at_once(tmp_path: Path) -> None:
         assert heir.hear() == "yes"
 
 
-def test_a_stopped_owner_is_refused_when_it_wakes_up(tmp_path: Path) -> None:
-    """SIGSTOP beyond the lease: another process takes over, and the woken one records nothing more."""
-    path = tmp_path / "s.db"
-    url = f"sqlite:///{path}"
-    with rivals(url, 2) as (sleeper, heir):
-        sleeper.tell("create b", "commit")
-        assert [sleeper.hear(), sleeper.hear()] == ["yes", "done"]
-        sleeper.process.send_signal(signal.SIGSTOP)
-        with sqlite3.connect(path) as database:
-            database.execute("UPDATE execution_states SET owner_expires_at = 1.0")
-        database.close()
+def test_an_owner_that_died_on_another_host_is_replaced_after_its_lease(store_url: str) -> None:
+    """Nobody can see from here that it died: its lease has to run out, and then it has."""
+    with rivals(store_url, 1, elsewhere=1) as (heir, owner):
+        owner.tell("create b", "commit")
+        assert [owner.hear(), owner.hear()] == ["yes", "done"]
+        owner.process.kill()
+        owner.process.wait()
         heir.tell("claim b")
-        assert heir.hear() == "yes"
-        sleeper.tell("commit", "commit")
-        sleeper.process.send_signal(signal.SIGCONT)
-        assert [sleeper.hear(), sleeper.hear()] == ["lost", "lost"]
-    store = open_store(url)
-    record = store.find("b")
-    assert record is not None
-    assert store.recorded(record.execution_key).last_sequence == 1
+        assert heir.hear() == "no"
+        expire_lease(store_url)
+        heir.tell("claim b", "commit")
+        assert [heir.hear(), heir.hear()] == ["yes", "done"]
+
+
+@pytest.mark.parametrize("sleeps", [5, pytest.param(200, marks=pytest.mark.long)])
+def test_a_stopped_owner_is_refused_when_it_wakes_up(store_url: str, sleeps: int) -> None:
+    """F11: SIGSTOP beyond the lease: another host takes over, and the woken one records nothing more."""
+    names = [f"b{number}" for number in range(sleeps)]
+    with rivals(store_url, 1, elsewhere=1) as (sleeper, heir):
+        for name in names:
+            sleeper.tell(f"create {name}", "commit")
+            assert [sleeper.hear(), sleeper.hear()] == ["yes", "done"]
+            sleeper.process.send_signal(signal.SIGSTOP)
+            expire_lease(store_url)
+            heir.tell(f"claim {name}")
+            assert heir.hear() == "yes"
+            sleeper.tell("commit", "commit")
+            sleeper.process.send_signal(signal.SIGCONT)
+            assert [sleeper.hear(), sleeper.hear()] == ["lost", "lost"]
+    store = open_store(store_url)
+    for record in store.executions():
+        assert store.recorded(record.execution_key).last_sequence == 1
+        assert store.verify(record.execution_key) == []
     store.close()
 
 
-def test_two_processes_write_their_own_executions_side_by_side(tmp_path: Path) -> None:
-    """Three hundred commits each into one file: all of them are there, and both chains are whole."""
-    url = f"sqlite:///{tmp_path / 's.db'}"
-    with rivals(url, 2) as started:
+def test_two_processes_write_their_own_executions_side_by_side(store_url: str) -> None:
+    """Three hundred commits each into one store: all of them are there, both chains whole."""
+    with rivals(store_url, 2) as started:
         for number, rival in enumerate(started):
             rival.tell(f"create b{number}", *["commit"] * 300)
         for rival in started:
             assert rival.hear() == "yes"
             assert {rival.hear() for _ in range(300)} == {"done"}
-    store = open_store(url)
+    store = open_store(store_url)
     for record in store.executions():
         assert store.recorded(record.execution_key).last_sequence == 300
         assert store.verify(record.execution_key) == []

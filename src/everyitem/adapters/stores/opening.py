@@ -1,10 +1,13 @@
 """From a store URL to an open store; the technology behind a scheme is imported only when it is asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
 from everyitem.ports.store import Store
+from everyitem.ports.store_server import StoreServer
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -19,7 +22,7 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     store that does not exist, `StoreTooNew` for one written by a newer everyitem, and `StoreError` where
     the place cannot hold a store.
     """
-    if url.partition("://")[0] in _POSTGRES:
+    if is_on_server(url):
         return _open_postgres(url, read_only=read_only)
     path = _sqlite_path(url)
     from everyitem.adapters.stores.sqlite.store import SqliteStore
@@ -27,15 +30,33 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     return SqliteStore(path, read_only=read_only)
 
 
+def is_on_server(url: str) -> bool:
+    """Whether the store at `url` is kept by a server, and not in a file."""
+    return url.partition("://")[0] in _POSTGRES
+
+
+def examine_server(url: str) -> StoreServer:
+    """What there is to know about the server a store is on. Raises as opening the store does."""
+    with _needing_psycopg(url):
+        from everyitem.adapters.stores.postgres.examination import examine
+    return examine(url)
+
+
 def _open_postgres(url: str, *, read_only: bool) -> Store:
-    try:
+    with _needing_psycopg(url):
         from everyitem.adapters.stores.postgres.store import PostgresStore
+    return PostgresStore(url, read_only=read_only)
+
+
+@contextmanager
+def _needing_psycopg(url: str) -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise UsageError(
             f"store {shown_url(url)}: the PostgreSQL store needs psycopg ({error}); "
             "install it with `pip install 'everyitem[postgres]'`"
         ) from error
-    return PostgresStore(url, read_only=read_only)
 
 
 def _sqlite_path(url: str) -> Path:

@@ -3,7 +3,6 @@
 import os
 import platform
 import resource
-import shutil
 import sqlite3
 import sys
 import time
@@ -13,28 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from everyitem import compose
-from everyitem.faces.api.session import Session
 from everyitem.faces.api.views import View
-from everyitem.model.errors import EveryitemError, StoreTooNew, UsageError
 
 _MB = 1 << 20
 #: From this version on SQLite has no WAL-reset race (sqlite.org/changes.html, 3.51.3).
 _SQLITE_WITHOUT_RACE = (3, 51, 3)
 _OLDEST_SQLITE = (3, 35, 0)
-#: File systems whose locks and shared mappings a WAL database cannot trust.
-_NETWORK_FILE_SYSTEMS = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "afs",
-    "ceph",
-    "glusterfs",
-    "fuse.sshfs",
-}
 _NO_EARLIER_THAN = 1_735_689_600  # 2025-01-01: nothing of this program existed before
 
 
@@ -61,10 +44,9 @@ class Check(View, frozen=True, kw_only=True):
     advice: str = ""
 
 
-def examine(session: Session) -> list[Check]:
-    """All checks of the machine and of the session's store, in the order one should read them."""
-    folder = _store_folder(session.store_url)
-    machine = [
+def examine() -> list[Check]:
+    """All checks of the machine, in the order one should read them."""
+    return [
         check_python(),
         check_sqlite(),
         check_cores(),
@@ -72,21 +54,20 @@ def examine(session: Session) -> list[Check]:
         check_open_files(),
         check_clock(),
     ]
-    return [*machine, check_disk(folder), check_file_system(folder), check_store(session)]
 
 
 def check_python() -> Check:
     """The version, and whether its threads can run Python code in parallel."""
     enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
     kind = "one thread at a time (GIL)" if enabled() else "free-threaded"
-    return _ok("Python", f"{platform.python_implementation()} {platform.python_version()}, {kind}")
+    return ok("Python", f"{platform.python_implementation()} {platform.python_version()}, {kind}")
 
 
 def check_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Check:
     """The version of the library Python is linked to."""
     found = ".".join(map(str, version))
     if version < _OLDEST_SQLITE:
-        return _fault(
+        return fault(
             "SQLite",
             found,
             "use a Python linked to SQLite 3.35 or newer; everyitem cannot keep its store in this one",
@@ -99,7 +80,7 @@ def check_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Chec
             advice="nothing to do: everyitem writes and checkpoints under its own file lock, which keeps it "
             "away; other programs must not write to a store file",
         )
-    return _ok("SQLite", found)
+    return ok("SQLite", found)
 
 
 def check_cores() -> Check:
@@ -113,7 +94,7 @@ def check_cores() -> Check:
             found=f"{quota:g} of {usable} (limited by the container)",
             advice="" if quota >= 1 else "give the container at least one whole core",
         )
-    return _ok("cores", f"{usable}")
+    return ok("cores", f"{usable}")
 
 
 def check_memory() -> Check:
@@ -125,12 +106,12 @@ def check_memory() -> Check:
         total, available = limit[0], min(available, limit[0] - limit[1])
     found = f"{available // _MB:,} MB available of {total // _MB:,} MB"
     if available < 256 * _MB:
-        return _warning(
+        return warning(
             "memory",
             found,
             "free memory or lower parallelism; a batch needs about 120 MB and three times its document",
         )
-    return _ok("memory", found)
+    return ok("memory", found)
 
 
 def check_open_files() -> Check:
@@ -139,12 +120,12 @@ def check_open_files() -> Check:
     found = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft:,}"
     if soft != resource.RLIM_INFINITY and soft < 256:
         can = "" if hard == resource.RLIM_INFINITY else f" (up to {hard:,} without root)"
-        return _warning(
+        return warning(
             "open files",
             found,
             f"raise it with `ulimit -n 1024`{can}; a worker process takes about eight",
         )
-    return _ok("open files", found)
+    return ok("open files", found)
 
 
 def check_clock() -> Check:
@@ -152,82 +133,14 @@ def check_clock() -> Check:
     wall, steady = time.time(), time.monotonic()
     found = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall))
     if wall < _NO_EARLIER_THAN:
-        return _fault(
+        return fault(
             "clock",
             found,
             "set the clock (for example with an NTP service); checkpoints would carry wrong times",
         )
     if steady < 0:
-        return _fault("clock", found, "the monotonic clock is negative")
-    return _ok("clock", found)
-
-
-def check_disk(folder: Path) -> Check:
-    """Free space where the store is, or will be."""
-    usage = shutil.disk_usage(folder)
-    found = f"{usage.free // _MB:,} MB free at {folder}"
-    if usage.free < 64 * _MB:
-        return _fault(
-            "disk",
-            found,
-            "free at least 64 MB or choose another place with --store; checkpoints could not be written",
-        )
-    if usage.free < 1024 * _MB:
-        return _warning(
-            "disk",
-            found,
-            "a batch needs about twice the size of its items and results; make sure that fits",
-        )
-    return _ok("disk", found)
-
-
-def check_file_system(folder: Path) -> Check:
-    """What kind of file system the store lies on, and whether one may write there."""
-    kind = file_system_of(folder)
-    if not os.access(folder, os.W_OK):
-        return _fault(
-            "file system",
-            f"{folder} is not writable",
-            "change its permissions or choose another place with --store",
-        )
-    if kind in _NETWORK_FILE_SYSTEMS:
-        return _warning(
-            "file system",
-            f"{kind}, a network file system",
-            "put the store on a local disk: locks over the network are not to be relied on",
-        )
-    if kind in ("tmpfs", "ramfs"):
-        return _warning(
-            "file system",
-            f"{kind}, kept in memory",
-            "a restart of the machine loses the store; put it on a disk if that matters",
-        )
-    return _ok("file system", kind or "unknown")
-
-
-def check_store(session: Session) -> Check:
-    """Whether the store opens, and what is in it."""
-    try:
-        store = compose.open_store(session.store_url, read_only=True)
-    except StoreTooNew as error:
-        return _fault(
-            "store",
-            str(error),
-            "use the newer everyitem for it, or another store",
-        )
-    except UsageError as error:
-        if _exists(session.store_url):
-            return _fault("store", str(error), "choose another --store")
-        return _ok("store", f"{session.store_url} (not there yet; the first batch creates it)")
-    except EveryitemError as error:
-        return _fault("store", str(error), "restore it, or choose another --store")
-    try:
-        executions = len(store.executions())
-    except EveryitemError as error:
-        return _fault("store", str(error), "restore it, or choose another --store")
-    finally:
-        store.close()
-    return _ok("store", f"{session.store_url}, {executions:,} executions")
+        return fault("clock", found, "the monotonic clock is negative")
+    return ok("clock", found)
 
 
 def cgroup_cores(root: Path = Path("/sys/fs/cgroup")) -> float | None:
@@ -257,41 +170,16 @@ def cgroup_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None
     return None
 
 
-def file_system_of(folder: Path) -> str:
-    """The type of the file system a folder is on; empty where the system does not say."""
-    best, kind = "", ""
-    place = str(folder.resolve())
-    for mount in psutil.disk_partitions(all=True):
-        point = mount.mountpoint.rstrip("/") or "/"
-        inside = point in ("/", place) or place.startswith(point + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, mount.fstype
-    return kind
-
-
-def _store_path(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///")).expanduser().absolute()
-
-
-def _store_folder(url: str) -> Path:
-    """The nearest existing folder of the place where the store is or will be."""
-    folder = _store_path(url).parent
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _exists(url: str) -> bool:
-    return ("://" in url and not url.startswith("sqlite:///")) or _store_path(url).exists()
-
-
-def _ok(name: str, found: str) -> Check:
+def ok(name: str, found: str) -> Check:
+    """An answer with nothing to do."""
     return Check(name=name, verdict=Verdict.OK, found=found)
 
 
-def _warning(name: str, found: str, advice: str) -> Check:
+def warning(name: str, found: str, advice: str) -> Check:
+    """Batches run, but something may go worse than it has to."""
     return Check(name=name, verdict=Verdict.WARNING, found=found, advice=advice)
 
 
-def _fault(name: str, found: str, advice: str) -> Check:
+def fault(name: str, found: str, advice: str) -> Check:
+    """Batches cannot run, or not safely."""
     return Check(name=name, verdict=Verdict.FAULT, found=found, advice=advice)

@@ -11,6 +11,7 @@ from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.errors import UsageError
+from everyitem.model.store_url import shown_url
 from everyitem.ports.store import ExecutionRecord, OnDamage, Store
 from everyitem.settings import Origin, Settings
 
@@ -21,7 +22,7 @@ class Records:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reader: Store | None = None
-        #: URL of the store.
+        #: URL of the store; may hold a password (`model.store_url.shown_url`).
         self.store_url = settings.store or compose.default_store_url()
 
     @property
@@ -139,7 +140,7 @@ class Records:
         if record is None:
             which = "" if execution is None else f"execution {execution} of "
             raise UsageError(
-                f"there is no {which}batch {batch_id!r} in {self.store_url}; see `everyitem list`"
+                f"there is no {which}batch {batch_id!r} in {shown_url(self.store_url)}; see `everyitem list`"
             )
         return record
 

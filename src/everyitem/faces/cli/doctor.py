@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from everyitem.faces.api.machine import Check, Verdict, examine
+from everyitem.faces.api.store_checks import examine_store
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
@@ -29,7 +30,7 @@ def doctor(
       everyitem doctor --store sqlite:///batches.db
     """
     with open_session(store, config, announce=False) as session:
-        checks = examine(session)
+        checks = [*examine(), *examine_store(session)]
     healthy = all(check.verdict is not Verdict.FAULT for check in checks)
     if is_for_people(as_json=as_json):
         _show(checks)

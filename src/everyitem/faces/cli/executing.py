@@ -26,6 +26,7 @@ from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.cli.wishes import Wishes
 from everyitem.model.errors import EveryitemError
+from everyitem.model.store_url import shown_url
 
 
 @dataclass
@@ -125,8 +126,8 @@ def _say_how_to_resume(interrupted: ExecutionInterrupted, signals: SignalInbox, 
 
 
 def _same_options(wishes: Wishes, *, processors: bool = False) -> str:
-    """The options that make a suggested command work as printed."""
+    """The options that make a suggested command work as printed (but for a password in a store's URL)."""
     options = [("--processors", one) for one in wishes.processors or () if processors]
-    options += [("--store", wishes.store)] if wishes.store else []
+    options += [("--store", shown_url(wishes.store))] if wishes.store else []
     options += [("--config", str(wishes.config))] if wishes.config else []
     return "".join(f" {name} {shlex.quote(value)}" for name, value in options)

@@ -37,7 +37,8 @@ StoreUrl = Annotated[
     typer.Option(
         "--store",
         metavar="URL",
-        help="The store, as sqlite:///PATH. Default: EVERYITEM_STORE, else SQLite in your data directory.",
+        help="The store, as sqlite:///PATH or postgresql://HOST/DATABASE. "
+        "Default: EVERYITEM_STORE, else SQLite in your data directory.",
         rich_help_panel=_WHERE,
         show_default=False,
     ),

@@ -46,30 +46,7 @@ def test_cgroup_memory_is_limit_and_use(tmp_path):
     assert machine.cgroup_memory(tmp_path) == (1000, 250)
 
 
-@pytest.mark.parametrize(
-    ("kind", "verdict"), [("nfs4", Verdict.WARNING), ("tmpfs", Verdict.WARNING), ("ext4", Verdict.OK)]
-)
-def test_network_file_systems_are_warned_of(tmp_path, monkeypatch, kind, verdict):
-    """Their locks are not to be relied on; memory is lost at a restart."""
-    monkeypatch.setattr(machine, "file_system_of", lambda folder: kind)
-    assert machine.check_file_system(tmp_path).verdict is verdict
-
-
-def test_a_full_disk_is_a_fault(tmp_path, monkeypatch):
-    """Checkpoints could not be written."""
-    usage = type("Usage", (), {"free": 10 << 20})
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: usage)
-    check = machine.check_disk(tmp_path)
-    assert check.verdict is Verdict.FAULT
-    assert "free at least" in check.advice
-
-
 def test_a_clock_before_this_program_is_a_fault(monkeypatch):
     """A machine without a set clock starts in 1970."""
     monkeypatch.setattr(machine.time, "time", lambda: 1000.0)
     assert machine.check_clock().verdict is Verdict.FAULT
-
-
-def test_the_file_system_of_a_folder_is_known(tmp_path):
-    """The longest mount point above the folder decides."""
-    assert machine.file_system_of(tmp_path)

@@ -17,9 +17,10 @@ from everyitem.adapters.stores.input_chunks import StoredChunk, seal_chunks
 from everyitem.adapters.stores.liveness import LEASE, this_process
 from everyitem.adapters.stores.relational import records
 from everyitem.adapters.stores.relational.database import Connection, Database, insert_rows
+from everyitem.model.errors import StoreError
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Counters, NewExecution
+from everyitem.ports.store import Counters, ExecutionRecord, NewExecution
 
 #: Input chunks inserted at a time.
 _CHUNK_ROWS = 16
@@ -50,10 +51,9 @@ class Claims:
         self._unseen: dict[int, int] = {}
         self._unseen_new: dict[tuple[str, int], bytes] = {}
 
-    def create(self, new: NewExecution, items: Items) -> Claimed | None:
+    def create(self, new: NewExecution, items: Items) -> tuple[ExecutionRecord, Claimed] | None:
         """Store an accepted batch with its items; None when that execution exists already."""
         name = (new.batch_id, new.execution)
-        unseen = self._unseen_new.pop(name, None)
         with self._connection.reading() as database:
             there = database.execute(
                 "SELECT execution_key, chain, owner_token, owner_writes FROM executions "
@@ -62,7 +62,8 @@ class Claims:
             ).fetchone()
         if there is not None:
             key, chain, token, writes = there
-            return Claimed(key, 1, chain) if (chain, token, writes) == (unseen, 1, 0) else None
+            mine = (chain, token, writes) == (self._unseen_new.get(name), 1, 0)
+            return self._created(name, Claimed(key, 1, chain)) if mine else None
         now = time.time()
         chain = records.chain_of(new, now)
         chunks = seal_chunks(items, chain)
@@ -73,8 +74,19 @@ class Claims:
             created = self._insert(database, new, now, chain)
             if created is not None:
                 self._insert_chunks(database, created, chained(first, chunks))
+        if created is not None:
+            return self._created(name, Claimed(created, 1, chain))
         del self._unseen_new[name]
-        return None if created is None else Claimed(created, 1, chain)
+        return None
+
+    def _created(self, name: tuple[str, int], claimed: Claimed) -> tuple[ExecutionRecord, Claimed]:
+        """The record to hand over; only when that is read, the end has been seen."""
+        with self._connection.reading() as database:
+            record = records.numbered(database, self._connection.dialect, *name)
+        if record is None:
+            raise StoreError("an execution just stored is not there; check the store's disk")
+        del self._unseen_new[name]
+        return record, claimed
 
     def take_over(self, execution_key: int) -> Claimed | None:
         """Own the execution as this process, counting a new run, unless its owner lives.

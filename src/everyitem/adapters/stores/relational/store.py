@@ -17,7 +17,7 @@ from everyitem.adapters.stores.relational.rows import delete_failed
 from everyitem.adapters.stores.relational.verification import Verification
 from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
 from everyitem.adapters.stores.stored_input import open_items
-from everyitem.model.errors import OwnershipLost, StoreDamaged, StoreError, UsageError
+from everyitem.model.errors import OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import Items
 from everyitem.ports.store import (
     ControlKind,
@@ -66,10 +66,8 @@ class TableStore:
         created = self._claims.create(new, items)
         if created is None:
             return None
-        record = self.find(new.batch_id, new.execution)
-        if record is None:
-            raise StoreError(f"store {self.url}: an execution just stored is not there; check the disk")
-        return record, self._own(created)
+        record, claimed = created
+        return record, self._own(claimed)
 
     def claim(self, execution_key: int) -> Ownership | None:
         claimed = self._claims.take_over(execution_key)
