@@ -63,6 +63,11 @@ class PostgresServer:
         """The same through something that listens on another port."""
         return f"postgresql://{USER}:secret@127.0.0.1:{port}/{DATABASE}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start and wait until it takes connections."""
         options = {

@@ -19,7 +19,7 @@ class Proxy:
         self._flows.set()
         self._cut = False
         #: Requests until the fault (0: none), and whether the server still gets that request.
-        self._countdown, self._after = 0, False
+        self._countdown, self._after, self._lasting = 0, False, False
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
@@ -51,10 +51,13 @@ class Proxy:
         self._cut = False
         self._flows.set()
 
-    def fail_at(self, request: int, *, after: bool) -> None:
-        """Cut at the nth request: before the server gets it, or before the client gets the answer."""
+    def fail_at(self, request: int, *, after: bool, lasting: bool = False) -> None:
+        """Cut at the nth request: before the server gets it, or before the client gets the answer.
+
+        `lasting` refuses new connections from then on, until `mend`.
+        """
         with self._lock:
-            self._countdown, self._after = request, after
+            self._countdown, self._after, self._lasting = request, after, lasting
 
     @property
     def is_armed(self) -> bool:
@@ -100,7 +103,9 @@ class Proxy:
             if self._countdown == 0:
                 return False
             self._countdown -= 1
-            return self._countdown == 0
+            due = self._countdown == 0
+            self._cut = self._cut or (due and self._lasting)
+            return due
 
     def _answers(self, link: "_Link") -> None:
         with self._until_dropped(link):
