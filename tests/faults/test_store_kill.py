@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.services.postgres import PostgresServer
 
 from everyitem.adapters.stores import open_store
 
@@ -54,23 +55,39 @@ while True:
 
 #: Kills itself at the nth statement of the second commit (or, before anything, of opening the store).
 SUICIDE = """
-import os, signal, sqlite3, sys
-from everyitem.adapters.stores.sqlite import connection
+import os, signal, sys
 
 armed, left = False, int(sys.argv[2])
 
-class Suicidal(sqlite3.Connection):
-    def execute(self, sql, *parameters):
-        global left
-        result = super().execute(sql, *parameters)
-        if armed:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+def carried_out():
+    global left
+    if armed:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1].startswith("sqlite"):
+    import sqlite3
+    from everyitem.adapters.stores.sqlite import connection
+
+    class Suicidal(sqlite3.Connection):
+        def execute(self, sql, *parameters):
+            result = super().execute(sql, *parameters)
+            carried_out()
+            return result
+
+    real = sqlite3.connect
+    connection.sqlite3.connect = lambda *a, **o: real(*a, factory=Suicidal, **o)
+else:
+    from everyitem.adapters.stores.postgres.connection import _Database
+
+    execute = _Database.execute
+    def suicidal(self, statement, values=()):
+        result = execute(self, statement, values)
+        carried_out()
         return result
 
-real = sqlite3.connect
-connection.sqlite3.connect = lambda *a, **o: real(*a, factory=Suicidal, **o)
+    _Database.execute = suicidal
 """
 
 
@@ -97,9 +114,9 @@ def check_sound(url: str, acknowledged: int) -> int:
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
-def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
+def test_killed_at_random_moments_nothing_acknowledged_is_lost(store_url: str, kills: int) -> None:
     """Many SIGKILLs of a committing process: each successor goes on, and the chain stays whole."""
-    url = f"sqlite:///{tmp_path / 's.db'}"
+    url = store_url
     moments = random.Random(20261123)
     # each successor goes on behind the last one: there must be items enough for all of them
     script = ENDLESS.replace("COUNT = 100_000", f"COUNT = {100_000 + 600 * kills}")
@@ -118,9 +135,9 @@ def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("statement", range(1, 7))
-def test_killed_inside_a_commit_all_of_it_is_there_or_nothing(tmp_path: Path, statement: int) -> None:
+def test_killed_inside_a_commit_all_of_it_is_there_or_nothing(store_url: str, statement: int) -> None:
     """BEGIN, guard, segments, failed items, events, COMMIT: after each of them the process dies."""
-    url = f"sqlite:///{tmp_path / 's.db'}"
+    url = store_url
     script = WRITER + "ownership.commit(commit(0))\narmed = True\nownership.commit(commit(10))\n"
     assert run_suicidal(script, url, statement) == -signal.SIGKILL
     committed = statement == 6
@@ -132,6 +149,22 @@ def test_a_killed_migration_is_harmless(tmp_path: Path, statement: int) -> None:
     """Whichever statement of the first start is the last, the next start finds or makes a whole schema."""
     url = f"sqlite:///{tmp_path / 's.db'}"
     assert run_suicidal("armed = True\n" + WRITER, url, statement) == -signal.SIGKILL
+    store = open_store(url)
+    assert store.find("b") is None
+    store.close()
+    assert run_suicidal(WRITER + "ownership.commit(commit(0))\n", url, 1) == 0
+    check_sound(url, 1)
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("statement", [1, 2, 3, 4, 6, 7, 8, 9, 10])
+def test_a_killed_migration_on_postgres_is_harmless(
+    postgres: PostgresServer, store_name: str, statement: int
+) -> None:
+    """The same on a server; there a migration is one transaction from its lock to its entry."""
+    url = f"{postgres.url}?schema={store_name}"
+    ended = run_suicidal("armed = True\n" + WRITER, url, statement)
+    assert ended == -signal.SIGKILL
     store = open_store(url)
     assert store.find("b") is None
     store.close()

@@ -1,13 +1,19 @@
 """Whatever an owner records, in whatever order, the store tells exactly that, across owners and rounds."""
 
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode
@@ -23,10 +29,12 @@ OPEN, SUCCEEDED, FAILED = 0, 1, 2
 class StoreModel(RuleBasedStateMachine):
     """One execution of twelve items, and what must be recorded of it."""
 
+    #: Names a store where nothing is yet.
+    new_store: Callable[[], str]
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.url = f"sqlite:///{Path(self.folder.name) / 's.db'}"
+        self.url = type(self).new_store()
         self.store = open_store(self.url)
 
     @initialize()
@@ -146,9 +154,17 @@ class StoreModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.owner.release()
         self.store.close()
-        self.folder.cleanup()
 
 
-TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
-TestStoreModel = pytest.mark.timeout(120)(TestStoreModel)
+@pytest.mark.timeout(180)
+def test_a_store_tells_what_was_recorded(new_store: Callable[[], str]) -> None:
+    """Any sequence of commits, redrives and changes of owner, on every kind of store."""
+
+    class Model(StoreModel):
+        pass
+
+    Model.new_store = staticmethod(new_store)  # type: ignore[assignment]
+    examples = 20 if new_store().startswith("sqlite") else 8
+    run_state_machine_as_test(
+        Model, settings=settings(max_examples=examples, stateful_step_count=12, deadline=None)
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from everyitem.compose import open_store
+from everyitem.model.errors import UsageError
 
 PROCESSOR = """
 import os, time
@@ -47,6 +48,8 @@ class CrashRig:
     seconds: float = 0.005
     interval: int = 20
     seed: int = 0
+    #: URL of the store; SQLite in the folder where none is given.
+    store: str = ""
     kills: int = 0
     #: Items found recorded after some kill.
     recorded: set[int] = field(default_factory=set)
@@ -78,7 +81,7 @@ class CrashRig:
     @property
     def store_url(self) -> str:
         """The store of the batch."""
-        return f"sqlite:///{self.folder / 'store.sqlite'}"
+        return self.store or f"sqlite:///{self.folder / 'store.sqlite'}"
 
     def start(self, **environment: str) -> "subprocess.Popen[str]":
         """Start the command; its output goes to files, as a killed process leaves pipes behind."""
@@ -147,9 +150,10 @@ class CrashRig:
 
     def outcomes(self) -> dict[int, tuple[bool, bytes | None]]:
         """What the store holds, by item; fails when it holds an item twice."""
-        if not (self.folder / "store.sqlite").exists():
+        try:
+            store = open_store(self.store_url, read_only=True)
+        except UsageError:  # it was killed before there was a store
             return {}
-        store = open_store(self.store_url, read_only=True)
         try:
             record = store.find("killed")
             if record is None:
