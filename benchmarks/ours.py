@@ -41,10 +41,10 @@ def document(
     }
 
 
-def run_batch(batch: Mapping[str, Any], store: Path) -> Timing:
-    """Run a batch; raises RuntimeError when it does not succeed to the last item."""
+def run_batch(batch: Mapping[str, Any], store: Path | str) -> Timing:
+    """Run a batch on an SQLite file or a store's URL; raises RuntimeError unless every item succeeds."""
     began = time.perf_counter()
-    response = everyitem.run(dict(batch), store=f"sqlite:///{store}")
+    response = everyitem.run(dict(batch), store=store)
     seconds = time.perf_counter() - began
     answer = response.to_dict()
     if answer["status"] != "SUCCESS" or answer["result"]["executionResults"]["itemsFailed"]:

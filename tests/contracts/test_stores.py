@@ -477,6 +477,14 @@ def test_verify_finds_an_outcome_recorded_twice(store: Store) -> None:
     assert (fault.sequence, "item 2 is recorded again" in fault.message) == (2, True)
 
 
+def test_values_nobody_wrote_are_damage(store: Store, url: str) -> None:
+    """Counters that are no counters: reading says that the store is damaged, and where."""
+    accept(store)
+    edit(url, "UPDATE execution_states SET counters = ?", "no counters")
+    with pytest.raises(StoreDamaged, match="nobody wrote"):
+        store.find("b")
+
+
 def test_a_reader_sees_what_a_writer_records(store: Store, url: str) -> None:
     """A read-only store follows a living execution, and writes nothing."""
     record, ownership = accept(store)

@@ -14,7 +14,7 @@ def edit(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
             rows = database.execute(statement, values).fetchall()
             database.commit()
             return rows
-    place, _, schema = url.partition("?schema=")
+    place, _, schema = url.replace("&schema=", "?schema=").partition("?schema=")
     with psycopg.connect(place, autocommit=True) as database:
         database.execute("SELECT set_config('search_path', %s, false)", (schema or "everyitem",))
         cursor = database.execute(statement.replace("?", "%s").encode(), values)

@@ -16,7 +16,7 @@ from psycopg.abc import PQGen
 from psycopg.types.numeric import Int8BinaryDumper
 
 from everyitem.adapters.stores.liveness import LEASE
-from everyitem.adapters.stores.postgres.failures import translated
+from everyitem.adapters.stores.postgres.failures import FAULTS, translated
 from everyitem.adapters.stores.postgres.place import Place
 from everyitem.adapters.stores.postgres.texts import teach
 from everyitem.adapters.stores.relational.database import Dialect
@@ -87,7 +87,7 @@ class Connection:
             opened = self._opened()
             try:
                 yield opened
-            except psycopg.Error as error:
+            except FAULTS as error:
                 self.close()
                 raise translated(error, self.place) from error
 
@@ -123,7 +123,7 @@ class Connection:
                 raise
             except BaseException as error:
                 self.close()
-                if isinstance(error, psycopg.Error):
+                if isinstance(error, FAULTS):
                     raise translated(error, self.place) from error
                 raise
 

@@ -1,10 +1,14 @@
 """What PostgreSQL's errors mean for the user of a store."""
 
+import msgspec
 import psycopg
 from psycopg import errors
 
 from everyitem.adapters.stores.postgres.place import Place
 from everyitem.model.errors import StoreDamaged, StoreError, StoreFull, StoreRefused
+
+#: What reading from a server raises; the last two for values that are not what was written.
+FAULTS = (psycopg.Error, UnicodeDecodeError, msgspec.DecodeError)
 
 _DAMAGED = (errors.DataCorrupted, errors.IndexCorrupted)
 _REFUSED = (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification)
@@ -14,8 +18,10 @@ _READ_ONLY = (errors.ReadOnlySqlTransaction,)
 _GONE = (errors.UndefinedTable, errors.InvalidSchemaName, errors.InvalidCatalogName)
 
 
-def translated(error: psycopg.Error, place: Place) -> StoreError:
+def translated(error: Exception, place: Place) -> StoreError:
     """The store error that says what happened, and what to do."""
+    if not isinstance(error, psycopg.Error):
+        return StoreDamaged(f"store {place}: holds what nobody wrote ({error}); restore it from a backup")
     what = _message(error)
     match error:
         case errors.DiskFull():
