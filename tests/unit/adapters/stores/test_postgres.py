@@ -29,6 +29,7 @@ def test_our_own_parameter_is_not_passed_on() -> None:
         "team_a",
         "postgresql://u:***@h/db?sslmode=require&schema=team_a&connect_timeout=9",
     )
+    assert "pw" not in repr(place)
     parameters = place.parameters()
     assert "connect_timeout" not in parameters
     assert parameters["keepalives_count"] == 3

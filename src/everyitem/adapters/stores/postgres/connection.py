@@ -159,8 +159,9 @@ class Connection:
             # one type for all integers, so that a statement is prepared once
             session.adapters.register_dumper(int, Int8BinaryDumper)
             teach(session)
-            read_only = "on" if self.read_only else "off"
-            asked = (self.place.schema, str(int(LEASE * 1000)), read_only)
+            # whoever only reads holds nobody up, and may take his time over what he has read
+            silence, read_only = ("0", "on") if self.read_only else (str(int(LEASE * 1000)), "off")
+            asked = (self.place.schema, silence, read_only)
             *_, encoding = session.execute(_SESSION, asked).fetchone() or ("",)
             if encoding != "UTF8":
                 raise StoreError(

@@ -36,12 +36,12 @@ def migrate(connection: Connection, migrations: tuple[Migration, ...]) -> None:
     """
     with connection.reading() as database:
         applied = _applied(database, connection)
+    refuse_foreign(applied, connection.place, migrations)
     if len(applied) < len(migrations):
         for migration in migrations:
             _apply(connection, migration)
         with connection.reading() as database:
-            applied = _applied(database, connection)
-    refuse_foreign(applied, connection.place, migrations)
+            refuse_foreign(_applied(database, connection), connection.place, migrations)
 
 
 def check_schema(connection: Connection, migrations: tuple[Migration, ...]) -> None:

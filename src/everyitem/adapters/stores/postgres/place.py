@@ -39,6 +39,9 @@ class Place(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return self.shown
 
+    def __repr__(self) -> str:
+        return f"Place({self.shown!r})"
+
     def parameters(self) -> dict[str, Any]:
         """What to connect with beside `conninfo`."""
         given = conninfo_to_dict(self.conninfo)
