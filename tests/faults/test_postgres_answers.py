@@ -41,7 +41,7 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
 @pytest.fixture
 def url(postgres: PostgresServer, proxy: Proxy, store_name: str) -> str:
     """The store, by way of the proxy."""
-    return f"{postgres.url_at(proxy.port)}?schema={store_name}"
+    return f"{postgres.url_at(proxy.port)}?connect_timeout=2&schema={store_name}"
 
 
 @pytest.fixture
