@@ -247,7 +247,7 @@ def test_ranges_of_a_range_is_one_or_none(indices):
 
 
 def test_one_long_item_among_many_says_nothing_about_the_others():
-    """A thread that was kept from running for 5 ms has not met a slow item; few items are taken as they are."""
+    """A thread kept from running for 5 ms has not met a slow item; few items are taken as they are."""
     many, few = StretchOutcomes(), StretchOutcomes()
     for outcomes, count in ((many, 20), (few, 3)):
         outcomes.begin(Bench(lambda item, context: item, range(count)).stretch, 0)
