@@ -5,6 +5,7 @@ may read them, and it runs as `nobody`.
 """
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -86,6 +87,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call into the kernel, no lock
                 **self._as_account(),
             )
         deadline = time.monotonic() + PATIENCE
@@ -172,6 +174,16 @@ def _copy(package: Path, folder: Path) -> Path:
     if libraries.is_dir():
         shutil.copytree(libraries, folder / libraries.name)
     return Path(shutil.copytree(package, folder / package.name, symlinks=True))
+
+
+def _end_with_parent() -> None:
+    """Stop at once when the process that runs the tests is gone, however it went (Linux)."""
+    if _prctl is not None:
+        _prctl(_SET_DEATH_SIGNAL, signal.SIGQUIT)
+
+
+_SET_DEATH_SIGNAL = 1
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
 
 
 def _free_port() -> int:
