@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,6 +30,9 @@ from everyitem.ports.store import ExecutionRecord, Ownership, Store
 from everyitem.ports.store_server import StoreServer
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
+
+if TYPE_CHECKING:
+    from everyitem.adapters.nodes.memory_budget import MemoryBudget
 
 __all__ = [
     "WORKER_VARIABLE",
@@ -173,9 +176,12 @@ def _submission(
 
 def _node_builder(processor: ItemProcessor) -> BuildNodes:
     def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
+        from everyitem.adapters.nodes.memory_budget import MemoryBudget
+
         assignment = _assign(batch, record, processor)
+        budget = MemoryBudget(batch.configuration.max_memory_mb)
         return [
-            _build_node(spec, slots[spec.node_id], assignment, processor, batch)
+            _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget)
             for spec in batch.resources.nodes
             if slots[spec.node_id]
         ]
@@ -184,23 +190,31 @@ def _node_builder(processor: ItemProcessor) -> BuildNodes:
 
 
 def _build_node(
-    spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor, batch: ProcessingBatch
+    spec: NodeSpec,
+    slots: int,
+    assignment: Assignment,
+    processor: ItemProcessor,
+    batch: ProcessingBatch,
+    budget: "MemoryBudget",
 ) -> Node:
+    items = batch.items
     match spec.kind:
         case NodeKind.THREAD:
             from everyitem.adapters.nodes.thread_node import ThreadNode
 
             return ThreadNode(
-                spec, slots=slots, assignment=assignment, processor=processor, items=batch.items
+                spec, slots=slots, assignment=assignment, processor=processor, items=items, budget=budget
             )
         case NodeKind.ASYNC:
             from everyitem.adapters.nodes.async_node import AsyncNode
 
-            return AsyncNode(spec, slots=slots, assignment=assignment, processor=processor, items=batch.items)
+            return AsyncNode(
+                spec, slots=slots, assignment=assignment, processor=processor, items=items, budget=budget
+            )
         case NodeKind.PROCESS:
             from everyitem.adapters.nodes.process_node import ProcessNode
 
-            return ProcessNode(spec, slots=slots, assignment=assignment, items=batch.items)
+            return ProcessNode(spec, slots=slots, assignment=assignment, items=items, budget=budget)
         case NodeKind.DASK:
             raise UsageError(f"node {spec.node_id!r}: nodes of kind dask are not available in this version")
 

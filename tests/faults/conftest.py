@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 import pytest
 
+from everyitem.adapters.nodes.memory_budget import MemoryBudget
 from everyitem.adapters.nodes.process_node import ProcessNode
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, OutcomeBlock
@@ -198,7 +199,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
 
 
 def process_node(
-    folder: Path, code: str, items: Sequence[str], *, slots: int, **assignment: object
+    folder: Path,
+    code: str,
+    items: Sequence[str],
+    *,
+    slots: int,
+    memory_mb: int | None = None,
+    memory: MemoryBudget | None = None,
+    **assignment: object,
 ) -> ProcessNode:
     """A process node; `assignment` overrides fields of its assignment."""
     file = folder / "processors.py"
@@ -211,10 +219,11 @@ def process_node(
         "sys_path": sys.path,
     }
     return ProcessNode(
-        NodeSpec(node_id="local", kind=NodeKind.PROCESS, slots=slots),
+        NodeSpec(node_id="local", kind=NodeKind.PROCESS, slots=slots, memory_mb=memory_mb),
         slots=slots,
         assignment=Assignment(**{**fields, **assignment}),
         items=InMemoryItems(("[" + ",".join(items) + "]").encode(), named=False),
+        budget=memory,
     )
 
 

@@ -44,6 +44,8 @@ class ProcessingConfiguration:
     enable_checkpointing: bool = True
     #: The batch timeout: active time one window may last.
     timeout: float = 4 * 3600.0
+    #: Memory of coordinator and workers together, in MB.
+    max_memory_mb: int = 16_384
     #: How long a drain waits for items in flight before it interrupts them.
     drain: float = 30.0
     #: How long a run waits for a store that is out of reach before it ends.

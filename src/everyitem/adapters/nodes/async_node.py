@@ -6,6 +6,7 @@ from typing import Any
 
 from everyitem.adapters.nodes.crew import Crew
 from everyitem.adapters.nodes.loop_crew import LoopCrew
+from everyitem.adapters.nodes.memory_budget import MemoryBudget
 from everyitem.adapters.nodes.shared_queue import SharedQueue
 from everyitem.adapters.nodes.slot_node import SlotNode
 from everyitem.adapters.nodes.thread_crew import ThreadCrew
@@ -30,6 +31,7 @@ class AsyncNode(SlotNode):
         assignment: Assignment,
         processor: ItemProcessor,
         items: Items,
+        budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         def build_crew(queue: SharedQueue, processor: ItemProcessor, batch: BatchView) -> Crew[Any]:
@@ -43,6 +45,7 @@ class AsyncNode(SlotNode):
             assignment=assignment,
             processor=processor,
             items=items,
+            budget=budget,
             clock=clock,
             build_crew=build_crew,
         )

@@ -5,9 +5,12 @@ they run again alone, and only the one that kills its worker then is charged.
 """
 
 import time
+from typing import Final
 
 import msgspec
 
+from everyitem.adapters.nodes.memory_budget import MB
+from everyitem.adapters.nodes.worker_memory import WorkerMemory
 from everyitem.adapters.nodes.worker_process import Verdict, WorkerProcess
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
@@ -22,13 +25,17 @@ class Loss(msgspec.Struct, frozen=True):
     isolate: tuple[int, ...] = ()
 
 
-def assess(worker: WorkerProcess, lease: Lease, item_timeout: float | None) -> Loss:
+#: Verdicts on one item, not on the worker.
+_ON_AN_ITEM: Final = (Verdict.ITEM_TIMEOUT, Verdict.OUT_OF_MEMORY)
+
+
+def assess(worker: WorkerProcess, lease: Lease, *, item_timeout: float | None, memory: WorkerMemory) -> Loss:
     """Say what the dead worker's lease lost; the ring was taken before."""
     flight = worker.in_flight
     if not flight or worker.verdict in (Verdict.INTERRUPTED, Verdict.CLOSED):
         return Loss()
-    if worker.verdict is Verdict.ITEM_TIMEOUT and flight.start != worker.timed_out_at:
-        return Loss()  # the late item was finished after all, and this one had no time yet
+    if worker.verdict in _ON_AN_ITEM and flight.start != worker.condemned_at:
+        return Loss()  # the condemned item was finished after all, and this one has only just begun
     if len(flight) > 1:
         return Loss(isolate=tuple(lease.indices[position] for position in flight))
     index = lease.indices[flight.start]
@@ -38,18 +45,21 @@ def assess(worker: WorkerProcess, lease: Lease, item_timeout: float | None) -> L
             index, attempt=lease.attempt, duration_us=duration_us, timeout=item_timeout or 0.0
         )
     else:
-        failure = Failure(
-            index,
-            lease.attempt,
-            ErrorCode.SYSTEM_ERROR,
-            "WorkerDied",
-            _death_message(worker),
-            duration_us,
-            alone=True,
-        )
+        code, kind, message = _cause_of_death(worker, memory)
+        failure = Failure(index, lease.attempt, code, kind, message, duration_us, alone=True)
     return Loss(failures=(failure,))
 
 
-def _death_message(worker: WorkerProcess) -> str:
-    hint = " (perhaps by the kernel for lack of memory)" if worker.exit_text.endswith("SIGKILL") else ""
-    return worker.log.quoted(f"the worker process ended with {worker.exit_text}{hint} while it ran this item")
+def _cause_of_death(worker: WorkerProcess, memory: WorkerMemory) -> tuple[ErrorCode, str, str]:
+    """Code, type and message of a death that is charged to an item."""
+    if worker.verdict is Verdict.OUT_OF_MEMORY:
+        text = (
+            f"the item took too much memory and was ended: its worker process took "
+            f"{worker.memory.peak // MB:,} MB at its peak; {memory.limits_text()}"
+        )
+        return ErrorCode.RESOURCE_ERROR, "MemoryExceeded", text
+    if by_kernel := memory.kernel_killed(worker):
+        text = f"the worker process was {by_kernel}; it ran this item"
+        return ErrorCode.RESOURCE_ERROR, "WorkerDied", worker.log.quoted(text)
+    text = f"the worker process ended with {worker.exit_text} while it ran this item"
+    return ErrorCode.SYSTEM_ERROR, "WorkerDied", worker.log.quoted(text)

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from everyitem.adapters.nodes.memory_budget import MemoryBudget
 from everyitem.adapters.nodes.supervision import Supervision
+from everyitem.adapters.nodes.worker_memory import WorkerMemory
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
 from everyitem.ports.node import Lease, NodeFailed, Post, WorkerView
@@ -28,10 +30,13 @@ class ProcessNode:
         slots: int,
         assignment: Assignment,
         items: Items,
+        budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         refuse_local(assignment.processor, assignment.origin)
         self.node_id = spec.node_id
+        self._budget = budget or MemoryBudget()
+        self._memory_mb = spec.memory_mb
         self._slots, self._assignment, self._items, self._clock = slots, assignment, items, clock
         self._supervision: Supervision | None = None
         self._thread: threading.Thread | None = None
@@ -45,6 +50,9 @@ class ProcessNode:
                 slots=self._slots,
                 assignment=self._assignment,
                 items=self._items,
+                memory=WorkerMemory(
+                    self.node_id, slots=self._slots, memory_mb=self._memory_mb, budget=self._budget
+                ),
                 post=post,
                 clock=self._clock,
             )
@@ -78,6 +86,7 @@ class ProcessNode:
         if self._supervision is not None and self._thread is not None:
             self._supervision.call(self._supervision.close)
             self._thread.join()
+            self._budget.close(self.node_id)
 
     def views(self) -> list[WorkerView]:
         """What each worker does now."""

@@ -75,6 +75,8 @@ class SharedQueue:
         self._quick: Claim | None = None
         self._latest_most = 1
         self._is_closed = False
+        #: Claims that may be worked on at the same time; None: as many as there are slots.
+        self._most_claims: int | None = None
         #: Outcomes of given-up items that came in too late and were dropped.
         self.dropped = 0
 
@@ -144,7 +146,7 @@ class SharedQueue:
         return time.monotonic_ns() - quick.begun < QUICK_TRUST
 
     def _claim(self, owner: object, most: int) -> Claim | None:
-        if self._deciding:
+        if self._deciding or (self._most_claims is not None and self._count_claims() >= self._most_claims):
             return None
         now = time.monotonic_ns()
         for queued in list(self._leases.values()) if self._leases else ():
@@ -262,6 +264,19 @@ class SharedQueue:
             self._post(SliceShortened(self._clock(), self._holder, lease_id, kept))
             if queued.is_over:
                 self._flush()
+
+    def limit_claims(self, most: int) -> None:
+        """Let at most `most` slots begin items (0: none); what others have claimed is shared out again."""
+        with self._lock:
+            self._most_claims = most
+            running = [claim for queued in self._leases.values() for claim in queued.claims]
+            for claim in running[most:]:
+                unstarted = claim.shorten()
+                claim.queued.give_back(unstarted.start, unstarted.stop)
+            self._on_work(most)
+
+    def _count_claims(self) -> int:
+        return sum(len(queued.claims) for queued in self._leases.values())
 
     def flush_if_due(self) -> None:
         """Let gathered outcomes leave when they have waited long enough (called by the watcher)."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from everyitem.adapters.nodes.claims import Claim
 from everyitem.adapters.nodes.crew import GRACE, Crew, Worker
+from everyitem.adapters.nodes.memory_budget import MemoryBudget
 from everyitem.adapters.nodes.shared_queue import SharedQueue
+from everyitem.adapters.nodes.slot_memory import SlotMemory
 from everyitem.adapters.nodes.watcher import Watcher
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
@@ -45,6 +47,7 @@ class SlotNode:
         assignment: Assignment,
         processor: ItemProcessor,
         items: Items,
+        budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
         build_crew: BuildCrew,
     ) -> None:
@@ -64,6 +67,14 @@ class SlotNode:
             item_timeout=assignment.item_timeout,
             on_timeout=self._time_out,
             on_look=self._recover,
+        )
+        self._memory = SlotMemory(
+            spec.node_id,
+            self._queue,
+            slots=slots,
+            memory_mb=spec.memory_mb,
+            budget=budget or MemoryBudget(),
+            on_end=self._fail,
         )
         #: One per slot; replaced, not changed, when abandoned. Written by the node's thread only.
         self._workers: list[Worker] = []
@@ -116,6 +127,7 @@ class SlotNode:
         try:
             self._crew.start()
             if self._set_up():
+                self._memory.start()
                 self._workers += [self._hire() for _ in range(self._slots)]
                 self._post(HolderJoined(self._clock(), self.node_id, self.node_id, self._slots, shared=True))
                 self._watcher.watch()
@@ -164,6 +176,7 @@ class SlotNode:
             )
 
     def _recover(self) -> None:
+        self._memory.look()
         if self._crew.recover():
             self._workers = [self._hire() for _ in self._workers]
 

@@ -16,7 +16,9 @@ from functools import partial
 from typing import Final
 
 from everyitem.adapters.nodes.losses import Loss, assess
+from everyitem.adapters.nodes.memory_policy import Measure
 from everyitem.adapters.nodes.reactor import Reactor
+from everyitem.adapters.nodes.worker_memory import WorkerMemory
 from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess, holder_name
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
@@ -81,10 +83,12 @@ class Supervision:
         slots: int,
         assignment: Assignment,
         items: Items,
+        memory: WorkerMemory,
         post: Post,
         clock: Callable[[], float],
     ) -> None:
         self._node_id, self._assignment, self._items = node_id, assignment, items
+        self._memory = memory
         self._post, self._clock = post, clock
         self._slots = [_Slot(number) for number in range(slots)]
         self._workers: dict[str, WorkerProcess] = {}
@@ -145,10 +149,22 @@ class Supervision:
     def run_slice(self, holder: str, lease: Lease) -> None:
         """Hand a lease on, unless its worker is gone."""
         worker = self._workers.get(holder)
-        if worker is None:
+        if worker is None or worker.verdict is not None:
             return
         if worker.phase is not Phase.IDLE:
             raise RuntimeError(f"{holder} was given lease {lease.lease_id} while it was {worker.phase.name}")
+        if not self._is_looking:
+            self._is_looking = True
+            self._reactor.call_after(_FIRST_LOOK, self._look)
+        if self._memory.admits(self._busy()):
+            self._begin(worker, lease)
+        else:
+            self._memory.parked[holder] = lease
+
+    def _busy(self) -> int:
+        return sum(worker.lease is not None for worker in self._workers.values())
+
+    def _begin(self, worker: WorkerProcess, lease: Lease) -> None:
         indices = lease.indices
         cuts = range(0, len(indices), MAX_ITEMS)
         try:
@@ -159,12 +175,22 @@ class Supervision:
         worker.run(lease, texts)
         if worker.is_sending:
             self._watch_socket(worker)
-        if not self._is_looking:
-            self._is_looking = True
-            self._reactor.call_after(_FIRST_LOOK, self._look)
+
+    def _unpark(self) -> None:
+        """Begin leases that wait for memory, as many as may."""
+        parked = self._memory.parked
+        while parked and self._memory.admits(self._busy()):
+            holder = next(iter(parked))
+            self._begin(self._workers[holder], parked.pop(holder))
 
     def revoke(self, holder: str, lease_id: int) -> None:
         """Begin to take back what is unstarted of a lease, unless it is over."""
+        parked = self._memory.parked.get(holder)
+        if parked is not None and parked.lease_id == lease_id:
+            # nothing of it was begun: being over gives it back
+            del self._memory.parked[holder]
+            self._post(SliceFinished(self._clock(), holder, lease_id, OutcomeBlock()))
+            return
         worker = self._workers.get(holder)
         if worker is None or worker.lease is None or worker.lease.lease_id != lease_id or worker.revoked:
             return
@@ -273,6 +299,7 @@ class Supervision:
         match message:
             case Ready():
                 worker.phase = Phase.IDLE
+                worker.fresh_bytes = worker.memory.read()
                 self._post(HolderJoined(self._clock(), worker.holder, self._node_id, slots=1))
             case CannotStart(reason):
                 worker.start_problem = reason
@@ -283,6 +310,7 @@ class Supervision:
                 block = worker.take()
                 worker.end_lease()
                 self._slots[worker.slot].failures = 0
+                self._unpark()
                 self._post(SliceFinished(self._clock(), worker.holder, lease_id, block))
 
     def _drain(self, worker: WorkerProcess, lease: Lease) -> None:
@@ -298,12 +326,13 @@ class Supervision:
     # -- what the mappings show ------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Look at every running lease; as long as there are any, come back soon."""
+        """Look at every running lease and at memory; as long as there is something to see, come back soon."""
         busy = [worker for worker in self._workers.values() if worker.lease is not None]
         for worker in busy:
             self._look_at(worker, time.monotonic())
-        self._is_looking = bool(busy)
-        if busy:
+        self._take_measures(self._memory.look(time.monotonic(), self._workers.values()))
+        self._is_looking = bool(busy) or self._memory.is_active
+        if self._is_looking:
             self._reactor.call_after(_LOOK, self._look)
 
     def _look_at(self, worker: WorkerProcess, now: float) -> None:
@@ -320,7 +349,43 @@ class Supervision:
             self._post(ItemRunsLong(self._clock(), worker.holder, lease.lease_id))
         # read once more before the kill: the item may have been finished meanwhile
         if timeout is not None and now - worker.alive_at > timeout and worker.in_flight == flight:
-            worker.time_out(flight.start)
+            worker.condemn(flight.start, Verdict.ITEM_TIMEOUT)
+
+    # -- memory ----------------------------------------------------------------------------------------
+
+    def _take_measures(self, measure: Measure) -> None:
+        if measure is Measure.HOLD or self._is_ending:
+            return
+        logger.info("node %s: memory: %s; %s", self._node_id, measure.name, self._memory.limits_text())
+        match measure:
+            case Measure.PAUSE:
+                self._revoke_all()
+            case Measure.SHRINK | Measure.RESUME:
+                self._unpark()
+            case Measure.RECYCLE:
+                for worker in self._memory.recyclable(self._workers.values()):
+                    self._memory.parked.pop(worker.holder, None)  # its loss gives it back
+                    worker.recycle()
+                    self._watch_socket(worker)
+                    self._reactor.call_after(_GRACE, partial(self._put_down, worker))
+            case Measure.END:
+                self._revoke_all()
+                self._end_culprit()
+
+    def _revoke_all(self) -> None:
+        for worker in self._workers.values():
+            if worker.lease is not None:
+                self.revoke(worker.holder, worker.lease.lease_id)
+
+    def _end_culprit(self) -> None:
+        culprit = self._memory.culprit(self._workers.values())
+        if culprit is None:
+            self._fail(self._memory.without_culprit(self._workers.values()))
+            return
+        culprit.memory.read_peak()
+        # read again now that it cannot begin another item unnoticed
+        if flight := culprit.in_flight:
+            culprit.condemn(flight.start, Verdict.OUT_OF_MEMORY)
 
     # -- deaths ----------------------------------------------------------------------------------------
 
@@ -333,17 +398,21 @@ class Supervision:
             self._start_failed(slot, worker.start_problem or _start_problem(worker))
         else:
             self._report_loss(worker)
-            if worker.lease is None:
+            if worker.verdict is Verdict.RECYCLED:
+                self._spawn(slot)
+            elif worker.lease is None:
                 # it died of nobody's item; should that go on, it must not spin
                 self._start_failed(slot, f"an idle worker process ended with {worker.exit_text}")
             else:
                 slot.failures = 0
                 self._spawn(slot)
         worker.free()
+        self._unpark()
         self._settle_if_empty()
 
     def _bury(self, worker: WorkerProcess) -> list[FromWorker]:
         del self._workers[worker.holder]
+        self._memory.parked.pop(worker.holder, None)
         for fd in (worker.socket.fileno(), worker.log.fd, worker.death_fd):
             if fd is not None:
                 self._reactor.forget(fd)
@@ -355,7 +424,9 @@ class Supervision:
         block, loss, reason = OutcomeBlock(), Loss(), f"the worker process ended with {worker.exit_text}"
         if worker.lease is not None:
             block = worker.take()
-            loss = assess(worker, worker.lease, self._assignment.item_timeout)
+            loss = assess(
+                worker, worker.lease, item_timeout=self._assignment.item_timeout, memory=self._memory
+            )
             block.failures += loss.failures
         if worker.verdict is not None:
             reason = self._failure or _REASONS.get(worker.verdict, reason)
@@ -373,6 +444,8 @@ class Supervision:
 
 _REASONS: Final = {
     Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
+    Verdict.OUT_OF_MEMORY: "an item took too much memory; its worker process was killed",
+    Verdict.RECYCLED: "the worker process had grown and is replaced by a fresh one",
     Verdict.INTERRUPTED: "the worker process was interrupted",
 }
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from everyitem.adapters.nodes.memory_budget import MemoryBudget
 from everyitem.adapters.nodes.slot_node import SlotNode
 from everyitem.adapters.nodes.thread_crew import ThreadCrew
 from everyitem.model.items import Items
@@ -25,6 +26,7 @@ class ThreadNode(SlotNode):
         assignment: Assignment,
         processor: ItemProcessor,
         items: Items,
+        budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(
@@ -33,6 +35,7 @@ class ThreadNode(SlotNode):
             assignment=assignment,
             processor=processor,
             items=items,
+            budget=budget,
             clock=clock,
             build_crew=ThreadCrew,
         )

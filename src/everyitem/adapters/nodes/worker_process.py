@@ -17,6 +17,7 @@ from typing import Final
 
 from everyitem.adapters.nodes.guard import GUARD
 from everyitem.adapters.nodes.log_tail import LogTail
+from everyitem.adapters.nodes.memory_gauge import MemoryGauge
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
@@ -60,6 +61,8 @@ class Verdict(Enum):
     """Why the coordinator killed a worker, where it did."""
 
     ITEM_TIMEOUT = auto()
+    OUT_OF_MEMORY = auto()
+    RECYCLED = auto()
     INTERRUPTED = auto()
     CLOSED = auto()
 
@@ -83,8 +86,10 @@ class WorkerProcess:
         self.leased_at = self.drained_at = 0.0
         #: Positions begun when a long run was last reported; 0 for not yet in this lease.
         self.reported = 0
-        #: Position of the item for whose timeout the worker was killed.
-        self.timed_out_at = -1
+        #: Position of the item for whose time or memory the worker was killed.
+        self.condemned_at = -1
+        #: Bytes it took before its first item; 0 while it starts.
+        self.fresh_bytes = 0
         #: Why the worker could not start, in its own words.
         self.start_problem = ""
         #: Whether the other end of the socket is closed.
@@ -125,6 +130,8 @@ class WorkerProcess:
                 raise
             if self.death_fd is not None:
                 ours.callback(os.close, self.death_fd)
+            self.memory = MemoryGauge(self.pid)
+            ours.callback(self.memory.close)
             self._resources = ours.pop_all()
         self._words = mapping.words
         self._ring = RingReader(mapping)
@@ -262,10 +269,15 @@ class WorkerProcess:
         self._words[CANCELLED] = 1
         self.send(Leave())
 
-    def time_out(self, position: int) -> None:
-        """Kill the worker because the item at this position has had its time."""
-        self.timed_out_at = position
-        self.kill(Verdict.ITEM_TIMEOUT)
+    def condemn(self, position: int, verdict: Verdict) -> None:
+        """Kill the worker because the item at this position has had its time, or takes too much memory."""
+        self.condemned_at = position
+        self.kill(verdict)
+
+    def recycle(self) -> None:
+        """Let the idle worker end for a fresh one to take its place."""
+        self.verdict = Verdict.RECYCLED
+        self.ask_to_leave()
 
     def kill(self, verdict: Verdict | None = None) -> None:
         """Kill the process and everything it started. Its death follows at once."""

@@ -6,8 +6,10 @@ from everyitem.faces.documents.overrides import Overrides
 from everyitem.faces.documents.precedence import Precedence
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDocument
+from everyitem.model.errors import ErrorCode
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
 from everyitem.settings import Origin, Setting
+from everyitem.settings.machine import granted_memory
 
 _DEFAULT_MAX_PARALLELISM = 10
 _WHERE = "$.allocatedResources"
@@ -42,7 +44,7 @@ def settle_resources(
             )
         nodes = tuple(replace(node, kind=kind) for node in nodes)
         origin = Origin.CLI
-    nodes = _within_memory(nodes, precedence.in_force["maxMemoryMb"].value, problems)
+    _check_memory(nodes, precedence.in_force["maxMemoryMb"].value, problems)
     # with an override the kind alone is remembered: a recovery applies it to the document's nodes again
     shown = overrides.nodes or [f"{node.node_id}: {node.kind} x {node.slots}" for node in nodes]
     precedence.in_force["nodes"] = Setting(shown, origin)
@@ -85,17 +87,20 @@ def _asked_for(
     return nodes
 
 
-def _within_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> tuple[NodeSpec, ...]:
-    """No node above the memory ceiling in force."""
+def _check_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> None:
+    """What the nodes ask for must be there: within the operator's limit and within the machine."""
     asked = sum(node.memory_mb or 0 for node in nodes)
-    if asked > ceiling:
-        problems.warn(
+    granted = granted_memory() >> 20
+    limits = [(ceiling, f"maxMemoryMb, which is {ceiling:,}")]
+    if granted:
+        limits.append((granted, f"the {granted:,} MB this machine grants"))
+    limit, name = min(limits)
+    if asked > limit:
+        problems.add(
             f"{_WHERE}.nodes",
-            f"{asked:,} MB together is above maxMemoryMb, which is {ceiling:,}; that one holds",
+            f"insufficient memory: {asked:,} MB together (memoryMb) is above {name}",
+            ErrorCode.RESOURCE_ERROR,
         )
-    return tuple(
-        replace(node, memory_mb=min(node.memory_mb, ceiling)) if node.memory_mb else node for node in nodes
-    )
 
 
 def settle_parallelism(

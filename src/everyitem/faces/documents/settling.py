@@ -92,6 +92,7 @@ def settle(
             "enableCheckpointing", document=wishes.enable_checkpointing, setting="enable_checkpointing"
         ),
         timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
+        max_memory_mb=precedence.in_force["maxMemoryMb"].value,
         drain=decide("drainSeconds", setting="drain_seconds"),
         store_patience=decide("storePatienceSeconds", setting="store_patience_seconds"),
     )

@@ -3,6 +3,7 @@
 import pytest
 
 from everyitem.faces.documents import Overrides, read_document
+from everyitem.model.errors import DocumentRefused, ErrorCode
 from everyitem.settings import Settings
 
 
@@ -107,13 +108,23 @@ def test_partitions_of_an_empty_batch_say_what_to_do(make, problems_of):
     }
 
 
-def test_memory_of_nodes_keeps_to_the_document_s_own_limit(accept):
-    """`maxMemoryMb` of a document lowers the operator's for its nodes too."""
-    read = accept(
+def test_memory_of_nodes_keeps_to_the_document_s_own_limit(make):
+    """`maxMemoryMb` of a document lowers the operator's for its nodes too; more is a missing resource."""
+    document = make(
         processingConfiguration={"processor": "p", "maxMemoryMb": 100},
-        allocatedResources={"nodes": [{"memoryMb": 300}]},
+        allocatedResources={"nodes": [{"memoryMb": 60}, {"memoryMb": 50}]},
     )
-    assert read.batch.resources.nodes[0].memory_mb == 100
-    assert [str(warning) for warning in read.batch.warnings] == [
-        "$.allocatedResources.nodes: 300 MB together is above maxMemoryMb, which is 100; that one holds"
-    ]
+    with pytest.raises(DocumentRefused) as refused:
+        read_document(document, settings=Settings())
+    assert refused.value.refusal_code is ErrorCode.RESOURCE_ERROR
+    assert str(refused.value) == (
+        "$.allocatedResources.nodes: insufficient memory: 110 MB together (memoryMb) is above maxMemoryMb, "
+        "which is 100"
+    )
+
+
+def test_nodes_get_no_more_memory_than_the_machine_has(make, problems_of):
+    """Whatever the operator allows: memory that is not there is refused before anything runs."""
+    document = make(allocatedResources={"nodes": [{"memoryMb": 900_000_000}]})
+    found = problems_of(document, Settings(max_memory_mb=1_000_000_000))
+    assert "MB this machine grants" in found["$.allocatedResources.nodes"]

@@ -146,12 +146,13 @@ def test_a_default_timeout_is_no_ceiling(accept):
     )
 
 
-def test_no_node_passes_the_operator_s_memory(accept):
-    """Memory of a node is capped at the operator's, with a warning."""
-    nodes = [{"nodeId": "n", "kind": "process", "memoryMb": 64_000}]
-    read = accept(allocatedResources={"nodes": nodes})
-    assert read.batch.resources.nodes[0].memory_mb == 16_384
-    assert "64,000 MB" in read.batch.warnings[0].message
+def test_no_node_passes_the_operator_s_memory(make, problems_of):
+    """More memory for a node than the operator allows is refused; the limit in force is named."""
+    nodes = [{"nodeId": "n", "kind": "process", "memoryMb": 64}]
+    found = problems_of(make(allocatedResources={"nodes": nodes}), Settings(max_memory_mb=50))
+    assert (
+        "64 MB together (memoryMb) is above maxMemoryMb, which is 50" in found["$.allocatedResources.nodes"]
+    )
 
 
 @pytest.mark.parametrize("name", ["maxMemoryMb", "maxBatchSize"])

@@ -1,0 +1,138 @@
+"""The memory of a process node's workers: measured here, judged by `memory_policy.py`.
+
+`memoryMb` is for the node as a whole and is not divided: a large item may use what its neighbours leave.
+The limit of the execution counts the coordinator and the workers of all its nodes.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from everyitem.adapters.nodes.memory_budget import MB, MemoryBudget
+from everyitem.adapters.nodes.memory_gauge import OomKills
+from everyitem.adapters.nodes.memory_policy import (
+    END_AT,
+    PAUSE_AT,
+    Measure,
+    MemoryPolicy,
+    has_grown,
+    look_again_in,
+)
+from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess
+from everyitem.ports.node import Lease
+
+_JUST_BELOW_THE_END: Final = END_AT - 0.001
+
+
+class WorkerMemory:
+    """Looks at the workers of one node. Used by the node's thread only."""
+
+    def __init__(self, node_id: str, *, slots: int, memory_mb: int | None, budget: MemoryBudget) -> None:
+        self._node_id, self._budget = node_id, budget
+        self._limit = (memory_mb or 0) * MB
+        self._policy = MemoryPolicy(slots)
+        self._oom_kills = OomKills()
+        self._next_look = 0.0
+        #: Leases of idle workers that may not begin for now, the longest waiting first.
+        self.parked: dict[str, Lease] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is held back, so that `look` must be called even if nothing runs."""
+        return self._policy.is_active
+
+    def admits(self, busy: int) -> bool:
+        """Whether another worker may begin items while so many are at work."""
+        return busy < self._policy.intake
+
+    def look(self, now: float, workers: Collection[WorkerProcess]) -> Measure:
+        """What to do about memory now (monotonic seconds)."""
+        if now < self._next_look:
+            return Measure.HOLD
+        # who was killed is as good as gone: its memory is being freed
+        there = [worker for worker in workers if worker.verdict in (None, Verdict.RECYCLED)]
+        sizes = [worker.memory.read() for worker in there]
+        total = sum(sizes)
+        others = self._budget.report(self._node_id, total, max(sizes, default=0))
+        limits = [
+            (used, limit)
+            for used, limit in ((total, self._limit), (total + others, self._budget.ceiling))
+            if limit
+        ]
+        if not limits:
+            self._next_look = now + look_again_in(float("inf"))
+            return Measure.HOLD
+        self._next_look = now + look_again_in(min(limit * END_AT - used for used, limit in limits))
+        measure = self._policy.observe(
+            now,
+            self._pressure(limits),
+            running=sum(worker.phase is not Phase.IDLE or worker.verdict is not None for worker in workers),
+            recyclable=any(_is_recyclable(worker) for worker in there),
+        )
+        if measure is Measure.END and any(worker.verdict is not None for worker in workers):
+            return Measure.HOLD if self.culprit(workers) is None else measure
+        return measure
+
+    def _pressure(self, limits: list[tuple[int, int]]) -> float:
+        """Memory in use over the limit, of the limit that is nearer."""
+        pressures = []
+        for used, limit in limits:
+            pressure = used / limit
+            if limit == self._budget.ceiling and not self._budget.is_heaviest(self._node_id):
+                pressure = min(pressure, _JUST_BELOW_THE_END)  # whoever is to be ended is in another node
+            pressures.append(pressure)
+        return max(pressures)
+
+    def culprit(self, workers: Collection[WorkerProcess]) -> WorkerProcess | None:
+        """The worker whose item is to be ended: the largest that has grown; None: items are not at fault."""
+        ceiling = self._budget.ceiling
+        if ceiling and self._budget.coordinator() >= ceiling * END_AT:
+            return None
+        candidates = [
+            worker
+            for worker in workers
+            if worker.verdict is None
+            and worker.in_flight
+            and has_grown(worker.memory.bytes, worker.fresh_bytes)
+        ]
+        return max(candidates, key=lambda worker: worker.memory.bytes, default=None)
+
+    def recyclable(self, workers: Collection[WorkerProcess]) -> list[WorkerProcess]:
+        """The idle workers that have grown."""
+        return [worker for worker in workers if _is_recyclable(worker)]
+
+    def limits_text(self) -> str:
+        """The limits in force, in the words of messages."""
+        parts = [f"node {self._node_id} may take {self._limit // MB:,} MB (memoryMb)"] if self._limit else []
+        if ceiling := self._budget.ceiling:
+            parts.append(f"the execution {ceiling // MB:,} MB ({self._budget.ceiling_name})")
+        return ", ".join(parts)
+
+    def without_culprit(self, workers: Collection[WorkerProcess]) -> str:
+        """Why the node cannot go on though no item is to blame."""
+        largest = max((worker.memory.bytes for worker in workers), default=0)
+        return (
+            f"memory is used up, and not by items: {len(workers)} workers take up to {largest // MB:,} MB "
+            f"each before their items, the coordinator {self._budget.coordinator() // MB:,} MB; "
+            f"{self.limits_text()}; give it more memory or fewer slots"
+        )
+
+    def kernel_killed(self, worker: WorkerProcess) -> str:
+        """In what words the kernel killed a dead worker for lack of memory; empty where it did not.
+
+        Certain where the control group's counter has risen, probable where the worker was that large.
+        """
+        if worker.verdict is not None or not worker.exit_text.endswith("SIGKILL"):
+            return ""
+        peak = worker.memory.peak
+        size = f"it took {peak // MB:,} MB at its peak, as far as is known"
+        if self._oom_kills.has_risen():
+            return f"killed by the kernel for lack of memory; {size}"
+        limit = self._limit or self._budget.ceiling
+        if limit and peak >= limit * PAUSE_AT:
+            return f"killed, probably by the kernel for lack of memory; {size}"
+        return ""
+
+
+def _is_recyclable(worker: WorkerProcess) -> bool:
+    is_idle = worker.phase is Phase.IDLE and worker.verdict is None
+    return is_idle and has_grown(worker.memory.bytes, worker.fresh_bytes)

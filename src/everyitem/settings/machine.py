@@ -1,0 +1,42 @@
+"""What this machine grants us: memory, within the control groups (v2 or v1) this process is in."""
+
+import os
+from pathlib import Path
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+
+
+def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> list[Path]:
+    """The folders of our control groups that know about memory, our own first; empty without any.
+
+    In a container the path `own` names may lie outside of what is mounted: then the root is ours.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return []
+    found: list[Path] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = root / "memory" if controllers else root
+        folder = base / path.lstrip("/")
+        found += [one for one in (folder, *folder.parents) if one.is_relative_to(base) and one.is_dir()]
+    return found
+
+
+def granted_memory(groups: list[Path] | None = None) -> int:
+    """Bytes of memory this process and its children may use together at most; 0 where nobody says."""
+    try:
+        least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+    for group in memory_groups() if groups is None else groups:
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                least = min(least, int((group / name).read_text()))
+            except (OSError, ValueError):  # not there, or "max"
+                continue
+    return least
