@@ -119,6 +119,51 @@ def test_kills_at_random_moments_lose_nothing_that_was_finished(start: Callable,
     assert [json.loads(driver.results[n])[0] for n in range(count)] == list(range(count))
 
 
+def test_all_slots_are_back_at_work_soon_after_their_workers_died(start: Callable) -> None:
+    """F5: the throughput is back within 2 s (three times that is asserted), since no slot stays empty."""
+    code = """
+    import os, signal
+    @item_processor("p")
+    def p(item, context):
+        if item == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+    """
+    driver = start(code, ['"die"'] * 2 + ["1"] * 2, slots=2, size=1)
+    for index, holder in enumerate([driver.wait_for(HolderJoined).holder for _ in range(2)]):
+        driver.lease(range(index, index + 1), holder=holder)
+    while len(lost := driver.of(HolderLost)) < 2:
+        driver.next()
+    while len(joined := driver.of(HolderJoined)) < 4:
+        driver.next()
+    assert joined[-1].at - lost[0].at < 3 * 2
+    for index, successor in enumerate(joined[2:], start=2):
+        driver.lease(range(index, index + 1), holder=successor.holder)
+    while len(driver.results) < 2:
+        driver.next()
+    assert set(driver.results) == {2, 3}
+
+
+def test_descriptors_an_item_leaks_cost_nobody_else_his_outcome(start: Callable) -> None:
+    """F9: an item that takes every descriptor fails; its worker still tells of all others."""
+    code = """
+    import os, resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    kept = []
+    @item_processor("p")
+    def p(item, context):
+        while item == "leak":
+            kept.append(os.open("/dev/null", os.O_RDONLY))
+        return [item, "y" * 400_000]
+    """
+    items = ["0", '"leak"', "2", "3", "4"]
+    driver = start(code, items, size=5).run(5)
+    (failure,) = driver.failures
+    assert (failure.index, failure.type) == (1, "OSError")
+    assert set(driver.results) == {0, 2, 3, 4}
+    assert not driver.of(HolderLost)
+
+
 def test_the_death_of_an_idle_worker_charges_nobody(start: Callable) -> None:
     """A worker that dies between leases costs no item an attempt and is replaced."""
     code = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from everyitem.adapters.nodes.guard import GUARD
-from everyitem.ports.node import HolderJoined, HolderLost
+from everyitem.ports.node import HolderJoined, HolderLost, SliceFinished
 
 COORDINATOR = """
 import queue, sys
@@ -46,7 +46,7 @@ sys.stdin.read()
 """
 
 HANG = """
-import signal, subprocess, time
+import os, signal, subprocess, time
 from everyitem import item_processor
 @item_processor("p")
 def p(item, context):
@@ -54,6 +54,19 @@ def p(item, context):
     if item == 1:
         time.sleep(600)
     return subprocess.Popen(["sleep", "600"]).pid
+"""
+
+#: The same for a child that is a daemon: forked twice, in a session of its own.
+DAEMON = """
+    read, write = os.pipe()
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.write(write, b"%d" % os.getpid())
+        os.execvp("sleep", ["sleep", "600"])
+    os.wait()
+    return int(os.read(read, 20))
 """
 
 
@@ -64,9 +77,10 @@ def coordinator(
     """Starts a coordinator with two hanging workers; gives it with the pids of all it has brought to life."""
     with contextlib.ExitStack() as processes:
 
-        def coordinator(ending: str) -> tuple[subprocess.Popen[str], list[int]]:
+        def coordinator(ending: str, *, daemons: bool = False) -> tuple[subprocess.Popen[str], list[int]]:
             file = tmp_path / "processors.py"
-            file.write_text(HANG)
+            last = '    return subprocess.Popen(["sleep", "600"]).pid\n'
+            file.write_text(HANG.replace(last, DAEMON) if daemons else HANG)
             process = subprocess.Popen(
                 [sys.executable, "-c", COORDINATOR.format(ending=ending), str(file)],
                 stdin=subprocess.PIPE,
@@ -94,6 +108,46 @@ def test_a_killed_coordinator_leaves_nothing_behind(
     assert all(ends_within(pid, 10) for pid in pids)
 
 
+def test_daemons_an_item_has_started_go_with_a_killed_coordinator(
+    coordinator: Callable, ends_within: Callable[[int, float], bool]
+) -> None:
+    """What forked twice and leads a session of its own is found by the mark in its environment."""
+    process, pids = coordinator("", daemons=True)
+    process.kill()
+    process.communicate()
+    assert all(ends_within(pid, 10) for pid in pids)
+
+
+@pytest.mark.parametrize("how", ["close", "death"])
+def test_daemons_of_an_item_go_with_their_worker(
+    start: Callable, ends_within: Callable[[int, float], bool], tmp_path: Path, how: str
+) -> None:
+    """The same when the node closes, and when the worker alone dies; other workers' are spared."""
+    code = f"""
+    import os, pathlib, subprocess
+    @item_processor("p")
+    def p(item, context):
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        pathlib.Path({str(tmp_path)!r}, str(item)).write_text(str(child.pid))
+        if item == 1:
+            os._exit(1)
+        return item
+    """
+    driver = start(code, ["0", "1" if how == "death" else "2"], slots=2, size=1)
+    holders = [driver.wait_for(HolderJoined).holder for _ in range(2)]
+    for index, holder in enumerate(holders):
+        driver.lease(range(index, index + 1), holder=holder)
+    while len(driver.of(SliceFinished)) + len(driver.of(HolderLost)) < 2:
+        driver.next()
+    first, second = (int(file.read_text()) for file in sorted(tmp_path.glob("[012]")))
+    if how == "death":
+        assert ends_within(second, 10)
+        assert not ends_within(first, 0)
+    driver.node.close()
+    assert ends_within(first, 10)
+    assert ends_within(second, 10)
+
+
 @pytest.mark.parametrize("ending", ["", "raise SystemExit(1)", "node.close()", "import os; os._exit(0)"])
 def test_a_coordinator_that_ends_leaves_nothing_behind(
     coordinator: Callable, ends_within: Callable[[int, float], bool], ending: str
@@ -115,12 +169,13 @@ def test_a_killed_guard_is_replaced(start: Callable, ends_within: Callable[[int,
         return item
     """
     driver = start(code, ["1"], attempts=2)
-    driver.lease(range(1))
+    driver.wait_for(HolderJoined)
     assert GUARD._process is not None
     old = GUARD._process.pid
     os.kill(old, signal.SIGKILL)
     # dying takes a moment, in which its pipe still takes what it will never read
     os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
+    driver.lease(range(1))
     driver.wait_for(HolderLost)
     driver.wait_for(HolderJoined)
     assert GUARD._process.pid != old

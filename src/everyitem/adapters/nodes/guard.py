@@ -23,19 +23,24 @@ class Guard:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
-        self._groups: set[int] = set()
+        #: By group: what marks its processes in their environment.
+        self._groups: dict[int, str] = {}
 
-    def watch(self, group: int) -> None:
-        """Kill this process group when the coordinator is gone."""
+    def watch(self, group: int, mark: str = "") -> None:
+        """Kill this process group when the coordinator is gone.
+
+        With it, or when it is released, go all processes that have left it but carry `mark`, a variable
+        `NAME=value`, in their environment.
+        """
         with self._lock:
             self._forget_parent()
-            self._groups.add(group)
-            self._tell(f"+{group}\n")
+            self._groups[group] = mark
+            self._tell(_line(group, mark))
 
     def release(self, group: int) -> None:
         """The process group is gone; its number may soon belong to somebody else."""
         with self._lock:
-            self._groups.discard(group)
+            self._groups.pop(group, None)
             if self._process is not None:
                 with contextlib.suppress(OSError):  # no guard to be had now: the next `watch` needs one
                     self._tell(f"-{group}\n")
@@ -74,7 +79,11 @@ class Guard:
             start_new_session=True,
             bufsize=0,
         )
-        _write(self._process, "".join(f"+{group}\n" for group in self._groups))
+        _write(self._process, "".join(_line(*watched) for watched in self._groups.items()))
+
+
+def _line(group: int, mark: str) -> str:
+    return f"+{group} {mark}\n"
 
 
 def _write(process: subprocess.Popen[bytes], text: str) -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -118,10 +119,11 @@ class WorkerProcess:
             theirs.callback(os.close, far_log_fd)
             self.log = LogTail(log_fd, self.holder)
             ours.callback(self.log.close)
-            self._process = _popen(far_socket.fileno(), mapping_fd, far_log_fd)
+            mark = uuid.uuid4().hex
+            self._process = _popen(far_socket.fileno(), mapping_fd, far_log_fd, mark)
             self.pid = self._process.pid
             try:
-                GUARD.watch(self.pid)
+                GUARD.watch(self.pid, f"{WORKER_VARIABLE}={mark}")
                 self.death_fd = _death_fd(self.pid)
             except OSError:
                 self._kill_group()
@@ -317,13 +319,14 @@ class WorkerProcess:
         self._resources.close()
 
 
-def _popen(socket_fd: int, mapping_fd: int, log_fd: int) -> subprocess.Popen[bytes]:
+def _popen(socket_fd: int, mapping_fd: int, log_fd: int, mark: str) -> subprocess.Popen[bytes]:
     package_root = str(Path(__file__).parents[3])
     search_path = [path or str(Path.cwd()) for path in sys.path]
     if package_root not in search_path:
         search_path.append(package_root)
     environment = dict(os.environ)
-    environment[WORKER_VARIABLE] = "1"
+    # also in what its items start, so that the guard finds what has left the group
+    environment[WORKER_VARIABLE] = mark
     environment["EVERYITEM_WORKER_PATH"] = os.pathsep.join(search_path)
     optimise = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     return subprocess.Popen(
