@@ -14,7 +14,7 @@ def test_the_nearest_limit_of_all_groups_above_us_holds(tmp_path: Path):
     (root / "slice" / "service" / "memory.max").write_text("max\n")
     (root / "slice" / "memory.max").write_text("1048576\n")
     groups = memory_groups(root, own)
-    assert groups == [root / "slice" / "service", root / "slice", root]
+    assert groups == (root / "slice" / "service", root / "slice", root)
     assert granted_memory(groups) == 1 << 20
 
 
@@ -26,7 +26,7 @@ def test_version_1_is_read_too(tmp_path: Path):
     job.mkdir(parents=True)
     (job / "memory.limit_in_bytes").write_text("2097152\n")
     groups = memory_groups(tmp_path, own)
-    assert groups == [job, tmp_path / "memory"]
+    assert groups == (job, tmp_path / "memory")
     assert granted_memory(groups) == 2 << 20
 
 
@@ -42,5 +42,5 @@ def test_in_a_container_the_root_is_ours(tmp_path: Path):
 
 def test_without_groups_the_machine_s_memory_counts(tmp_path: Path):
     """Where there are none, and where none sets a limit, what is built in is granted."""
-    assert memory_groups(tmp_path, tmp_path / "missing") == []
+    assert memory_groups(tmp_path, tmp_path / "missing") == ()
     assert granted_memory([]) == granted_memory([tmp_path]) > 0

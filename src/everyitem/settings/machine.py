@@ -1,13 +1,16 @@
 """What this machine grants us: memory, within the control groups (v2 or v1) this process is in."""
 
+import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 
 
-def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> list[Path]:
+@functools.cache
+def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> tuple[Path, ...]:
     """The folders of our control groups that know about memory, our own first; empty without any.
 
     In a container the path `own` names may lie outside of what is mounted: then the root is ours.
@@ -15,7 +18,7 @@ def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> list[Path]:
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return []
+        return ()
     found: list[Path] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
@@ -24,10 +27,10 @@ def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> list[Path]:
         base = root / "memory" if controllers else root
         folder = base / path.lstrip("/")
         found += [one for one in (folder, *folder.parents) if one.is_relative_to(base) and one.is_dir()]
-    return found
+    return tuple(found)
 
 
-def granted_memory(groups: list[Path] | None = None) -> int:
+def granted_memory(groups: Sequence[Path] | None = None) -> int:
     """Bytes of memory this process and its children may use together at most; 0 where nobody says."""
     try:
         least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,7 @@ def _resident_elsewhere(pid: int) -> int:
 class OomKills:
     """Counts what the kernel killed for lack of memory in our control group, or a group above it."""
 
-    def __init__(self, groups: list[Path] | None = None) -> None:
+    def __init__(self, groups: Sequence[Path] | None = None) -> None:
         self._files = [
             group / name
             for group in (memory_groups() if groups is None else groups)

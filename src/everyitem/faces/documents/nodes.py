@@ -90,6 +90,8 @@ def _asked_for(
 def _check_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> None:
     """What the nodes ask for must be there: within the operator's limit and within the machine."""
     asked = sum(node.memory_mb or 0 for node in nodes)
+    if not asked:
+        return
     granted = granted_memory() >> 20
     limits = [(ceiling, f"maxMemoryMb, which is {ceiling:,}")]
     if granted:
