@@ -10,7 +10,7 @@ import pytest
 from everyitem.adapters.nodes.memory_budget import MB, MemoryBudget
 from everyitem.adapters.nodes.memory_gauge import OomKills
 from everyitem.model.errors import ErrorCode
-from everyitem.ports.node import HolderJoined, HolderLost, NodeFailed
+from everyitem.ports.node import HolderJoined, HolderLost, NodeFailed, SliceFinished
 
 #: Both allocate far more than the node may take, one in steps that are touched, one in a single go.
 EXPLOSIONS = {
@@ -80,6 +80,34 @@ def test_a_worker_that_leaks_is_replaced_between_items_and_nobody_is_charged(sta
     lost = driver.of(HolderLost)
     assert len(lost) >= 2
     assert {one.reason for one in lost} == {"the worker process had grown and is replaced by a fresh one"}
+
+
+def test_a_worker_that_leaks_past_the_limit_at_once_is_replaced_when_its_item_was_finished(
+    start: Callable,
+) -> None:
+    """Nobody is charged and the node goes on: the item is over, and a fresh worker frees what it left."""
+    code = """
+    kept = []
+    @item_processor("p")
+    def p(item, context):
+        if not kept:
+            kept.append(b"x" * (300 << 20))
+        return item
+    """
+    budget = MemoryBudget()
+    driver = start(code, [str(n) for n in range(4)], memory_mb=4000, memory=budget)
+    driver.lease(range(1))
+    driver.wait_for(SliceFinished)
+    supervision = driver.node._supervision
+    # the limit comes below what is taken only now: at 95 % or more, with nothing running
+    supervision.call(lambda: setattr(supervision._memory, "_limit", 320 * MB))
+    supervision.call(lambda: setattr(supervision._memory, "_next_look", 0.0))
+    supervision.call(supervision._look)
+    lost = driver.wait_for(HolderLost)
+    assert lost.reason == "the worker process had grown and is replaced by a fresh one"
+    assert driver.wait_for(HolderJoined).holder == "local/1.2"
+    assert driver.failures == []
+    assert not driver.of(NodeFailed)
 
 
 def test_items_that_are_large_together_run_fewer_at_a_time(start: Callable) -> None:

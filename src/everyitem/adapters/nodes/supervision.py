@@ -179,7 +179,7 @@ class Supervision:
     def _unpark(self) -> None:
         """Begin leases that wait for memory, as many as may."""
         parked = self._memory.parked
-        while parked and self._memory.admits(self._busy()):
+        while parked and not self._is_ending and self._memory.admits(self._busy()):
             holder = next(iter(parked))
             self._begin(self._workers[holder], parked.pop(holder))
 
@@ -363,14 +363,18 @@ class Supervision:
             case Measure.SHRINK | Measure.RESUME:
                 self._unpark()
             case Measure.RECYCLE:
-                for worker in self._memory.recyclable(self._workers.values()):
-                    self._memory.parked.pop(worker.holder, None)  # its loss gives it back
-                    worker.recycle()
-                    self._watch_socket(worker)
-                    self._reactor.call_after(_GRACE, partial(self._put_down, worker))
+                self._recycle()
             case Measure.END:
                 self._revoke_all()
+                self._recycle()
                 self._end_culprit()
+
+    def _recycle(self) -> None:
+        for worker in self._memory.recyclable(self._workers.values()):
+            self._memory.parked.pop(worker.holder, None)  # its loss gives it back
+            worker.recycle()
+            self._watch_socket(worker)
+            self._reactor.call_after(_GRACE, partial(self._put_down, worker))
 
     def _revoke_all(self) -> None:
         for worker in self._workers.values():
@@ -379,13 +383,13 @@ class Supervision:
 
     def _end_culprit(self) -> None:
         culprit = self._memory.culprit(self._workers.values())
-        if culprit is None:
+        if culprit is not None:
+            culprit.memory.read_peak()
+            # read again: the item may have been finished meanwhile
+            if flight := culprit.in_flight:
+                culprit.condemn(flight.start, Verdict.OUT_OF_MEMORY)
+        elif self._memory.is_hopeless(self._workers.values()):
             self._fail(self._memory.without_culprit(self._workers.values()))
-            return
-        culprit.memory.read_peak()
-        # read again now that it cannot begin another item unnoticed
-        if flight := culprit.in_flight:
-            culprit.condemn(flight.start, Verdict.OUT_OF_MEMORY)
 
     # -- deaths ----------------------------------------------------------------------------------------
 

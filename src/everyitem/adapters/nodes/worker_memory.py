@@ -62,15 +62,12 @@ class WorkerMemory:
             self._next_look = now + look_again_in(float("inf"))
             return Measure.HOLD
         self._next_look = now + look_again_in(min(limit * END_AT - used for used, limit in limits))
-        measure = self._policy.observe(
+        return self._policy.observe(
             now,
             self._pressure(limits),
             running=sum(worker.phase is not Phase.IDLE or worker.verdict is not None for worker in workers),
             recyclable=any(_is_recyclable(worker) for worker in there),
         )
-        if measure is Measure.END and any(worker.verdict is not None for worker in workers):
-            return Measure.HOLD if self.culprit(workers) is None else measure
-        return measure
 
     def _pressure(self, limits: list[tuple[int, int]]) -> float:
         """Memory in use over the limit, of the limit that is nearer."""
@@ -84,8 +81,7 @@ class WorkerMemory:
 
     def culprit(self, workers: Collection[WorkerProcess]) -> WorkerProcess | None:
         """The worker whose item is to be ended: the largest that has grown; None: items are not at fault."""
-        ceiling = self._budget.ceiling
-        if ceiling and self._budget.coordinator() >= ceiling * END_AT:
+        if self._is_coordinator_too_large():
             return None
         candidates = [
             worker
@@ -95,6 +91,18 @@ class WorkerMemory:
             and has_grown(worker.memory.bytes, worker.fresh_bytes)
         ]
         return max(candidates, key=lambda worker: worker.memory.bytes, default=None)
+
+    def is_hopeless(self, workers: Collection[WorkerProcess]) -> bool:
+        """Whether neither the end of an item nor a fresh worker would free any memory."""
+        return self._is_coordinator_too_large() or not any(
+            worker.verdict is not None
+            or (worker.phase is not Phase.STARTING and has_grown(worker.memory.bytes, worker.fresh_bytes))
+            for worker in workers
+        )
+
+    def _is_coordinator_too_large(self) -> bool:
+        ceiling = self._budget.ceiling
+        return bool(ceiling) and self._budget.coordinator() >= ceiling * END_AT
 
     def recyclable(self, workers: Collection[WorkerProcess]) -> list[WorkerProcess]:
         """The idle workers that have grown."""
