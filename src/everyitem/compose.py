@@ -4,6 +4,7 @@ Adapters are imported when a batch asks for them, so that nobody pays for a node
 not use.
 """
 
+import hashlib
 import os
 import sys
 import time
@@ -30,9 +31,13 @@ from everyitem.ports.store import ExecutionRecord, Ownership, Store
 from everyitem.ports.store_server import StoreServer
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
+from everyitem.work.stretch import MAX_ITEMS
 
 if TYPE_CHECKING:
+    from everyitem.adapters.nodes.async_node import AsyncNode
     from everyitem.adapters.nodes.memory_budget import MemoryBudget
+    from everyitem.adapters.nodes.thread_node import ThreadNode
+    from everyitem.adapters.started import StartedFile
 
 __all__ = [
     "WORKER_VARIABLE",
@@ -49,10 +54,18 @@ __all__ = [
 ]
 
 
+#: Kinds of nodes whose items run in the coordinator's own process.
+_IN_THIS_PROCESS = (NodeKind.THREAD, NodeKind.ASYNC)
+
+
 def default_store_url() -> str:
     """The SQLite file in the user's data directory (XDG Base Directory Specification)."""
+    return f"sqlite:///{_data_directory() / 'everyitem.sqlite'}"
+
+
+def _data_directory() -> Path:
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return f"sqlite:///{Path(data) / 'everyitem' / 'everyitem.sqlite'}"
+    return Path(data) / "everyitem"
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:
@@ -150,17 +163,19 @@ def _submission(
         # an execution that goes on takes its items from the store: corrected ones are in there
         fresh = record.runs == 1 and record.round == 1
         items = batch.items if fresh else store.items(record.execution_key)
+        started = _started_items(store, record, batch, processor)
         return Execution(
             store,
             record,
             ownership,
             replace(batch, items=items),
-            build_nodes=_node_builder(processor),
+            build_nodes=_node_builder(processor, started),
             switch=switch,
             listener=listener,
             accept_damage=accept_damage,
             recovering=recovering,
             unit=processor.chunk_size or 1,
+            started=started,
         ).run()
 
     return Submission(
@@ -174,14 +189,32 @@ def _submission(
     )
 
 
-def _node_builder(processor: ItemProcessor) -> BuildNodes:
+def _started_items(
+    store: Store, record: ExecutionRecord, batch: ProcessingBatch, processor: ItemProcessor
+) -> "StartedFile":
+    """The started-items file; nodes whose workers are processes note nothing in it."""
+    from everyitem.adapters.nodes.slot_node import WORKERS_PER_SLOT
+    from everyitem.adapters.started import StartedFile, started_path
+
+    here = [node.slots for node in batch.resources.nodes if node.kind in _IN_THIS_PROCESS]
+    identity = (record.batch_id, record.execution, record.content, record.items_digest, record.created_at)
+    return StartedFile(
+        started_path(store.url, record.execution_key, _data_directory()),
+        identity=hashlib.sha256(msgspec.json.encode(identity)).hexdigest(),
+        item_count=record.item_count,
+        cells=WORKERS_PER_SLOT * sum(here),
+        capacity=max(MAX_ITEMS, processor.chunk_size or 1),
+    )
+
+
+def _node_builder(processor: ItemProcessor, started: "StartedFile") -> BuildNodes:
     def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
         from everyitem.adapters.nodes.memory_budget import MemoryBudget
 
         assignment = _assign(batch, record, processor)
         budget = MemoryBudget(batch.configuration.max_memory_mb)
         return [
-            _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget)
+            _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget, started)
             for spec in batch.resources.nodes
             if slots[spec.node_id]
         ]
@@ -196,20 +229,21 @@ def _build_node(
     processor: ItemProcessor,
     batch: ProcessingBatch,
     budget: "MemoryBudget",
+    started: "StartedFile",
 ) -> Node:
     items = batch.items
     match spec.kind:
-        case NodeKind.THREAD:
-            from everyitem.adapters.nodes.thread_node import ThreadNode
+        case NodeKind.THREAD | NodeKind.ASYNC:
+            from everyitem.adapters.nodes.slot_node import WORKERS_PER_SLOT
 
-            return ThreadNode(
-                spec, slots=slots, assignment=assignment, processor=processor, items=items, budget=budget
-            )
-        case NodeKind.ASYNC:
-            from everyitem.adapters.nodes.async_node import AsyncNode
-
-            return AsyncNode(
-                spec, slots=slots, assignment=assignment, processor=processor, items=items, budget=budget
+            return _slot_node(spec.kind)(
+                spec,
+                slots=slots,
+                assignment=assignment,
+                processor=processor,
+                items=items,
+                budget=budget,
+                started=started.section(WORKERS_PER_SLOT * slots),
             )
         case NodeKind.PROCESS:
             from everyitem.adapters.nodes.process_node import ProcessNode
@@ -217,6 +251,16 @@ def _build_node(
             return ProcessNode(spec, slots=slots, assignment=assignment, items=items, budget=budget)
         case NodeKind.DASK:
             raise UsageError(f"node {spec.node_id!r}: nodes of kind dask are not available in this version")
+
+
+def _slot_node(kind: NodeKind) -> "type[ThreadNode | AsyncNode]":
+    if kind is NodeKind.THREAD:
+        from everyitem.adapters.nodes.thread_node import ThreadNode
+
+        return ThreadNode
+    from everyitem.adapters.nodes.async_node import AsyncNode
+
+    return AsyncNode
 
 
 def _assign(batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProcessor) -> Assignment:

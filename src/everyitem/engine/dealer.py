@@ -7,7 +7,7 @@ half of what is left, so the tail shrinks geometrically and nobody waits for one
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from everyitem.engine.holders import BUDGET, HeldLease, Holder
 from everyitem.engine.ledger import Ledger, Mark
@@ -31,16 +31,19 @@ class Dealer:
         until_failure: bool,
         isolating: Collection[str] = (),
         unit: int = 1,
+        together: int = 1,
     ) -> None:
         """`isolating` nodes run each worker in a process of its own: there suspects can do no harm.
 
-        `unit` items go into one call, so a slot gets no fewer than that at a time.
+        `unit` items go into one call, so a slot gets no fewer than that at a time. Where there are no
+        isolating nodes, `together` suspects run at the same time, and nothing else beside them.
         """
         self._ledger = ledger
         self._retries = retries
         self._until_failure = until_failure
         self._isolating = set(isolating)
         self._unit = unit
+        self._together = together
         self._fresh_is_next = False
         self.queues = NodeQueues()
         self._holders: dict[str, Holder] = {}
@@ -236,13 +239,34 @@ class Dealer:
 
         In turn, because items that ask for `RetryLater` again and again must not keep fresh ones waiting.
         """
-        if not self._isolating or holder.node_id in self._isolating:
-            if suspect := self._retries.take_alone():
-                return self._lease_retries(holder, [suspect])
+        if not self._isolating:
+            suspects = sum(held.alone for held in self._leases())
+            if suspects or self._retries.has_alone:
+                return self._suspect(holder) if self._has_room_for_suspect(suspects) else None
+        elif holder.node_id in self._isolating and self._retries.has_alone:
+            return self._suspect(holder)
         size = self._size(holder)
         if self._fresh_is_next:
             return self._fresh(holder, size) or self._retry_group(holder, size, at)
         return self._retry_group(holder, size, at) or self._fresh(holder, size)
+
+    def _leases(self) -> Iterator[HeldLease]:
+        return (held for holder in self._holders.values() for held in holder.leases.values())
+
+    def _has_room_for_suspect(self, suspects: int) -> bool:
+        """Whether one more may start in this process, where `suspects` are running.
+
+        What ends the coordinator must not leave a doubt about who it was: everything else waits.
+        """
+        return suspects < self._together and all(held.alone for held in self._leases())
+
+    def _suspect(self, holder: Holder) -> HeldLease | None:
+        suspect = self._retries.take_alone()
+        if suspect is None:
+            return None
+        held = self._lease_retries(holder, [suspect])
+        held.alone = True
+        return held
 
     def _fresh(self, holder: Holder, size: int) -> HeldLease | None:
         fresh = self.queues.take(holder.node_id, size, self._rates())

@@ -15,8 +15,9 @@ from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending, Message, Verdict
 from everyitem.engine.progress import Listener
 from everyitem.engine.recorder import Recorder
+from everyitem.engine.retries import PendingAttempt
 from everyitem.engine.runtime import Runtime
-from everyitem.engine.state import ExecutionState, PendingAttempt
+from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.batch import ProcessingBatch
@@ -26,6 +27,7 @@ from everyitem.model.resources import NodeKind, spread
 from everyitem.model.response import Response
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node
+from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
 from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
 
 _log = logging.getLogger("everyitem")
@@ -64,10 +66,12 @@ class Execution:
         accept_damage: bool = False,
         recovering: bool = False,
         unit: int = 1,
+        started: StartedItems | None = None,
     ) -> None:
         """`recovering`: nobody asked for this run, so it goes on in the window of the run that died.
 
-        `unit` is how many items one call of the item processor takes.
+        `unit` is how many items one call of the item processor takes, `started` is where nodes of this
+        process note what they start.
         """
         self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
         self._build_nodes = build_nodes
@@ -76,6 +80,7 @@ class Execution:
         self._accept_damage = accept_damage
         self._recovering = recovering
         self._unit = unit
+        self._started = started or NothingStarted()
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
 
@@ -87,18 +92,37 @@ class Execution:
         """
         try:
             recorded = self._initialize()
+            suspicion = self._suspect(recorded)
             slots = spread(self._batch.configuration.parallelism, self._batch.resources.nodes)
             nodes = self._distribute(slots)
-            state = self._partition(recorded, slots, self._counters_at_start(recorded))
+            state = self._partition(recorded, slots, self._counters_at_start(recorded), suspicion)
             verdict = self._process_items(state, nodes, recorded.last_sequence)
             return self._consolidate(verdict)
         except BaseException:
             self._give_back(ExecutionStatus.INTERRUPTED)
             raise
+        finally:
+            # not reached when the process dies, which is what the file is for
+            self._started.end()
 
     def _initialize(self) -> Recorded:
         """Prove the checkpoint chain and take what is recorded."""
         return self._store.recorded(self._record.execution_key, accept_damage=self._accept_damage)
+
+    def _suspect(self, recorded: Recorded) -> Suspicion:
+        """Hear whom the death of an earlier run makes suspicious, and have it noted what this one starts."""
+        # the very marks the state machine will keep: what is open when this is asked is open then
+        marks = recorded.ledger
+        suspicion = self._started.begin(
+            self._ownership.token, lambda index: marks[index] not in (Mark.SUCCEEDED, Mark.FAILED)
+        )
+        if suspicion.suspects:
+            _log.warning(
+                "%d items were in flight when an earlier run of batch %r died; they run by themselves first",
+                len(suspicion.suspects),
+                self._record.batch_id,
+            )
+        return suspicion
 
     def _distribute(self, slots: dict[str, int]) -> Sequence[Node]:
         """Make the nodes; they start once the state machine is there to hear them."""
@@ -118,7 +142,9 @@ class Execution:
             window_ms=before.window_ms if self._recovering else before.active_ms,
         )
 
-    def _partition(self, recorded: Recorded, slots: dict[str, int], counters: Counters) -> ExecutionState:
+    def _partition(
+        self, recorded: Recorded, slots: dict[str, int], counters: Counters, suspicion: Suspicion
+    ) -> ExecutionState:
         """Plan who starts with which items, leaving out what has an outcome."""
         configuration = self._batch.configuration
         now, wall = time.monotonic(), time.time()
@@ -146,6 +172,7 @@ class Execution:
             ),
             deadline=now + max(0.0, configuration.timeout - used),
             unit=self._unit,
+            suspicion=suspicion,
             isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 
@@ -171,6 +198,7 @@ class Execution:
             writer=self._writer,
             switch=self._switch,
             listener=self._listener,
+            on_stop=self._started.excuse,
             parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
         )
         verdict = runtime.run()

@@ -26,9 +26,11 @@ class HeldLease:
     accounted: int = 0
     #: Items of the lease whose failure has arrived: they may wait or run elsewhere by now.
     settled: set[int] = field(default_factory=set)
-    _last_settled: int = -1
+    #: It is the lease of a suspect.
+    alone: bool = False
     #: A revocation was asked for. There is never a second: what the first leaves is being run.
     revoked: bool = False
+    _last_settled: int = -1
 
     @property
     def outstanding(self) -> int:

@@ -4,9 +4,20 @@ import heapq
 from collections import deque
 from dataclasses import dataclass
 
+import msgspec
+
 #: A group of fewer retries than this waits for company, if there is other work, but no longer than:
 GROUP = 16
 GROUP_WAIT = 0.010
+
+
+class PendingAttempt(msgspec.Struct, frozen=True):
+    """An item a run begins with waiting: it has used up `attempts`; `delay` seconds from the start."""
+
+    index: int
+    attempts: int
+    delay: float = 0.0
+    alone: bool = False
 
 
 @dataclass(slots=True)
@@ -57,6 +68,11 @@ class RetryHeap:
             self._oldest_ready = at
         self._ready.setdefault(retry.attempt, deque()).append(retry)
         self._ready_count += 1
+
+    @property
+    def has_alone(self) -> bool:
+        """Whether an item that must run alone is ready."""
+        return bool(self._alone)
 
     def next_due(self) -> float | None:
         """When the next waiting item becomes ready."""

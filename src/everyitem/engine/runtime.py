@@ -8,9 +8,10 @@ import gc
 import logging
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from everyitem.engine.messages import (
+    CancelAsked,
     ChangeStatus,
     Command,
     Finish,
@@ -19,6 +20,7 @@ from everyitem.engine.messages import (
     RevokeSlice,
     RunSlice,
     SaveCheckpoint,
+    StopAsked,
     TimePassed,
     Verdict,
     WakeAt,
@@ -50,8 +52,10 @@ class Runtime:
         writer: CheckpointWriter,
         switch: Switch,
         listener: Listener | None,
+        on_stop: Callable[[], None],
         parallelism: int,
     ) -> None:
+        """`on_stop` is called when somebody asks for the end of the run, before anything is done about it."""
         self._state = state
         self._nodes = {node.node_id: node for node in nodes}
         self._record = record
@@ -59,6 +63,7 @@ class Runtime:
         self._writer = writer
         self._switch = switch
         self._listener = listener
+        self._on_stop = on_stop
         self._parallelism = parallelism
         self._meter = RateMeter()
         self._status = ExecutionStatus.RUNNING
@@ -94,6 +99,8 @@ class Runtime:
     def _loop(self) -> Verdict:
         message: Message = TimePassed(time.monotonic())
         while True:
+            if isinstance(message, StopAsked | CancelAsked):
+                self._on_stop()
             for command in self._state.handle(message):
                 if isinstance(command, Finish):
                     self._report(time.monotonic())

@@ -17,8 +17,6 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 
-import msgspec
-
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.holders import HeldLease
 from everyitem.engine.ledger import Ledger, Mark
@@ -41,7 +39,8 @@ from everyitem.engine.messages import (
 )
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
-from everyitem.engine.retries import Retry, RetryHeap
+from everyitem.engine.retries import PendingAttempt, Retry, RetryHeap
+from everyitem.engine.suspects import NOBODY, coordinator_death, with_suspects
 from everyitem.engine.tally import FailureTally
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
@@ -57,6 +56,7 @@ from everyitem.ports.node import (
     SliceFinished,
     SliceShortened,
 )
+from everyitem.ports.started import Suspicion
 
 #: After the batch timeout, items in flight get this many seconds before they are interrupted.
 TIMEOUT_GRACE = 0.5
@@ -64,15 +64,6 @@ TIMEOUT_GRACE = 0.5
 
 #: Endings that are moot when the last items finish while the run closes.
 _OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
-
-
-class PendingAttempt(msgspec.Struct, frozen=True):
-    """An item that failed in an earlier run and still has attempts left; `delay` seconds from the start."""
-
-    index: int
-    attempts: int
-    delay: float = 0.0
-    alone: bool = False
 
 
 class Phase(Enum):
@@ -102,13 +93,14 @@ class ExecutionState:
         deadline: float = math.inf,
         isolating: Collection[str] = (),
         unit: int = 1,
+        suspicion: Suspicion = NOBODY,
     ) -> None:
         """Begin a run.
 
         `recorded` is the durable ledger (one byte per item), `nodes` are (node id, slots) in use, `chance`
         gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window,
         `isolating` are the nodes on which a killer item kills only a worker process, `unit` is how many
-        items one call takes (chunk processors).
+        items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
@@ -119,6 +111,7 @@ class ExecutionState:
             until_failure=configuration.stops_on_failures,
             isolating=isolating,
             unit=unit,
+            together=suspicion.together,
         )
         self.recorder = recorder or Recorder(configuration, at=at)
         self.phase = Phase.OPEN
@@ -136,7 +129,8 @@ class ExecutionState:
         self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
         self._awaiting_charge: list[tuple[int, Retry]] = []
-        self._seed(nodes, partitions, pending, at)
+        self._quarantine(suspicion, pending)
+        self._seed(nodes, partitions, with_suspects(pending, suspicion), at)
 
     def _seed(
         self,
@@ -152,6 +146,16 @@ class ExecutionState:
         for node_id, partition in assign_partitions(partitions, nodes):
             for start, stop in self.ledger.runs(Mark.OPEN, partition.first, partition.last + 1):
                 self.dealer.queues.put(node_id, start, stop)
+
+    def _quarantine(self, suspicion: Suspicion, pending: Sequence[PendingAttempt]) -> None:
+        """Fail the suspects that have killed one run after the other, and get that to the disk soon."""
+        attempts = {one.index: one.attempts for one in pending}
+        for suspect in suspicion.suspects:
+            if not suspect.is_convicted or self.ledger.mark(suspect.index) != Mark.OPEN:
+                continue
+            self.ledger.lease(suspect.index, suspect.index + 1)
+            self._failed_for_good(coordinator_death(suspect, attempt=attempts.get(suspect.index, 0) + 1))
+            self.recorder.cut_soon()
 
     def handle(self, message: Message) -> list[Command]:
         """Take note of what happened and answer with what to do about it, in order."""

@@ -13,12 +13,15 @@ from everyitem.engine.messages import (
     Verdict,
     WakeAt,
 )
-from everyitem.engine.state import ExecutionState, PendingAttempt
+from everyitem.engine.retries import PendingAttempt
+from everyitem.engine.state import ExecutionState
+from everyitem.engine.suspects import NOBODY
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import partition_items
 from everyitem.ports.node import HolderJoined, Lease, OutcomesArrived, SliceFinished
+from everyitem.ports.started import Suspicion
 
 
 def successes(indices: Sequence[int], attempt: int = 1) -> OutcomeBlock:
@@ -54,6 +57,7 @@ class Driver:
         chance: float = 1.0,
         isolating: Sequence[str] = (),
         unit: int = 1,
+        suspicion: Suspicion = NOBODY,
         **configuration: Any,
     ) -> None:
         self.now = 0.0
@@ -68,6 +72,7 @@ class Driver:
             deadline=deadline,
             isolating=isolating,
             unit=unit,
+            suspicion=suspicion,
         )
         self.commands: list[Command] = []
         self.saves: list[SaveCheckpoint] = []

@@ -17,7 +17,7 @@ from everyitem.engine.messages import (
     StoreFailed,
     TimePassed,
 )
-from everyitem.engine.state import PendingAttempt
+from everyitem.engine.retries import PendingAttempt
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import OutcomeBlock

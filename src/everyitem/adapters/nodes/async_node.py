@@ -12,6 +12,7 @@ from everyitem.adapters.nodes.slot_node import SlotNode
 from everyitem.adapters.nodes.thread_crew import ThreadCrew
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
+from everyitem.ports.started import StartedCells
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView
 from everyitem.work.processors import ItemProcessor
@@ -33,6 +34,7 @@ class AsyncNode(SlotNode):
         items: Items,
         budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
+        started: StartedCells | None = None,
     ) -> None:
         def build_crew(queue: SharedQueue, processor: ItemProcessor, batch: BatchView) -> Crew[Any]:
             if processor.is_async:
@@ -47,5 +49,6 @@ class AsyncNode(SlotNode):
             items=items,
             budget=budget,
             clock=clock,
+            started=started,
             build_crew=build_crew,
         )

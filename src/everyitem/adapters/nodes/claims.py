@@ -6,6 +6,7 @@ locks; the queue does.
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 from everyitem.adapters.nodes.blocks import concatenate_blocks
 from everyitem.model.outcome import Failure, OutcomeBlock
@@ -146,6 +147,12 @@ class Claim:
         """Index of the item it runs now, as seen from another thread: may be one item behind."""
         position = min(self.window[STARTED], self.stretch.stop - 1)
         return self.stretch.index_at(max(position, self.stretch.first))
+
+    @property
+    def current(self) -> Sequence[int]:
+        """Indices of the items it runs now, after `shorten`: one, or those of one chunk."""
+        first = self.stretch.first + self.outcomes.finished
+        return self.stretch.indices[first - self.stretch.first : self.end_position - self.stretch.first]
 
     @property
     def end_position(self) -> int:

@@ -125,12 +125,13 @@ class LoopCrew:
                     until_failure=claim.until_failure,
                 )
                 if not worker.hand_in(self._queue, claim, stopped):
-                    return
+                    break
         except GeneratorExit:
             # thrown away with a loop that was left behind
             raise
         except BaseException as error:
             on_break(error)
+        self._queue.retire(worker)
 
     async def _next_claim(self, worker: LoopWorker) -> Claim | None:
         """Claim, waiting for work; None when the worker is to end."""

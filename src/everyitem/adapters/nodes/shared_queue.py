@@ -25,6 +25,7 @@ from everyitem.ports.node import (
     SliceFinished,
     SliceShortened,
 )
+from everyitem.ports.started import StartedCells
 from everyitem.work.directory import WorkingDirectory
 from everyitem.work.failures import is_final
 from everyitem.work.loop import NEVER
@@ -54,10 +55,15 @@ class SharedQueue:
         clock: Callable[[], float],
         max_attempts: int,
         on_work: Callable[[int], None],
+        started: StartedCells | None = None,
     ) -> None:
-        """`on_work(n)` is called under the lock when n items can be claimed; many when the queue closes."""
+        """`on_work(n)` is called under the lock when n items can be claimed; many when the queue closes.
+
+        `started` is where it is noted what each worker has claimed.
+        """
         self._holder, self._items, self._clock = holder, items, clock
         self._max_attempts, self._on_work = max_attempts, on_work
+        self._started = started
         self._directory = WorkingDirectory()
         self._lock = Lock()
         #: Idle threads wait on this one.
@@ -115,7 +121,15 @@ class SharedQueue:
         Raises `StoreError` where the items cannot be read.
         """
         with self._lock:
-            return self._claim(owner, most)
+            claim = self._claim(owner, most)
+            if claim is None:
+                self._note_idle(owner)
+            return claim
+
+    def retire(self, owner: object) -> None:
+        """The worker has ended, whatever became of its last claim."""
+        with self._lock:
+            self._note_idle(owner)
 
     def wait_and_claim(self, owner: object, most: int) -> Claim | None:
         """As `claim`, waiting for work; None when the queue was closed.
@@ -133,6 +147,7 @@ class SharedQueue:
                         break
                     # whoever finds nothing to do tends nothing any more
                     self._quick = None
+                self._note_idle(owner)
                 self.changed.wait()
                 # items may be slow by now: what the working threads have found out holds for all
                 most = min(most, self._latest_most)
@@ -164,11 +179,17 @@ class SharedQueue:
             stretch = Stretch(text, indices, first=positions.start, attempt=queued.lease.attempt)
             claim = Claim(owner, queued, stretch, now)
             queued.claims.append(claim)
+            if self._started is not None:
+                self._started.begin(owner, indices)
             return claim
         if self._gathered:
             # the slot goes idle: nothing may wait here for company that might not come
             self._flush()
         return None
+
+    def _note_idle(self, owner: object) -> None:
+        if self._started is not None:
+            self._started.end(owner)
 
     def hand_in(self, claim: Claim, stopped: int) -> bool:
         """A slot is done with its claim, having stopped before position `stopped`; False: it was given up."""
@@ -245,6 +266,8 @@ class SharedQueue:
                 return
             claim.is_trimmed = True
             unstarted = claim.shorten()
+            if self._started is not None:
+                self._started.narrow(claim.owner, claim.current)
             self._gather(claim.queued, claim)
             if claim.queued.give_back(unstarted.start, unstarted.stop):
                 self._on_work(len(unstarted))

@@ -21,6 +21,7 @@ from everyitem.model.items import Items
 from everyitem.model.outcome import Failure
 from everyitem.model.resources import NodeSpec
 from everyitem.ports.node import HolderJoined, Lease, NodeFailed, Post, WorkerView
+from everyitem.ports.started import StartedCells
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView
 from everyitem.work.failures import in_short, timeout_failure
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: Abandoned workers still running at the same time, per slot, that a node bears (contract section 1).
 MAX_ABANDONED_PER_SLOT = 4
+
+#: Workers of a node that may be at an item at the same time, per slot.
+WORKERS_PER_SLOT = 1 + MAX_ABANDONED_PER_SLOT
 
 #: Makes the crew of a node from its queue and what its workers need.
 BuildCrew = Callable[[SharedQueue, ItemProcessor, BatchView], Crew[Any]]
@@ -49,9 +53,13 @@ class SlotNode:
         items: Items,
         budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
+        started: StartedCells | None = None,
         build_crew: BuildCrew,
     ) -> None:
-        """`clock` (monotonic seconds) stamps the messages; timeouts and budgets always run on real time."""
+        """`clock` (monotonic seconds) stamps the messages; timeouts and budgets always run on real time.
+
+        `started` is where the node notes what its workers start, should this process die.
+        """
         self.node_id = spec.node_id
         self._slots, self._assignment, self._processor, self._clock = slots, assignment, processor, clock
         self._queue = SharedQueue(
@@ -60,6 +68,7 @@ class SlotNode:
             clock=clock,
             max_attempts=assignment.max_attempts,
             on_work=self._wake,
+            started=started,
         )
         self._crew = build_crew(self._queue, processor, BatchView(assignment))
         self._watcher = Watcher(

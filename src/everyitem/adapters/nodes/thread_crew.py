@@ -60,6 +60,7 @@ class ThreadCrew:
         except BaseException as error:
             on_break(error)
         finally:
+            self._queue.retire(worker)
             slot.close()
 
     def wake(self, count: int) -> None:

@@ -8,6 +8,7 @@ from everyitem.adapters.nodes.slot_node import SlotNode
 from everyitem.adapters.nodes.thread_crew import ThreadCrew
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec
+from everyitem.ports.started import StartedCells
 from everyitem.work.assignment import Assignment
 from everyitem.work.processors import ItemProcessor
 
@@ -28,6 +29,7 @@ class ThreadNode(SlotNode):
         items: Items,
         budget: MemoryBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
+        started: StartedCells | None = None,
     ) -> None:
         super().__init__(
             spec,
@@ -37,5 +39,6 @@ class ThreadNode(SlotNode):
             items=items,
             budget=budget,
             clock=clock,
+            started=started,
             build_crew=ThreadCrew,
         )

@@ -27,7 +27,8 @@ from everyitem.engine.messages import (
     WakeAt,
 )
 from everyitem.engine.recorder import Recorder
-from everyitem.engine.state import ExecutionState, PendingAttempt
+from everyitem.engine.retries import PendingAttempt
+from everyitem.engine.state import ExecutionState
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
 from everyitem.model.plan import partition_items
