@@ -48,6 +48,7 @@ __all__ = [
     "examine_server",
     "open_source",
     "open_store",
+    "recover",
     "redrive",
     "resume",
     "submit",
@@ -120,6 +121,18 @@ def resume(
     """Go on with a stored execution; `accept_damage` opens the items of damaged segments again."""
     submission = _submission(store, batch, listener, switch, accept_damage=accept_damage)
     return submission.resume(record, repair=accept_damage)
+
+
+def recover(
+    store: Store,
+    record: ExecutionRecord,
+    batch: ProcessingBatch,
+    *,
+    listener: Listener | None = None,
+    switch: Switch | None = None,
+) -> Conclusion:
+    """Go on with an execution whose process has died, without anybody having asked for it."""
+    return _submission(store, batch, listener, switch).recover(record)
 
 
 def redrive(

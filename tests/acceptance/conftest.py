@@ -203,17 +203,21 @@ class Workspace:
     def open_gate(self) -> None:
         self.gate.touch()
 
+    def close(self) -> None:
+        """End what still runs."""
+        self.open_gate()
+        for running in self.started:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait(PATIENCE)
+            for stream in (running.process.stdout, running.process.stderr):
+                if stream is not None:
+                    stream.close()
+
 
 @pytest.fixture
 def workspace(tmp_path: Path, root: Path) -> Iterator[Workspace]:
     """A workspace whose processes are gone at the end of the test."""
     made = Workspace(tmp_path, root / "src")
     yield made
-    made.open_gate()
-    for running in made.started:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.wait(PATIENCE)
-        for stream in (running.process.stdout, running.process.stderr):
-            if stream is not None:
-                stream.close()
+    made.close()

@@ -79,6 +79,8 @@ class Runtime:
         gc.freeze()
         try:
             self._writer.put(ChangeStatus(self._status))
+            # who watches hears of the execution before any of the user's code runs in it
+            self._report(time.monotonic())
             for node in self._nodes.values():
                 self._start(node)
             self._switch.attach(self._completions.put)

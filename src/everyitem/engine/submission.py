@@ -85,6 +85,10 @@ class Submission:
                 return self._carry_out(self._reread(record), ownership)
         return self._go_on(record)
 
+    def recover(self, record: ExecutionRecord) -> Conclusion:
+        """Go on with an execution whose process has died: nobody has asked, so no new window opens."""
+        return self._go_on(record, recovering=True)
+
     def _is_damaged(self, record: ExecutionRecord) -> bool:
         try:
             self._store.recorded(record.execution_key)
@@ -137,17 +141,17 @@ class Submission:
                 "parameters differ); nothing was touched - use another batchId for other content"
             )
 
-    def _go_on(self, record: ExecutionRecord) -> Conclusion:
+    def _go_on(self, record: ExecutionRecord, *, recovering: bool = False) -> Conclusion:
         """Resume as owner, or wait for the owner's response."""
         attached = False
         while True:
             record = self._reread(record)
-            if _has_answered(record, attached=attached and not record.owned):
+            if _has_answered(record, to_waiting=(attached or recovering) and not record.owned):
                 return _recorded(record, attached=attached)
             ownership = self._store.claim(record.execution_key)
             if ownership is not None:
                 record = self._reread(record)
-                if _has_answered(record, attached=attached):
+                if _has_answered(record, to_waiting=attached or recovering):
                     # it ended between the look and the claim: nothing is left to carry out
                     ownership.release()
                     return _recorded(record, attached=attached)
@@ -158,7 +162,7 @@ class Submission:
                         record.processor,
                         record.batch_id,
                     )
-                return self._carry_out(record, ownership, recovering=attached)
+                return self._carry_out(record, ownership, recovering=attached or recovering)
             if not attached:
                 attached = True
                 _log.warning("batch %r is being executed by another process; waiting", record.batch_id)
@@ -185,15 +189,15 @@ class Submission:
         return self._store.find(record.batch_id, record.execution) or record
 
 
-def _has_answered(record: ExecutionRecord, *, attached: bool) -> bool:
+def _has_answered(record: ExecutionRecord, *, to_waiting: bool) -> bool:
     """Whether there is nothing left to do but to pass the recorded response on.
 
-    To who has waited for another process (`attached`) its ERROR is the answer, too; to anybody else an
+    To who has waited for another process (`to_waiting`) its ERROR is the answer, too; to anybody else an
     execution that ended with an ERROR is one to go on with.
     """
     if record.response is None:
         return False
-    ends = {ExecutionStatus.FAILED, ExecutionStatus.CANCELLED} if attached else set()
+    ends = {ExecutionStatus.FAILED, ExecutionStatus.CANCELLED} if to_waiting else set()
     return record.status.is_finished or record.status in ends
 
 

@@ -35,7 +35,7 @@ from everyitem.settings.values import (
 
 _SQLITE = "sqlite:///"
 #: Set by everyitem itself in its worker processes; no setting.
-_WORKER_VARIABLE = "EVERYITEM_WORKER"
+_OWN_VARIABLES = frozenset(("EVERYITEM_WORKER", "EVERYITEM_SUPERVISED", "EVERYITEM_TEST_LEASE"))
 
 
 def _split_list(value: object) -> object:
@@ -154,7 +154,7 @@ def _unknown_variables() -> Iterator[Problem]:
     """Variables that look like settings and are none: a typo there is as easily made as in the file."""
     for variable in sorted(os.environ):
         name = variable.upper()
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == _WORKER_VARIABLE:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _OWN_VARIABLES:
             continue
         setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
         if setting not in _Model.model_fields:

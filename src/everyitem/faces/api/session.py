@@ -144,6 +144,21 @@ class Session(Records):
 
         return self._execute(self._rebuilding(record, options), carry_out, options)
 
+    def recover(self, batch_id: str, execution: int, **options: Unpack[RunOptions]) -> Response:
+        """Go on with an execution whose process has crashed, in its window of the batch timeout.
+
+        For whoever supervises processes; a person resumes, and thereby opens a new window.
+        """
+        check_options(options)
+        record = self._record(batch_id, execution)
+
+        def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
+            return compose.recover(
+                store, record, document.batch, listener=options.get("on_progress"), switch=switch
+            )
+
+        return self._execute(self._rebuilding(record, options), carry_out, options)
+
     def redrive(
         self,
         batch_id: str,

@@ -19,7 +19,9 @@ import typer
 from everyitem.faces.cli.exits import RESPONSE_ERROR, USAGE
 from everyitem.faces.cli.signals import raise_on_signals
 from everyitem.faces.cli.streams import discard, open_missing
+from everyitem.faces.cli.supervise import supervise, wants_supervision
 from everyitem.faces.cli.terminal import note, safe
+from everyitem.faces.supervision.link import accept, link
 from everyitem.model.errors import EveryitemError, UsageError
 
 _HELP = """
@@ -75,6 +77,9 @@ SUBCOMMANDS = {
 }
 
 
+#: Commands that may run under a supervisor.
+SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
+
 #: Commands and options of the contract that later versions have; refused by name.
 LATER = frozenset(("settle", "simulate", "report", "prune", "token", "serve", "member", "cyoda", "--server"))
 
@@ -98,6 +103,7 @@ def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer
 
 def main() -> None:
     """Run the command line and exit; errors become one message on standard error."""
+    accept()
     code = _run(sys.argv[1:] or ["--help"])
     try:
         if sys.stdout is not None:
@@ -106,6 +112,7 @@ def main() -> None:
         note(f"everyitem: standard output cannot be written: {error.strerror}")
         code = code or RESPONSE_ERROR
         discard(1)
+    link().ends(code)
     if _has_leftovers():
         # a thread some item has left behind would keep us waiting, for ever perhaps; all is delivered
         atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to end in good order but not wait
@@ -119,6 +126,8 @@ def _run(arguments: Sequence[str]) -> int:
         open_missing()
         named = next((argument for argument in arguments if not argument.startswith("-")), "")
         _refuse_later(named, arguments)
+        if named in SUPERVISED and wants_supervision(arguments):
+            return supervise(arguments)
         app = build_app(loaded=frozenset({named} if named in SUBCOMMANDS else ()))
         raise_on_signals()
         app(arguments, prog_name="everyitem")

@@ -25,41 +25,50 @@ from everyitem.faces.cli.signals import SignalInbox, listening
 from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.cli.wishes import Wishes
+from everyitem.faces.supervision.link import Link, link
 from everyitem.model.errors import EveryitemError
 from everyitem.model.store_url import shown_url
 
 
 @dataclass
 class _Watcher:
-    """Keeps the last snapshot for the summary and passes each on to the display."""
+    """Keeps the last snapshot for the summary, passes each on to the display, tells the supervisor."""
 
     show: Callable[[Snapshot], None] | None
+    supervisor: Link
     last: Snapshot | None = field(default=None)
 
     def __call__(self, snapshot: Snapshot) -> None:
+        if self.last is None:
+            self.supervisor.carries_out(snapshot.batch_id, snapshot.execution)
+        elif self.last.last_checkpoint_at != snapshot.last_checkpoint_at:
+            self.supervisor.progressed()
         self.last = snapshot
         if self.show is not None:
             self.show(snapshot)
 
 
 def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Response]) -> None:
-    """Carry out `call` with a display, print the response, and end with the contract's exit code."""
+    """Carry out `call` with a display, print the response, and end with the contract's exit code.
+
+    A process that was started because its predecessor has crashed goes on with what that one was at.
+    """
     check_writable(wishes.out)
     check_results_file(wishes.results)
     reserve_output()
-    switch = Switch()
+    switch, recovery = Switch(), link().recovery
     with (
         logs_as_notes(),
         listening(switch, Inbox()) as signals,
         open_session(wishes.store, wishes.config, inbox=signals.requests) as session,
     ):
         display = None if wishes.no_progress else make_display(title)
-        watcher = _Watcher(display)
+        watcher = _Watcher(display, link())
         how = wishes.options()
         how["switch"], how["on_progress"] = switch, watcher
         try:
             with display or nullcontext():
-                response = call(session, how)
+                response = session.recover(*recovery, **how) if recovery else call(session, how)
         except ExecutionInterrupted as interrupted:
             _say_how_to_resume(interrupted, signals, wishes)
             raise typer.Exit(signals.exit_code) from None

@@ -122,6 +122,15 @@ TimeoutHours = Annotated[
         show_default=False,
     ),
 ]
+Supervise = Annotated[
+    bool,
+    typer.Option(
+        "--supervise",
+        help="Run in a process of its own that is started again, and goes on, when it crashes.",
+        rich_help_panel=_HOW,
+        show_default=False,
+    ),
+]
 
 _WHAT = "What comes out"
 OutFile = Annotated[

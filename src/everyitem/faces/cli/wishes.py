@@ -21,6 +21,8 @@ class Wishes:
     checkpoint_interval: given.CheckpointInterval = None
     max_retries: given.MaxRetries = None
     timeout_hours: given.TimeoutHours = None
+    #: Seen to before the command is carried out (`supervise.py`).
+    supervise: given.Supervise = False
     out: given.OutFile = None
     results: given.ResultsFile = None
     fail_on_item_failure: given.FailOnItemFailure = False

@@ -1,0 +1,52 @@
+"""`--supervise`: the command runs in a process of its own, which is started again when it crashes."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from everyitem.faces.cli.exits import RESPONSE_ERROR
+from everyitem.faces.cli.terminal import note, print_json, safe
+from everyitem.faces.supervision.link import link
+from everyitem.faces.supervision.supervisor import GaveUp, Supervisor
+
+_OPTION = "--supervise"
+
+
+def wants_supervision(arguments: Sequence[str]) -> bool:
+    """Whether this process is to supervise the command instead of carrying it out."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    asks_for_help = any(one in ("-h", "--help") for one in options)
+    return _OPTION in options and not asks_for_help and not link().is_there
+
+
+def supervise(arguments: Sequence[str]) -> int:
+    """Run `everyitem ARGUMENTS` in a supervised process; returns its exit code."""
+    with tempfile.TemporaryFile() as spool:
+        if "-" in arguments:
+            # every process reads the document from its beginning
+            with open(0, "rb", closefd=False) as stdin:
+                shutil.copyfileobj(stdin, spool)
+        supervisor = Supervisor(
+            [sys.executable, "-m", "everyitem", *arguments],
+            stdin=spool if "-" in arguments else None,
+            say=lambda text: note(f"everyitem: {text}"),
+        )
+        try:
+            return supervisor.run()
+        except GaveUp as gave_up:
+            return _answer(gave_up)
+
+
+def _answer(gave_up: GaveUp) -> int:
+    """The response nobody is left to give."""
+    # not at the top: it loads what only the supervised process needs
+    from everyitem.faces.api.refusal import refusal
+    from everyitem.model.errors import ErrorCode, EveryitemError
+
+    error = EveryitemError(str(gave_up))
+    error.code = ErrorCode.SYSTEM_ERROR
+    recovery = gave_up.recovery
+    note(f"everyitem: {safe(error)}")
+    print_json(refusal(error, batch_id=recovery.batch_id if recovery else None).to_json().encode())
+    return RESPONSE_ERROR

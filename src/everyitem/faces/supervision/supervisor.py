@@ -1,0 +1,212 @@
+"""The supervisor: starts a process, and starts it again when it crashes.
+
+It decides by what its child has said (`link.py`) and how it ended. A proper end, an `ERROR` response and a
+wrong option included, is the end. So is one after SIGINT or SIGTERM, which are passed on. Everything else is
+a crash, and the child is started again: soon after the first one, after at most `LONGEST_WAIT` seconds after
+more. `MOST_CRASHES` without a checkpoint in between end it, as a last resort: items that kill the process are
+found and quarantined long before (`ports/started.py`).
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import IO, Final
+
+from everyitem.faces.supervision.link import VARIABLE, Recovery, told
+
+#: Seconds before the first restart in a row; each further one waits twice as long, up to the longest.
+FIRST_WAIT: Final = 0.1
+LONGEST_WAIT: Final = 4.0
+#: Crashes in a row, without a checkpoint in between, after which it gives up.
+MOST_CRASHES: Final = 10
+
+_PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class _Life:
+    """What one child has said, and how it ended."""
+
+    is_up: bool = False
+    progressed: bool = False
+    ends: int | None = None
+    #: As of `subprocess`: negative for a signal.
+    returncode: int = 0
+    _rest: bytes = field(default=b"", repr=False)
+
+    def hear(self, data: bytes) -> Recovery | None:
+        """Take in what came through the pipe; the execution it goes on with, if it said so."""
+        begun = None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            match line.decode().split(" "):
+                case ["up"]:
+                    self.is_up = True
+                case ["progressed"]:
+                    self.progressed = True
+                case ["begun", execution, batch_id]:
+                    begun = Recovery(bytes.fromhex(batch_id).decode(), int(execution))
+                case ["ends", code]:
+                    self.ends = int(code)
+        return begun
+
+    @property
+    def text(self) -> str:
+        """How it ended, for people."""
+        if self.returncode >= 0:
+            return f"exit code {self.returncode}"
+        try:
+            return signal.Signals(-self.returncode).name
+        except ValueError:
+            return f"signal {-self.returncode}"
+
+
+class GaveUp(Exception):
+    """The child has crashed too often without getting anywhere."""
+
+    def __init__(self, message: str, recovery: Recovery | None) -> None:
+        super().__init__(message)
+        self.recovery = recovery
+
+
+class Supervisor:
+    """Keeps one command going. To be used in the main thread, once."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: IO[bytes] | None = None,
+        environment: Mapping[str, str] | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """`stdin` is a file every child reads from its beginning, `say` tells people what happens."""
+        self._command, self._stdin, self._say = command, stdin, say
+        self._environment = os.environ if environment is None else environment
+        self._recovery: Recovery | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        #: The first signal that was passed on.
+        self._stopped_by: int | None = None
+
+    def run(self) -> int:
+        """Run the command to its end; its exit code. Raises `GaveUp` and `OSError` (it cannot be started)."""
+        wake, self._wake = os.pipe()
+        for end in (wake, self._wake):
+            os.set_blocking(end, False)
+        former = {number: signal.signal(number, self._pass_on) for number in _PASSED_ON}
+        former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _be_woken)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        try:
+            return self._keep_going(wake)
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, handler in former.items():
+                signal.signal(number, handler)
+            os.close(wake)
+            os.close(self._wake)
+
+    def _keep_going(self, wake: int) -> int:
+        crashes = 0
+        while True:
+            life = self._live(wake)
+            if (code := self._exit_code(life)) is not None:
+                return code
+            crashes = 1 if life.progressed else crashes + 1
+            if crashes >= MOST_CRASHES:
+                raise GaveUp(
+                    f"the process crashed {crashes} times in a row without a checkpoint in between, "
+                    f"at last with {life.text}; everything recorded stays recorded",
+                    self._recovery,
+                )
+            wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (crashes - 1))
+            self._say(f"the process was ended by {life.text}; starting it again in {wait:g} s")
+            if self._is_stopped_within(wait, wake):
+                return 128 + (self._stopped_by or signal.SIGTERM)
+
+    def _is_stopped_within(self, seconds: float, wake: int) -> bool:
+        """Wait before the next life, unless somebody wants none."""
+        until = time.monotonic() + seconds
+        while self._stopped_by is None and (rest := until - time.monotonic()) > 0:
+            if select.select([wake], [], [], rest)[0]:
+                os.read(wake, 4096)
+        return self._stopped_by is not None
+
+    def _exit_code(self, life: _Life) -> int | None:
+        """The exit code of a child that has ended for good; None after a crash."""
+        if life.ends is not None:
+            return life.ends
+        if self._stopped_by is not None:
+            return 128 + self._stopped_by
+        for number in _PASSED_ON:
+            if life.returncode in (-number, 128 + number):
+                # somebody has sent it to the child itself
+                return 128 + number
+        if not life.is_up and life.returncode > 0:
+            # it does not even start; what is wrong has been said
+            return life.returncode
+        return None
+
+    def _live(self, wake: int) -> _Life:
+        """One child, from its start to its end."""
+        ours, theirs = os.pipe()
+        try:
+            try:
+                child = self._start(theirs)
+            finally:
+                os.close(theirs)
+            life = _Life()
+            while child.poll() is None:
+                readable, _, _ = select.select([ours, wake], [], [])
+                if wake in readable:
+                    os.read(wake, 4096)
+                if ours in readable and not self._hear(life, ours):
+                    break
+            # what it said last may still be in the pipe; its own children may hold that open
+            life.returncode = child.wait()
+            os.set_blocking(ours, False)
+            while self._hear(life, ours):
+                pass
+            return life
+        finally:
+            self._child = None
+            os.close(ours)
+
+    def _hear(self, life: _Life, pipe: int) -> bool:
+        """Take in what the child says; False when there is nothing (more)."""
+        try:
+            data = os.read(pipe, 65536)
+        except BlockingIOError:
+            return False
+        self._recovery = life.hear(data) or self._recovery
+        return bool(data)
+
+    def _start(self, pipe: int) -> subprocess.Popen[bytes]:
+        if self._stdin is not None:
+            self._stdin.seek(0)
+        # a group of its own: Ctrl-C reaches the child through us, once
+        child = subprocess.Popen(
+            self._command,
+            stdin=self._stdin or subprocess.DEVNULL,
+            pass_fds=[pipe],
+            process_group=0,
+            env={**self._environment, VARIABLE: told(pipe, self._recovery)},
+        )
+        self._child = child
+        if self._stopped_by is not None:
+            # it came between the last child and this one
+            child.send_signal(self._stopped_by)
+        return child
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        self._stopped_by = self._stopped_by or number
+        if self._child is not None:
+            self._child.send_signal(number)
+
+
+def _be_woken(_number: int, _frame: FrameType | None) -> None:
+    """Without a handler of its own SIGCHLD would not reach the wake-up descriptor."""

@@ -1,0 +1,158 @@
+"""When a supervised process is started again, and when it is not."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from everyitem.faces.supervision import supervisor
+from everyitem.faces.supervision.link import VARIABLE, Recovery, accept, link, told
+from everyitem.faces.supervision.supervisor import MOST_CRASHES, GaveUp, Supervisor
+
+CHILD = """
+import os, signal, sys
+from everyitem.faces.supervision.link import accept, link
+with open("lives", "a") as lives:
+    print("x", file=lives)
+life = len(open("lives").read().split())
+accept()
+"""
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Restarts need not wait here; how long they do is said."""
+    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.0)
+    monkeypatch.chdir(tmp_path)
+
+
+def supervise(script: str, **options) -> tuple[int, list[str]]:
+    """The exit code of a supervised script, and what was said."""
+    said: list[str] = []
+    made = Supervisor([sys.executable, "-c", CHILD + script], say=said.append, **options)
+    return made.run(), said
+
+
+def lives() -> int:
+    return len(Path("lives").read_text().split())
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
+def test_a_process_that_ends_in_good_order_is_not_started_again(code: int) -> None:
+    """Whatever its exit code: an ERROR response is an answer."""
+    assert supervise(f"link().ends({code}); sys.exit({code})") == (code, [])
+    assert lives() == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os._exit(0)", "exit code 0"),
+        ("os._exit(1)", "exit code 1"),
+        ("raise RuntimeError", "exit code 1"),
+    ],
+)
+def test_a_crash_is_any_end_that_was_not_announced(end: str, name: str) -> None:
+    """An item may have called `os._exit(0)`; that is no success."""
+    code, said = supervise(f"if life == 1: {end}\nlink().ends(0)")
+    assert (code, lives()) == (0, 2)
+    assert name in said[0]
+
+
+def test_a_crash_after_the_answer_was_given_changes_nothing() -> None:
+    """The response must not be printed a second time."""
+    assert supervise("link().ends(3); os.kill(os.getpid(), signal.SIGSEGV)") == (3, [])
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_process_somebody_has_stopped_is_not_started_again(number: str) -> None:
+    """Also when the signal went to the child itself and nobody handled it."""
+    script = f"signal.signal(signal.{number}, signal.SIG_DFL); os.kill(os.getpid(), signal.{number})"
+    assert supervise(script)[0] in (130, 143)
+    assert lives() == 1
+
+
+def test_a_stop_is_passed_on_and_ends_the_matter() -> None:
+    """The child drains and says how it ended; or it crashes on the way, which is no reason to go on."""
+    script = """
+def stopped(*_):
+    os._exit(7)
+signal.signal(signal.SIGTERM, stopped)
+os.kill(os.getppid(), signal.SIGTERM)
+signal.pause()
+"""
+    assert supervise(script)[0] == 143
+    assert lives() == 1
+
+
+def test_a_program_that_does_not_even_start_is_not_tried_again() -> None:
+    """What is wrong with it will be wrong next time."""
+    made = Supervisor([sys.executable, "-c", "import nothing_of_that_name"], say=pytest.fail)
+    assert made.run() == 1
+
+
+def test_crashes_without_a_checkpoint_are_given_up_at_some_time() -> None:
+    """As a last resort; it says how it ended and which execution it was."""
+    with pytest.raises(GaveUp, match=f"crashed {MOST_CRASHES} times .* SIGKILL") as gave_up:
+        supervise("link().carries_out('b ü', 2); os.kill(os.getpid(), signal.SIGKILL)")
+    assert lives() == MOST_CRASHES
+    assert gave_up.value.recovery == Recovery("b ü", 2)
+
+
+def test_crashes_with_checkpoints_in_between_are_not_counted_together() -> None:
+    """Each of them has got somewhere."""
+    most = MOST_CRASHES + 3
+    script = f"link().progressed()\nif life <= {most}: os.kill(os.getpid(), signal.SIGKILL)\nlink().ends(0)"
+    assert supervise(script)[0] == 0
+    assert lives() == most + 1
+
+
+def test_waits_double_and_stay_below_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart within five seconds, however often it crashed before."""
+    monkeypatch.undo()
+    waits = [
+        min(supervisor.LONGEST_WAIT, supervisor.FIRST_WAIT * 2**number) for number in range(MOST_CRASHES)
+    ]
+    assert waits[:3] == [0.1, 0.2, 0.4]
+    assert max(waits) < 5
+
+
+def test_a_successor_hears_what_its_predecessor_was_at() -> None:
+    """And its own successor does, too."""
+    script = """
+with open("heard", "a") as heard:
+    print(link().recovery, file=heard)
+if life == 1:
+    link().carries_out("b ü", 2)
+if life <= 2:
+    os.kill(os.getpid(), signal.SIGKILL)
+link().ends(0)
+"""
+    supervise(script)
+    recovery = str(Recovery("b ü", 2))
+    assert Path("heard").read_text().splitlines() == ["None", recovery, recovery]
+
+
+def test_every_life_reads_standard_input_from_its_beginning(tmp_path: Path) -> None:
+    """What the first one has read is not gone."""
+    script = """
+with open("read", "a") as read:
+    read.write(sys.stdin.read())
+if life == 1: os.kill(os.getpid(), signal.SIGKILL)
+link().ends(0)
+"""
+    (tmp_path / "spool").write_bytes(b"document\n")
+    with (tmp_path / "spool").open("rb") as spool:
+        supervise(script, stdin=spool)
+    assert Path("read").read_text() == "document\ndocument\n"
+
+
+def test_a_program_the_users_code_starts_is_not_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It inherits the environment, and has another parent."""
+    monkeypatch.setenv(VARIABLE, told(0, None))
+    accept()
+    assert not link().is_there
+    assert VARIABLE not in os.environ
