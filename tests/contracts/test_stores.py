@@ -7,10 +7,10 @@ import pytest
 from tests.services.stores import edit
 
 from everyitem.adapters.stores import open_store
-from everyitem.model.errors import ErrorCode, OwnershipLost, StoreDamaged, UsageError
+from everyitem.model.errors import ErrorCode, IllegalMove, OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.model.status import ExecutionStatus
+from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.store import (
     Commit,
     ControlKind,
@@ -377,6 +377,7 @@ def test_a_resumed_execution_continues_the_chain(store: Store) -> None:
 def test_a_response_shows_while_the_execution_is_at_rest(store: Store) -> None:
     """The response appears with the terminal status and steps back while the execution goes on."""
     record, ownership = accept(store, items=1)
+    ownership.commit(Commit(status=ExecutionStatus.RUNNING))
     fail(ownership, 0)
     event = OutboxEvent("done", "BatchExecuted", "b", 1.0, b"{}")
     ownership.commit(
@@ -433,9 +434,28 @@ def test_executions_in_one_store_do_not_mix(store: Store) -> None:
     assert store.verify(one.execution_key) == []
 
 
+@pytest.mark.parametrize("start", ExecutionStatus)
+@pytest.mark.parametrize("finish", ExecutionStatus)
+def test_only_legal_moves_are_written(store: Store, start: ExecutionStatus, finish: ExecutionStatus) -> None:
+    """Whoever asks: an illegal state is refused with all of its transaction, a legal one is written."""
+    record, ownership = accept(store)
+    ways = {ExecutionStatus.QUEUED: [], ExecutionStatus.RUNNING: [ExecutionStatus.RUNNING]}
+    for step in ways.get(start, [ExecutionStatus.RUNNING, start]):
+        ownership.commit(Commit(status=step))
+    commit = Commit(segments=[successes(0, 1)], status=finish)
+    if may_move(start, finish):
+        assert ownership.commit(commit) == 1
+        return
+    with pytest.raises(IllegalMove, match=f"is {start} and cannot become {finish}"):
+        ownership.commit(commit)
+    assert store.recorded(record.execution_key).last_sequence == 0
+    assert ownership.commit(Commit(segments=[successes(0, 1)])) == 1
+
+
 def test_verify_finds_totals_that_do_not_add_up(store: Store) -> None:
     """Running totals, failed rows and terminal events are each compared with what they follow from."""
     record, ownership = accept(store)
+    ownership.commit(Commit(status=ExecutionStatus.RUNNING))
     ownership.commit(
         Commit(
             segments=[SegmentDraft(successes(0, 3).successes, [failure(3)])],

@@ -25,7 +25,7 @@ from everyitem.model.errors import StoreError
 from everyitem.model.plan import plan_partitions
 from everyitem.model.resources import NodeKind, spread
 from everyitem.model.response import Response
-from everyitem.model.status import ExecutionStatus
+from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.node import Node
 from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
 from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
@@ -216,6 +216,9 @@ class Execution:
 
     def _consolidate(self, verdict: Verdict) -> Conclusion:
         """Check, answer, and record the answer with its event in one transaction."""
+        if self._writer is not None:
+            # a state that still waits to be written must not come after the last one
+            self._writer.settle()
         if verdict.ending is Ending.INTERRUPTED:
             self._ownership.commit(Commit(counters=self._counters, status=ExecutionStatus.INTERRUPTED))
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
@@ -247,10 +250,14 @@ class Execution:
             self._writer = None
 
     def _give_back(self, status: ExecutionStatus) -> None:
-        """Give ownership back as well as still possible; a lost or unreachable one needs no giving back."""
+        """Give ownership back as well as still possible; a lost or unreachable one needs no giving back.
+
+        What could not even begin leaves the execution as it was.
+        """
+        began = self._writer is not None
         self._stop_writer()
         try:
-            self._ownership.release(status)
+            self._ownership.release(status if began or may_move(self._record.status, status) else None)
         except StoreError as error:
             _log.debug("ownership of %s could not be given back: %s", self._record.batch_id, error)
 

@@ -82,6 +82,9 @@ class CheckpointWriter:
         #: Monotonic seconds at which the latest commit was through.
         self._committed = 0.0
         self._failed = False
+        #: How many commands were handed over, taken, and are through; told by `_moved`.
+        self._handed = self._taken = self._through = 0
+        self._moved = threading.Event()
         self._thread = threading.Thread(target=self._run, name="everyitem-writer", daemon=True)
 
     def start(self) -> None:
@@ -90,7 +93,16 @@ class CheckpointWriter:
 
     def put(self, command: SaveCheckpoint | ChangeStatus) -> None:
         """Hand over something to write; never blocks."""
+        self._handed += 1
         self._inbox.put(command)
+
+    def settle(self) -> None:
+        """Wait until everything handed over so far was written, or never will be; not after `stop`."""
+        while True:
+            self._moved.clear()
+            if self._through == self._handed:
+                return
+            self._moved.wait()
 
     def stop(self) -> None:
         """Write what waits and end the thread."""
@@ -124,10 +136,13 @@ class CheckpointWriter:
 
     def _wait(self) -> tuple[list[SaveCheckpoint | ChangeStatus], bool]:
         """Everything that waits now, after at most one poll interval; and whether to stop after it."""
+        self._through = self._taken
+        self._moved.set()
         waiting: list[SaveCheckpoint | ChangeStatus] = []
         try:
             command = self._inbox.get(timeout=POLL)
             while command is not None:
+                self._taken += 1
                 waiting.append(command)
                 is_urgent = isinstance(command, ChangeStatus) or command.is_urgent
                 wait = 0.0 if is_urgent else self._committed + SPACING - time.monotonic()

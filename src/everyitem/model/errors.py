@@ -94,6 +94,10 @@ class OwnershipLost(StoreError):
     """Another process owns the execution now; nothing more is recorded by this one."""
 
 
+class IllegalMove(StoreError):
+    """The execution cannot go from the state it is in to the one asked for; nothing was written."""
+
+
 class PermanentItemError(Exception):
     """Raise it from an item processor: the item fails at once and is never retried."""
 

@@ -31,17 +31,24 @@ class ExecutionStatus(StrEnum):
 _S = ExecutionStatus
 _ENDS = {_S.INTERRUPTED, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED}
 
-#: Legal moves. A finished execution runs again only through a redrive, which opens a new round.
+#: Legal moves; stores refuse all others. A finished execution runs again only through a redrive, which opens
+#: a new round, or for items whose checkpoints were damaged.
 TRANSITIONS: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.INTERRUPTED, _S.FAILED}),
     _S.RUNNING: frozenset({_S.PAUSED, *_ENDS}),
     _S.PAUSED: frozenset({_S.RUNNING, *_ENDS}),
     _S.INTERRUPTED: frozenset({_S.RUNNING, _S.CANCELLED}),
-    _S.COMPLETED: frozenset(),
+    # damage was found and accepted: the items of the damaged checkpoints are open again
+    _S.COMPLETED: frozenset({_S.RUNNING}),
     _S.COMPLETED_WITH_ERRORS: frozenset({_S.RUNNING}),
     _S.FAILED: frozenset({_S.RUNNING, _S.CANCELLED}),
     _S.CANCELLED: frozenset({_S.RUNNING}),
 }
+
+
+def may_become(finish: ExecutionStatus) -> list[ExecutionStatus]:
+    """The states from which an execution may go to `finish`."""
+    return [start for start in ExecutionStatus if may_move(start, finish)]
 
 
 def may_move(start: ExecutionStatus, finish: ExecutionStatus) -> bool:

@@ -12,9 +12,10 @@ def test_only_the_table_s_moves_are_legal(start, finish):
     assert may_move(start, finish) is (start is finish or finish in TRANSITIONS[start])
 
 
-def test_what_ended_in_success_without_failures_stays():
-    """A completed execution never moves again."""
-    assert TRANSITIONS[ExecutionStatus.COMPLETED] == frozenset()
+def test_what_is_finished_moves_by_running_again_only():
+    """A redrive, or damage that was accepted; no end turns into another end."""
+    for finished in (ExecutionStatus.COMPLETED, ExecutionStatus.COMPLETED_WITH_ERRORS):
+        assert TRANSITIONS[finished] == {ExecutionStatus.RUNNING}
 
 
 @pytest.mark.parametrize("stopped", ["INTERRUPTED", "FAILED", "CANCELLED", "QUEUED", "PAUSED"])

@@ -38,6 +38,13 @@ def test_processes_elsewhere_are_known_by_their_lease_only() -> None:
     assert replace(me, boot="before").is_alive() is None
 
 
+def test_where_the_system_hides_what_it_takes_only_leases_count() -> None:
+    """A container without boot id or process times: nobody is declared dead by guessing."""
+    me = this_process()
+    assert replace(me, started="").is_alive() is None
+    assert replace(me, boot="").is_alive() is None
+
+
 def test_an_owner_is_left_alone_while_it_lives_and_its_lease_runs() -> None:
     """Dead: replaced at once. Stopped beyond its lease, or silent elsewhere: replaced after it."""
     me = this_process()
@@ -47,4 +54,6 @@ def test_an_owner_is_left_alone_while_it_lives_and_its_lease_runs() -> None:
     assert not Owner(me, 100.0).is_living(101.0)
     assert not Owner(dead, 100.0).is_living(99.0)
     assert Owner(remote, 100.0).is_living(99.0)
+    # set back by an hour, or by a day: no lease ends so late
+    assert not Owner(remote, 100.0).is_living(-3500.0)
     assert not Owner(remote, 100.0).is_living(101.0)

@@ -454,3 +454,15 @@ def test_a_read_only_file_system_is_told_from_missing_permission(
     monkeypatch.setattr(failures, "is_on_read_only_system", lambda where: True)
     with pytest.raises(StoreError, match="mounted read-only"):
         SqliteStore(path)
+
+
+@pytest.mark.parametrize("status", [None, ExecutionStatus.RUNNING, ExecutionStatus.PAUSED])
+def test_no_execution_of_a_dead_owner_seems_to_go_on(
+    store: SqliteStore, path: Path, status: ExecutionStatus | None
+) -> None:
+    """Not even one whose owner died before it began."""
+    _, ownership = accept(store)
+    ownership.commit(Commit(status=status))
+    edit(path, "UPDATE execution_states SET owner_started = '1'")
+    (listed,) = store.executions()
+    assert (listed.status, listed.owned) == (ExecutionStatus.INTERRUPTED, False)

@@ -14,7 +14,7 @@ from itertools import islice
 import msgspec
 
 from everyitem.adapters.stores.input_chunks import StoredChunk, seal_chunks
-from everyitem.adapters.stores.liveness import LEASE, this_process
+from everyitem.adapters.stores.liveness import LEASE, SECOND_LOOK, this_process
 from everyitem.adapters.stores.relational import records
 from everyitem.adapters.stores.relational.database import Connection, Database, insert_rows
 from everyitem.model.errors import StoreError
@@ -99,6 +99,9 @@ class Claims:
             return Claimed(execution_key, held.token, held.chain)
         if held.owner is not None and held.owner.is_living(held.now):
             return None
+        if held.owner is not None and held.owner.process.is_alive() is not False:
+            # its lease has run out, or the clock has stepped: who lives renews meanwhile, and so is not taken from
+            time.sleep(SECOND_LOOK)
         writes = held.writes + 1 + secrets.randbelow(_STEPS)
         self._unseen[execution_key] = writes
         with self._connection.writing() as database:

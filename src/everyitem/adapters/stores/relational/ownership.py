@@ -14,8 +14,8 @@ from everyitem.adapters.stores.relational import rows
 from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
-from everyitem.model.errors import OwnershipLost, StoreError, UsageError
-from everyitem.model.status import ExecutionStatus
+from everyitem.model.errors import IllegalMove, OwnershipLost, StoreError, UsageError
+from everyitem.model.status import ExecutionStatus, may_become
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress
 
 _json = msgspec.json.Encoder().encode
@@ -46,6 +46,13 @@ UPDATE execution_states SET
     finished_at = CASE WHEN ? = 1 THEN ? ELSE finished_at END
 WHERE execution_key = ? AND owner_token = ? AND owner_writes = ? AND owner_expires_at IS NOT NULL
 """
+
+
+#: What the first statement asks further where it writes a state: that the move is legal.
+_LEGAL: dict[ExecutionStatus | None, str] = {
+    status: f"AND status IN ({', '.join(repr(str(start)) for start in may_become(status))})"
+    for status in ExecutionStatus
+}
 
 
 class _Position(msgspec.Struct, frozen=True):
@@ -219,7 +226,7 @@ class TableOwnership:
             try:
                 self._position = write(position)
                 self._uncertain = None
-            except (OwnershipLost, UsageError):
+            except (OwnershipLost, IllegalMove, UsageError):
                 self._uncertain = None
                 raise
             except StoreError:
@@ -277,7 +284,7 @@ class TableOwnership:
     ) -> _Position:
         """The first statement of every transaction: prove the token and write the state row."""
         changed = database.execute(
-            _GUARD.format(clock=self._connection.dialect.clock),
+            _GUARD.format(clock=self._connection.dialect.clock) + _LEGAL.get(status, ""),
             (
                 LEASE if keep else None,
                 after.round,
@@ -295,8 +302,17 @@ class TableOwnership:
             ),
         ).rowcount
         if changed != 1:
+            self._refuse_illegal(database, status)
             raise self._lost()
         return replace(after, writes=after.writes + 1)
+
+    def _refuse_illegal(self, database: Database, status: ExecutionStatus | None) -> None:
+        row = database.execute(
+            "SELECT status FROM execution_states WHERE execution_key = ? AND owner_token = ?",
+            (self.execution_key, self.token),
+        ).fetchone()
+        if row is not None and status is not None and row[0] not in may_become(status):
+            raise IllegalMove(f"execution {self.execution_key} is {row[0]} and cannot become {status}")
 
     def _lost(self) -> OwnershipLost:
         return OwnershipLost(

@@ -164,7 +164,7 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
     owner = _owner_of(row)
     owned = owner is not None and owner.is_living(row["now"])
     status = msgspec.convert(row["status"], ExecutionStatus)
-    if status.is_active and not owned:
+    if (status.is_active or (status is ExecutionStatus.QUEUED and owner is not None)) and not owned:
         # its owner died before it could say so
         status = ExecutionStatus.INTERRUPTED
     at_rest = status.is_finished or status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
