@@ -462,7 +462,9 @@ def test_no_execution_of_a_dead_owner_seems_to_go_on(
 ) -> None:
     """Not even one whose owner died before it began."""
     _, ownership = accept(store)
-    ownership.commit(Commit(status=status))
+    if status is not None:
+        ownership.commit(Commit(status=ExecutionStatus.RUNNING))
+        ownership.commit(Commit(status=status))
     edit(path, "UPDATE execution_states SET owner_started = '1'")
     (listed,) = store.executions()
     assert (listed.status, listed.owned) == (ExecutionStatus.INTERRUPTED, False)
