@@ -7,6 +7,7 @@ may have called `os._exit(0)`.
 
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -85,12 +86,18 @@ def accept() -> None:
     """
     global _link
     told = os.environ.pop(VARIABLE, "")
-    if _parent_named_in(told) != os.getppid():
+    parent = _parent_named_in(told)
+    if parent is None:
         return
-    descriptor, parent, *recovery = told.split(" ")
+    descriptor, _, *recovery = told.split(" ")
+    if parent != os.getppid():
+        if _is_pipe(int(descriptor)):
+            # the supervisor died before we were up
+            os.kill(os.getpid(), signal.SIGKILL)
+        return
     os.set_inheritable(int(descriptor), False)
     os.set_blocking(int(descriptor), False)
-    _die_with(int(parent))
+    _die_with(parent)
     _link = Link(int(descriptor), _recovery(recovery))
     _link.is_up()
 
@@ -107,7 +114,14 @@ def _recovery(words: list[str]) -> Recovery | None:
 
 def _parent_named_in(value: str) -> int | None:
     words = value.split(" ")
-    return int(words[1]) if len(words) >= 2 and words[1].isdecimal() else None
+    return int(words[1]) if len(words) >= 2 and all(word.isdecimal() for word in words[:2]) else None
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 def _die_with(parent: int) -> None:

@@ -1,6 +1,8 @@
 """When a supervised process is started again, and when it is not."""
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -150,9 +152,22 @@ link().ends(0)
     assert Path("read").read_text() == "document\ndocument\n"
 
 
+def test_who_comes_up_after_its_supervisor_has_died_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It still has the pipe, and somebody else for a parent: no orphan goes on."""
+    ours, theirs = os.pipe()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD + "link().ends(0)"],
+        pass_fds=[theirs],
+        env={**os.environ, VARIABLE: f"{theirs} {os.getpid() + 1}"},
+    )
+    assert child.wait(60) == -signal.SIGKILL
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_a_program_the_users_code_starts_is_not_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It inherits the environment, and has another parent."""
-    monkeypatch.setenv(VARIABLE, told(0, None))
+    """It may inherit the environment, but has another parent and no pipe."""
+    monkeypatch.setenv(VARIABLE, told(999_999, None))
     accept()
     assert not link().is_there
     assert VARIABLE not in os.environ
