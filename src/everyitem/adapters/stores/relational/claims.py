@@ -100,7 +100,7 @@ class Claims:
         if held.owner is not None and held.owner.is_living(held.now):
             return None
         if held.owner is not None and held.owner.process.is_alive() is not False:
-            # its lease has run out, or the clock has stepped: who lives renews meanwhile, and so is not taken from
+            # its lease has run out, or the clock has stepped: who lives renews meanwhile, and keeps it
             time.sleep(SECOND_LOOK)
         writes = held.writes + 1 + secrets.randbelow(_STEPS)
         self._unseen[execution_key] = writes
