@@ -1,10 +1,12 @@
 """Items of microseconds are for one thread at a time, until they are not."""
 
+import math
 import queue
 import sys
 import threading
 
 import msgspec
+import pytest
 
 from everyitem.adapters.nodes.claims import Claim
 from everyitem.adapters.nodes.shared_queue import QUICK_ITEMS, SharedQueue
@@ -13,6 +15,12 @@ from everyitem.ports.node import Lease
 
 COUNT = 1000
 ITEMS = InMemoryItems(msgspec.json.encode(list(range(COUNT))), named=False)
+
+
+@pytest.fixture(autouse=True)
+def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may stop this process for longer than a thread is trusted."""
+    monkeypatch.setattr("everyitem.adapters.nodes.shared_queue.QUICK_TRUST", 1 << 62)
 
 
 def opened() -> SharedQueue:
@@ -25,7 +33,7 @@ def opened() -> SharedQueue:
         on_work=lambda count: shared.changed.notify(min(count, sys.maxsize)),
     )
     shared.open(lambda message: None)
-    shared.add(Lease(1, range(COUNT)))
+    shared.add(Lease(1, range(COUNT), budget=math.inf))
     return shared
 
 
