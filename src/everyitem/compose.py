@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from everyitem.engine import settling
 from everyitem.engine.execution import BuildNodes, Conclusion, Execution
 from everyitem.engine.patience import Patience
 from everyitem.engine.patient_store import PatientStore
@@ -27,7 +28,7 @@ from everyitem.model.errors import UsageError
 from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.ports.node import Node
 from everyitem.ports.source import ItemSource, SourceSpec
-from everyitem.ports.store import ExecutionRecord, Ownership, Store
+from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
 from everyitem.ports.store_server import StoreServer
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
@@ -51,6 +52,7 @@ __all__ = [
     "recover",
     "redrive",
     "resume",
+    "settle_at_rest",
     "submit",
 ]
 
@@ -147,6 +149,14 @@ def redrive(
 ) -> Conclusion:
     """Run failed items again, some with corrected payloads (JSON texts by index), as the next round."""
     return _submission(store, batch, listener, switch).redrive(record, indices, corrections)
+
+
+def settle_at_rest(
+    store: Store, record: ExecutionRecord, ownership: Ownership, settlement: Settlement
+) -> None:
+    """Record a person's decision about an item in doubt of an execution nobody carries out."""
+    key = record.execution_key
+    settling.settle_at_rest(ownership, record, store.recorded(key), store.items(key), settlement)
 
 
 def _submission(
@@ -290,6 +300,7 @@ def _assign(batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProc
         resources=msgspec.json.encode(_shown_resources(batch)),
         error_policy=msgspec.json.encode(_shown_error_policy(configuration)),
         item_timeout=configuration.item_timeout,
+        at_most_once=configuration.at_most_once,
         max_attempts=configuration.retry.max_retries + 1,
         named=batch.items.named,
         deadline=time.time() + configuration.timeout,
@@ -307,6 +318,7 @@ def _shown_configuration(configuration: ProcessingConfiguration) -> dict[str, An
         "checkpointIntervalSeconds": configuration.checkpoint_interval_seconds,
         "enableCheckpointing": configuration.enable_checkpointing,
         "timeoutHours": configuration.timeout / 3600,
+        "delivery": "at-most-once" if configuration.at_most_once else "at-least-once",
     }
 
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from everyitem.engine.messages import Ending, Verdict
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.checks import ExecutionFacts
-from everyitem.model.errors import ErrorCode, StoreError
-from everyitem.model.items import digest_of
+from everyitem.model.errors import ErrorCode, Problem, StoreError
+from everyitem.model.items import Items, digest_of, item_id_of
 from everyitem.model.response import ExecutionFailure, Response, consolidate
-from everyitem.ports.store import Counters, ExecutionRecord, Store
+from everyitem.ports.store import Counters, ExecutionRecord, Intent, Store
 
 
 def answer(
@@ -56,12 +56,20 @@ def answer(
         tolerated=batch.configuration.tolerated_failures(len(batch.items)),
         warnings=len(batch.warnings),
     )
-    return consolidate(facts, ended_at=time.time(), failure=_failure(verdict))
+    return consolidate(facts, ended_at=time.time(), failure=_failure(verdict, batch.items))
 
 
-def _failure(verdict: Verdict) -> ExecutionFailure | None:
+def _failure(verdict: Verdict, items: Items) -> ExecutionFailure | None:
     if verdict.ending is Ending.COMPLETED:
         return None
     return ExecutionFailure(
-        code=verdict.code or ErrorCode.SYSTEM_ERROR, message=verdict.message, causes=verdict.causes
+        code=verdict.code or ErrorCode.SYSTEM_ERROR,
+        message=verdict.message,
+        causes=verdict.causes or [_doubt(doubt, items) for doubt in verdict.doubts],
     )
+
+
+def _doubt(doubt: Intent, items: Items) -> Problem:
+    item_id = item_id_of(items.text((doubt.index,))[1:-1], doubt.index)
+    message = f"item {item_id!r} is in doubt since attempt {doubt.attempt}: {doubt.doubt}"
+    return Problem(f"$.batchItems[{doubt.index}]", message, ErrorCode.SYSTEM_ERROR)

@@ -32,11 +32,14 @@ class Dealer:
         isolating: Collection[str] = (),
         unit: int = 1,
         together: int = 1,
+        intent_limit: int | None = None,
     ) -> None:
         """`isolating` nodes run each worker in a process of its own: there suspects can do no harm.
 
         `unit` items go into one call, so a slot gets no fewer than that at a time. Where there are no
         isolating nodes, `together` suspects run at the same time, and nothing else beside them.
+        `intent_limit` (for at-most-once) is how many items may be leased at a time; then nothing is taken
+        back either from a holder that could have started it unseen.
         """
         self._ledger = ledger
         self._retries = retries
@@ -44,6 +47,8 @@ class Dealer:
         self._isolating = set(isolating)
         self._unit = unit
         self._together = together
+        self._intent_limit = intent_limit
+        self._given_back: list[int] = []
         self._fresh_is_next = False
         self.queues = NodeQueues()
         self._holders: dict[str, Holder] = {}
@@ -152,8 +157,16 @@ class Dealer:
             self._give_back(holder.node_id, held, held.lease.indices[: held.end], at)
         return holder.node_id
 
+    def take_given_back(self) -> list[int]:
+        """Items that were leased and not started, since the last time; empty unless at-most-once."""
+        given_back, self._given_back = self._given_back, []
+        return given_back
+
     def _give_back(self, node_id: str, held: HeldLease, indices: Sequence[int], at: float) -> None:
         """Put what is still leased of `indices` back where it came from."""
+        if self._intent_limit is not None:
+            indices = [index for index in indices if self._ledger.mark(index) == Mark.LEASED]
+            self._given_back += indices
         if isinstance(indices, range):
             if not held.settled and not held.retries:
                 for start, stop in self._ledger.reopen_leased(indices.start, indices.stop):
@@ -198,13 +211,13 @@ class Dealer:
             self._revoke(holder, held)
             for holder in self._holders.values()
             for held in holder.leases.values()
-            if not held.revoked and held.outstanding
+            if not held.revoked and held.outstanding and self._is_exact(holder)
         ]
 
     def revoke_rest(self, name: str, lease_id: int) -> list[RevokeSlice]:
         """Take back what waits behind a slow item."""
         held = self.held(name, lease_id)
-        if held is None or held.revoked or held.outstanding <= 1:
+        if held is None or held.revoked or held.outstanding <= 1 or not self._is_exact(self._holders[name]):
             return []
         return [self._revoke(self._holders[name], held)]
 
@@ -216,7 +229,7 @@ class Dealer:
             return []
         best: tuple[float, Holder, HeldLease] | None = None
         for holder in self._holders.values():
-            if holder.shared and idle_nodes == {holder.node_id}:
+            if (holder.shared and idle_nodes == {holder.node_id}) or not self._is_exact(holder):
                 continue
             unstarted = holder.outstanding - holder.slots
             seconds = unstarted / holder.rate if holder.rate else math.inf
@@ -229,6 +242,14 @@ class Dealer:
                     break
         return [self._revoke(best[1], best[2])] if best else []
 
+    def _is_exact(self, holder: Holder) -> bool:
+        """Whether what it gives back was certainly not started: where not, at-most-once takes nothing back.
+
+        A shared queue is one with its slots; a worker process may start an item at the very moment its lease
+        is shortened. Its slices end by themselves when their budget is over.
+        """
+        return self._intent_limit is None or holder.shared
+
     @staticmethod
     def _revoke(holder: Holder, held: HeldLease) -> RevokeSlice:
         held.revoked = True
@@ -239,6 +260,8 @@ class Dealer:
 
         In turn, because items that ask for `RetryLater` again and again must not keep fresh ones waiting.
         """
+        if self._intent_limit is not None and self.leased >= self._intent_limit:
+            return None
         if not self._isolating:
             suspects = sum(held.alone for held in self._leases())
             if suspects or self._retries.has_alone:
@@ -246,6 +269,10 @@ class Dealer:
         elif holder.node_id in self._isolating and self._retries.has_alone:
             return self._suspect(holder)
         size = self._size(holder)
+        if self._intent_limit is not None:
+            size = self._intended(holder, size)
+            if not size:
+                return None
         if self._fresh_is_next:
             return self._fresh(holder, size) or self._retry_group(holder, size, at)
         return self._retry_group(holder, size, at) or self._fresh(holder, size)
@@ -304,6 +331,15 @@ class Dealer:
             size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))
         # whole calls only
         return max(1, -(-size // self._unit)) * self._unit
+
+    def _intended(self, holder: Holder, size: int) -> int:
+        """At-most-once: how many of `size` items may have an intent now.
+
+        Half of the holder's share, so that one half runs while the other one's intents go to disk.
+        """
+        limit = self._intent_limit or 1
+        size = min(size, max(1, limit * holder.slots // self.slots // 2))
+        return size if self.leased + size <= limit else 0
 
     def _rates(self) -> dict[str, float]:
         rates: dict[str, float] = {}

@@ -21,7 +21,7 @@ from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import StoreError
+from everyitem.model.errors import StoreDamaged, StoreError
 from everyitem.model.plan import plan_partitions
 from everyitem.model.resources import NodeKind, spread
 from everyitem.model.response import Response
@@ -107,7 +107,16 @@ class Execution:
 
     def _initialize(self) -> Recorded:
         """Prove the checkpoint chain and take what is recorded."""
-        return self._store.recorded(self._record.execution_key, accept_damage=self._accept_damage)
+        key = self._record.execution_key
+        if self._accept_damage and self._batch.configuration.at_most_once:
+            try:
+                return self._store.recorded(key)
+            except StoreDamaged as error:
+                raise StoreDamaged(
+                    f"{str(error).partition(';')[0]}; its items may have been called, and at-most-once "
+                    "does not run them again: restore the store from a copy, or rerun the batch as a new execution"
+                ) from error
+        return self._store.recorded(key, accept_damage=self._accept_damage)
 
     def _suspect(self, recorded: Recorded) -> Suspicion:
         """Hear whom the death of an earlier run makes suspicious, and have it noted what this one starts."""
@@ -173,6 +182,7 @@ class Execution:
             deadline=now + max(0.0, configuration.timeout - used),
             unit=self._unit,
             suspicion=suspicion,
+            intents=recorded.intents,
             isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 

@@ -14,6 +14,8 @@ class Mark(IntEnum):
     LEASED = 3
     #: It failed and waits for its retry.
     WAITING = 4
+    #: Its call may have happened and its outcome is unknown: only a person moves it on (at-most-once).
+    IN_DOUBT = 5
 
 
 _LEASED, _SUCCEEDED = bytes((Mark.LEASED,)), bytes((Mark.SUCCEEDED,))
@@ -28,6 +30,8 @@ class Ledger:
         self.items = len(recorded)
         self.succeeded = recorded.count(Mark.SUCCEEDED)
         self.failed = recorded.count(Mark.FAILED)
+        #: Open items whose fate is unknown.
+        self.in_doubt = 0
 
     @property
     def open(self) -> int:
@@ -68,6 +72,21 @@ class Ledger:
         self._expect(Mark.LEASED, index, index + 1)
         self._marks[index] = Mark.FAILED
         self.failed += 1
+
+    def doubt(self, index: int) -> None:
+        """A leased item (or an open one when a run begins) may have been called, with unknown outcome."""
+        if self._marks[index] != Mark.OPEN:
+            self._expect(Mark.LEASED, index, index + 1)
+        self._marks[index] = Mark.IN_DOUBT
+        self.in_doubt += 1
+
+    def settle(self, index: int, mark: Mark) -> None:
+        """Somebody decided about an item in doubt: SUCCEEDED, FAILED, or WAITING for another attempt."""
+        self._expect(Mark.IN_DOUBT, index, index + 1)
+        self._marks[index] = mark
+        self.in_doubt -= 1
+        self.succeeded += mark is Mark.SUCCEEDED
+        self.failed += mark is Mark.FAILED
 
     def wait(self, index: int) -> None:
         """An item awaits a retry (a leased one that failed, or an open one when a run begins)."""

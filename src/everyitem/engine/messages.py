@@ -11,7 +11,7 @@ import msgspec
 from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
-from everyitem.ports.store import Counters, SegmentDraft
+from everyitem.ports.store import Counters, Intent, SegmentDraft, Settlement
 
 
 class TimePassed(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +53,13 @@ class CancelAsked(msgspec.Struct, frozen=True, gc=False):
     at: float
 
 
+class SettleAsked(msgspec.Struct, frozen=True, gc=False):
+    """A person decided about an item in doubt; without effect on any other."""
+
+    at: float
+    settlement: Settlement
+
+
 class StopAsked(msgspec.Struct, frozen=True, gc=False):
     """Drain and end INTERRUPTED; `at_once` interrupts items instead of waiting for them."""
 
@@ -69,6 +76,7 @@ Message = (
     | PauseAsked
     | ResumeAsked
     | CancelAsked
+    | SettleAsked
     | StopAsked
 )
 
@@ -83,6 +91,7 @@ class Ending(StrEnum):
     OUT_OF_RESOURCES = "out of resources"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+    IN_DOUBT = "in doubt"
     STORE_FAILED = "store failed"
 
 
@@ -94,6 +103,8 @@ class Verdict(msgspec.Struct, frozen=True):
     code: ErrorCode | None = None
     #: What there is to list beside the message, at most `MOST_CAUSES`.
     causes: tuple[Problem, ...] = ()
+    #: Items in doubt, where nothing else is left.
+    doubts: tuple[Intent, ...] = ()
 
     @property
     def status(self) -> ExecutionStatus:
@@ -146,6 +157,9 @@ class SaveCheckpoint(msgspec.Struct, frozen=True, gc=False):
     counters: Counters
     #: Something waits for this save: it must not wait for company.
     is_urgent: bool = False
+    #: Items that may be called once this is durable, or are known to be in doubt; and whose intent is over.
+    intents: Sequence[Intent] = ()
+    intents_cleared: Sequence[int] = ()
 
 
 class InterruptNodes(msgspec.Struct, frozen=True, gc=False):

@@ -4,11 +4,13 @@ Pure. A save has a ticket; `CheckpointSaved(ticket)` confirms it and every earli
 not confirmed are bounded in bytes: while the buffer is full no slices are issued, and nothing is dropped.
 """
 
+from collections.abc import Iterable
+
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
 from everyitem.engine.segments import SegmentCutter, size_of
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Counters, SegmentDraft
+from everyitem.ports.store import Counters, Intent, SegmentDraft, Settlement
 
 #: Bytes of results that may wait for the disk.
 BUFFER_BYTES = 64 << 20
@@ -36,6 +38,9 @@ class Recorder:
         #: Retry changes since the last save, and the items the store knows as pending.
         self._changes: dict[int, RetryChange] = {}
         self._stored_pending = set(pending)
+        self._at_most_once = configuration.at_most_once
+        #: Changed intents since the last save; None: it is over.
+        self._intents: dict[int, Intent | None] = {}
         self._ticket = 0
         self._saved = 0
         #: (ticket, bytes) of saves that are not confirmed.
@@ -56,7 +61,12 @@ class Recorder:
     @property
     def all_saved(self) -> bool:
         """Every save asked for is confirmed and nothing waits to be asked for."""
-        return self._saved == self._ticket and self._cutter.is_empty and not self._cut_everything
+        return (
+            self._saved == self._ticket
+            and self._cutter.is_empty
+            and not self._cut_everything
+            and not self._intents
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +99,20 @@ class Recorder:
         self._charges_due = True
         return self._ticket + 1
 
+    def intend(self, intents: Iterable[Intent]) -> int:
+        """These items may be called, or are in doubt, once the save of the returned ticket is durable."""
+        self._intents.update((intent.index, intent) for intent in intents)
+        return self._ticket + 1
+
+    def withdraw(self, indices: Iterable[int]) -> None:
+        """These items were never started: their intents are over."""
+        self._intents.update(dict.fromkeys(indices))
+
+    def settled(self, settlement: Settlement) -> None:
+        """A person decided about an item in doubt; durable as soon as can be."""
+        self._cutter.add_settlement(settlement)
+        self._intents[settlement.index] = None
+
     def cut_soon(self) -> None:
         """Checkpoint what there is at the next opportunity (a pause)."""
         self._cut_everything = self._checkpointing
@@ -111,9 +135,12 @@ class Recorder:
 
     def advance(self, at: float, *, retried: int, steals: int, busy_us: int) -> list[SaveCheckpoint]:
         """The save that is due now, if any. The totals are this run's."""
+        if self._intents or (self._at_most_once and self._charges_due):
+            # with new intents goes every outcome there is: fewer items to be in doubt, and no commit more
+            self._cut_everything = True
         is_urgent = self._charges_due or self._cut_everything
         segments = self._due_segments(at)
-        if not (segments or self._charges_due):
+        if not (segments or self._charges_due or self._intents):
             return []
         for segment in segments:
             self._succeeded += segment.succeeded
@@ -137,7 +164,26 @@ class Recorder:
         )
         # a full buffer keeps work from being dealt, so it is waited for as well
         is_urgent = is_urgent or not self.has_room
-        return [SaveCheckpoint(self._ticket, segments, self._take_changes(segments), counters, is_urgent)]
+        changes = self._take_changes(segments)
+        save = SaveCheckpoint(
+            self._ticket, segments, changes, counters, is_urgent, *self._take_intents(segments)
+        )
+        return [save]
+
+    def _take_intents(self, segments: list[SegmentDraft]) -> tuple[list[Intent], list[int]]:
+        """Intents to store and to clear: an outcome or a failed attempt ends the one it came of."""
+        if not (self._at_most_once or self._intents):
+            return [], []
+        changes, self._intents = self._intents, {}
+        if self._at_most_once:
+            for segment in segments:
+                for run in segment.successes:
+                    for index in run.indices():
+                        changes.setdefault(index)
+                for failure in segment.failures:
+                    changes.setdefault(failure.index)
+        stored = [intent for intent in changes.values() if intent is not None]
+        return stored, [index for index, intent in changes.items() if intent is None]
 
     def _due_segments(self, at: float) -> list[SegmentDraft]:
         if self._cut_everything:

@@ -1,7 +1,7 @@
 """Cutting outcomes into segments: exactly every `interval` outcomes, or when time is up."""
 
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import SegmentDraft
+from everyitem.ports.store import SegmentDraft, Settlement
 
 #: About what a frame of a traceback takes: a path, a name and a line.
 _FRAME_BYTES = 100
@@ -23,7 +23,7 @@ class SegmentCutter:
     @property
     def is_empty(self) -> bool:
         """Nothing at all waits to be saved."""
-        return not (self._full or self.outcomes or self._draft.failures)
+        return not (self._full or self.outcomes or self._draft.failures or self._draft.settlements)
 
     @property
     def has_full(self) -> bool:
@@ -53,6 +53,10 @@ class SegmentCutter:
         self.bytes += sum(len(text) for _, _, _, text in logs)
         self._draft.logs.extend(logs)
 
+    def add_settlement(self, settlement: Settlement) -> None:
+        """Keep a person's decision with the outcome it may have led to."""
+        self._draft.settlements.append(settlement)
+
     def _append(self, run: Successes) -> None:
         self._draft.successes.append(run)
         self.outcomes += len(run)
@@ -72,7 +76,7 @@ class SegmentCutter:
 
     def take_all(self) -> list[SegmentDraft]:
         """The complete segments and whatever else has come."""
-        if self.outcomes or self._draft.failures:
+        if self.outcomes or self._draft.failures or self._draft.settlements:
             self._close()
         return self.take_full()
 

@@ -19,6 +19,7 @@ from enum import Enum, auto
 
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.holders import HeldLease
+from everyitem.engine.intents import Intents, tells_outcome
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import (
     CancelAsked,
@@ -31,6 +32,8 @@ from everyitem.engine.messages import (
     Message,
     PauseAsked,
     ResumeAsked,
+    RunSlice,
+    SettleAsked,
     StopAsked,
     StoreFailed,
     TimePassed,
@@ -40,6 +43,7 @@ from everyitem.engine.messages import (
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import PendingAttempt, Retry, RetryHeap
+from everyitem.engine.settling import settled_failure, settled_success
 from everyitem.engine.suspects import NOBODY, coordinator_death, with_suspects
 from everyitem.engine.tally import FailureTally
 from everyitem.model.configuration import ProcessingConfiguration
@@ -57,10 +61,14 @@ from everyitem.ports.node import (
     SliceShortened,
 )
 from everyitem.ports.started import Suspicion
+from everyitem.ports.store import LEFT_BEHIND, Decision, Intent
 
 #: After the batch timeout, items in flight get this many seconds before they are interrupted.
 TIMEOUT_GRACE = 0.5
 
+
+#: The type of a failure whose call returned what is no result.
+_UNUSABLE = "UnusableResult"
 
 #: Endings that are moot when the last items finish while the run closes.
 _OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
@@ -94,13 +102,15 @@ class ExecutionState:
         isolating: Collection[str] = (),
         unit: int = 1,
         suspicion: Suspicion = NOBODY,
+        intents: Sequence[Intent] = (),
     ) -> None:
         """Begin a run.
 
         `recorded` is the durable ledger (one byte per item), `nodes` are (node id, slots) in use, `chance`
         gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window,
         `isolating` are the nodes on which a killer item kills only a worker process, `unit` is how many
-        items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs.
+        items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs,
+        `intents` are those of open items found on disk: in doubt.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
@@ -112,7 +122,10 @@ class ExecutionState:
             isolating=isolating,
             unit=unit,
             together=suspicion.together,
+            intent_limit=configuration.in_doubt_limit if configuration.at_most_once else None,
         )
+        self.intents = Intents(configuration)
+        self._unit = unit
         self.recorder = recorder or Recorder(configuration, at=at)
         self.phase = Phase.OPEN
         self.verdict: Verdict | None = None
@@ -129,6 +142,8 @@ class ExecutionState:
         self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
         self._awaiting_charge: list[tuple[int, Retry]] = []
+        # first: what is in doubt is for a person, whoever killed whom
+        self._doubt_found(intents)
         self._quarantine(suspicion, pending)
         self._seed(nodes, partitions, with_suspects(pending, suspicion), at)
 
@@ -176,6 +191,7 @@ class ExecutionState:
             case CheckpointSaved():
                 self._charges_saved(message.ticket)
                 self.recorder.saved(message.ticket)
+                commands += self.intents.issue(message.ticket)
             case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
             case HolderLost():
@@ -191,6 +207,8 @@ class ExecutionState:
                     Verdict(Ending.CANCELLED, "the execution was cancelled", ErrorCode.EXECUTION_ERROR)
                 )
                 self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
+            case SettleAsked():
+                self._settle(message)
             case StopAsked():
                 self._close(Verdict(Ending.INTERRUPTED, f"stopped by {message.reason}"))
                 wait = 0.0 if message.at_once else self.configuration.drain
@@ -241,6 +259,9 @@ class ExecutionState:
     def _failed(self, failure: Failure, at: float) -> None:
         """One attempt of a leased item failed: retry it, or that was its outcome."""
         self.busy_us += failure.duration_us
+        if self.intents.is_on and not tells_outcome(failure):
+            self._doubt(failure.index, failure.attempt, f"{failure.type}: {failure.message}")
+            return
         retry = self._next_attempt(failure, at)
         if retry is None:
             self._failed_for_good(failure)
@@ -256,7 +277,8 @@ class ExecutionState:
             self.retries.push(retry)
 
     def _next_attempt(self, failure: Failure, at: float) -> Retry | None:
-        if failure.permanent:
+        if failure.permanent or (self.intents.is_on and failure.type == _UNUSABLE):
+            # the call itself came to its end: at-most-once does not repeat it for the sake of its result
             return None
         if failure.retry_after is not None:
             return Retry(failure.index, failure.attempt, at + max(0.0, failure.retry_after), failure.alone)
@@ -266,7 +288,9 @@ class ExecutionState:
         if failure.attempt == 1:
             self.retried += 1
         delay = policy.delay(failure.attempt, chance=self._chance())
-        return Retry(failure.index, failure.attempt + 1, at + delay, failure.alone)
+        # a chunk of which one item made the call raise: each is called singly from now on
+        alone = failure.alone or (self.intents.is_on and self._unit > 1)
+        return Retry(failure.index, failure.attempt + 1, at + delay, alone)
 
     def _failed_for_good(self, failure: Failure) -> None:
         if self.tally.is_decided():
@@ -289,11 +313,76 @@ class ExecutionState:
                 still_waiting.append((needed, retry))
         self._awaiting_charge = still_waiting
 
+    # -- at-most-once -----------------------------------------------------------------------------
+
+    def _doubt_found(self, intents: Sequence[Intent]) -> None:
+        for found in intents:
+            if self.ledger.mark(found.index) == Mark.OPEN:
+                self._doubt(found.index, found.attempt, found.doubt or LEFT_BEHIND, known=bool(found.doubt))
+
+    def _doubt(self, index: int, attempt: int, reason: str, *, known: bool = False) -> None:
+        """The item may have been called, and its outcome will not come; `known`: the store knows."""
+        self.ledger.doubt(index)
+        self.intents.doubts[index] = doubt = Intent(index, attempt, reason)
+        if not known:
+            self.recorder.intend([doubt])
+
+    def _doubt_lease(self, held: HeldLease, begun: Collection[int] | None, reason: str) -> None:
+        """What a lost holder had begun is in doubt; all of a lease, where nobody can tell."""
+        for index in held.lease.indices[: held.end] if begun is None else begun:
+            if self._awaits(held, index):
+                held.settle(index)
+                self._doubt(index, held.lease.attempt, reason)
+
+    def _deal(self, at: float) -> Sequence[Command]:
+        """New leases; under at-most-once those that need no intent any more are told, others wait for it."""
+        dealt = self.dealer.deal(at)
+        if not self.intents.is_on:
+            return dealt
+        told: list[Command] = []
+        for command in dealt:
+            if isinstance(command, RunSlice):
+                lease = command.lease
+                ticket = self.recorder.intend(Intent(index, lease.attempt) for index in lease.indices)
+                self.intents.hold(ticket, command)
+            elif not self.intents.is_waiting(command):
+                told.append(command)
+        return told
+
+    def _take_back(self, at: float, holders: Collection[str] | None = None) -> None:
+        """Leases whose intents are not durable yet are not issued any more."""
+        for command in self.intents.take_back(holders):
+            self.dealer.finish(command.holder, command.lease.lease_id, at)
+
+    def _settle(self, message: SettleAsked) -> None:
+        """Carry out a person's decision, which nothing but the doubt itself can overrule."""
+        asked = message.settlement
+        doubt = self.intents.doubts.pop(asked.index, None)
+        if doubt is None:
+            return
+        settlement = msgspec.structs.replace(asked, attempt=doubt.attempt, doubt=doubt.doubt)
+        self.recorder.settled(settlement)
+        match settlement.decision:
+            case Decision.SUCCEEDED:
+                self.ledger.settle(asked.index, Mark.SUCCEEDED)
+                self.recorder.add_successes(settled_success(settlement))
+            case Decision.FAILED:
+                self.ledger.settle(asked.index, Mark.FAILED)
+                self.recorder.add_failure(settled_failure(settlement))
+            case Decision.AGAIN:
+                self.ledger.settle(asked.index, Mark.WAITING)
+                self.retries.push(Retry(asked.index, doubt.attempt + 1, message.at))
+                self.recorder.pending(asked.index, doubt.attempt, message.at, alone=False)
+
     # -- holders and nodes ------------------------------------------------------------------------
 
     def _holder_lost(self, message: HolderLost) -> None:
+        self._take_back(message.at, [message.holder])
         for lease_id in self.dealer.leases_of(message.holder):
             self._account(message.holder, lease_id, message.block, message.at)
+            held = self.dealer.held(message.holder, lease_id)
+            if self.intents.is_on and held is not None:
+                self._doubt_lease(held, message.begun, message.reason)
         node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
         if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
             self._alive.discard(node_id)
@@ -303,7 +392,12 @@ class ExecutionState:
     def _node_failed(self, message: NodeFailed) -> None:
         self._alive.discard(message.node_id)
         self.dealer.drop_node(message.node_id)
-        for holder in self.dealer.holders_of(message.node_id):
+        holders = self.dealer.holders_of(message.node_id)
+        self._take_back(message.at, holders)
+        for holder in holders:
+            for lease_id in self.dealer.leases_of(holder) if self.intents.is_on else ():
+                if (held := self.dealer.held(holder, lease_id)) is not None:
+                    self._doubt_lease(held, None, message.reason)
             self.dealer.lose(holder, message.at)
         self._check_capacity(f"node {message.node_id}: {message.reason}", message.code)
 
@@ -319,6 +413,7 @@ class ExecutionState:
             return []
         self.phase = Phase.PAUSED
         self._paused_at = at
+        self._take_back(at)
         return [*self.dealer.revoke_all(), ChangeStatus(ExecutionStatus.PAUSED)]
 
     def _resume(self, at: float) -> list[Command]:
@@ -368,18 +463,23 @@ class ExecutionState:
             self._interrupt_at = min(self._interrupt_at, self._deadline + TIMEOUT_GRACE)
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
+        elif self.ledger.open == self.ledger.in_doubt:
+            self._close(self.intents.verdict())
         if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
             self._stand_still(at)
             self.phase = Phase.CLOSING
+            self._take_back(at)
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
             self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
         if self.phase is Phase.OPEN and self.recorder.has_room:
-            commands += self.dealer.deal(at)
+            commands += self._deal(at)
         if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:
             self.recorder.cut_soon()
         if self.phase is Phase.CLOSING:
             commands += self._drain(at)
+        if given_back := self.dealer.take_given_back():
+            self.recorder.withdraw(index for index in given_back if self.ledger.mark(index) != Mark.LEASED)
         commands += self.recorder.advance(
             at, retried=self.retried, steals=self.dealer.queues.steals, busy_us=self.busy_us
         )

@@ -22,6 +22,7 @@ from everyitem.engine.messages import (
     PauseAsked,
     ResumeAsked,
     SaveCheckpoint,
+    SettleAsked,
     StoreFailed,
 )
 from everyitem.model.errors import ErrorCode, StoreError
@@ -33,6 +34,7 @@ from everyitem.ports.store import (
     ControlKind,
     ExecutionRecord,
     FailedItem,
+    Intent,
     OutboxEvent,
     Ownership,
     PendingRetry,
@@ -170,6 +172,7 @@ class CheckpointWriter:
         events: list[OutboxEvent] = []
         commit = Commit(progress=self.progress, segments=segments, failed=failed, events=events)
         retries: dict[int, PendingRetry | None] = {}
+        intents: dict[int, Intent | None] = {}
         to_epoch = time.time() - time.monotonic()
         for command in waiting:
             if isinstance(command, ChangeStatus):
@@ -195,9 +198,13 @@ class CheckpointWriter:
                     if change.due is None
                     else PendingRetry(change.index, change.attempts, change.due + to_epoch, change.alone)
                 )
+            intents.update(dict.fromkeys(command.intents_cleared))
+            intents.update((intent.index, intent) for intent in command.intents)
             commit.counters = msgspec.structs.replace(command.counters, active_ms=self._active_ms())
         commit.retries_set = [retry for retry in retries.values() if retry is not None]
         commit.retries_cleared = [index for index, retry in retries.items() if retry is None]
+        commit.intents_set = [intent for intent in intents.values() if intent is not None]
+        commit.intents_cleared = [index for index, intent in intents.items() if intent is None]
         return commit
 
     def _failed_items(self, failures: Sequence[Failure]) -> list[FailedItem]:
@@ -233,3 +240,5 @@ class CheckpointWriter:
                     self._post(ResumeAsked(time.monotonic()))
                 case ControlKind.CANCEL:
                     self._post(CancelAsked(time.monotonic()))
+                case ControlKind.SETTLE if control.settlement is not None:
+                    self._post(SettleAsked(time.monotonic(), control.settlement))

@@ -42,6 +42,10 @@ class ProcessingConfiguration:
     checkpoint_interval: int = 1000
     checkpoint_interval_seconds: float = 30.0
     enable_checkpointing: bool = True
+    #: No attempt is ever called twice: intents are on disk before items start.
+    at_most_once: bool = False
+    #: How many items may be in doubt after a crash.
+    in_doubt_limit: int = 100
     #: The batch timeout: active time one window may last.
     timeout: float = 4 * 3600.0
     #: Memory of coordinator and workers together, in MB.

@@ -95,7 +95,8 @@ class HolderLost(msgspec.Struct, frozen=True, gc=False):
 
     `block` holds what was recovered of its leases, and a charged failure for the item whose fault it
     was, if any. `isolate` lists items that may or may not be at fault (a chunk): they run again alone,
-    uncharged. `replaced` says that a `HolderJoined` of a successor will follow.
+    uncharged. `replaced` says that a `HolderJoined` of a successor will follow. `begun` are all items it had
+    begun without an outcome in `block` (those of a charged failure included); None: the node cannot tell.
     """
 
     at: float
@@ -104,6 +105,7 @@ class HolderLost(msgspec.Struct, frozen=True, gc=False):
     reason: str
     isolate: tuple[int, ...] = ()
     replaced: bool = True
+    begun: tuple[int, ...] | None = None
 
 
 class NodeFailed(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,44 @@ from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
 
 
+class Decision(StrEnum):
+    """What a person says about an item in doubt."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    AGAIN = "again"
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False):
+    """A person's decision about an item in doubt; recorded in a segment, and so part of the chain."""
+
+    index: int
+    decision: Decision
+    #: Who decided (user@host), and when (epoch seconds).
+    by: str
+    at: float
+    #: Why, as that person said.
+    reason: str = ""
+    #: JSON text of the result, where it succeeded and has one.
+    result: bytes = b"null"
+    #: The attempt that was in doubt, and why it was.
+    attempt: int = 0
+    doubt: str = ""
+
+
+class Intent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An at-most-once item that may be called from now on: on disk before it is, gone with its outcome."""
+
+    index: int
+    attempt: int
+    #: Why its outcome will not come, once that is known: then it is in doubt. Empty while it may run.
+    doubt: str = ""
+
+
+#: Why items are in doubt that a run left with an intent and without an outcome.
+LEFT_BEHIND = "the run ended without recording what came of it"
+
+
 class SegmentDraft(msgspec.Struct, gc=False):
     """Outcomes and failed attempts between two checkpoints, not yet on disk.
 
@@ -24,6 +62,7 @@ class SegmentDraft(msgspec.Struct, gc=False):
     successes: list[Successes]
     failures: list[Failure]
     logs: list[tuple[int, int, str, str]] = []
+    settlements: list[Settlement] = []
 
     @property
     def succeeded(self) -> int:
@@ -127,6 +166,8 @@ class Commit(msgspec.Struct, kw_only=True):
     failed: Sequence[FailedItem] = ()
     retries_set: Sequence[PendingRetry] = ()
     retries_cleared: Sequence[int] = ()
+    intents_set: Sequence[Intent] = ()
+    intents_cleared: Sequence[int] = ()
     counters: Counters | None = None
     progress: Progress | None = None
     events: Sequence[OutboxEvent] = ()
@@ -182,6 +223,8 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_checkpoint_at: float | None
     #: Whether a living owner works on it now.
     owned: bool
+    #: Items in doubt: known to be while somebody owns it, all with an intent otherwise.
+    in_doubt: int = 0
 
 
 class Recorded(msgspec.Struct, kw_only=True):
@@ -192,6 +235,8 @@ class Recorded(msgspec.Struct, kw_only=True):
     retries: list[PendingRetry]
     last_sequence: int
     counters: Counters
+    #: Open items that may have been called: a run that begins finds them in doubt.
+    intents: list[Intent] = []
 
 
 class ControlKind(StrEnum):
@@ -200,6 +245,7 @@ class ControlKind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    SETTLE = "settle"
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -209,6 +255,8 @@ class Control(msgspec.Struct, frozen=True):
     kind: ControlKind
     requested_at: float
     requested_by: str
+    #: What a settlement says.
+    settlement: Settlement | None = None
 
 
 class StoreFault(msgspec.Struct, frozen=True):
@@ -252,6 +300,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None = None
     failure: Failure | None = None
     logs: list[tuple[str, str]] = []
+    #: A person settled this attempt, which was in doubt.
+    settlement: Settlement | None = None
 
 
 class Ownership(Protocol):
@@ -357,8 +407,18 @@ class Store(Protocol):
         """Outbox events behind a position, in order."""
         ...
 
-    def request(self, execution_key: int, kind: ControlKind, requested_by: str) -> None:
-        """Leave a request for the owner."""
+    def intents(self, execution_key: int) -> list[Intent]:
+        """Open items that may have been called, in item order; those with a `doubt` are known to be in it."""
+        ...
+
+    def request(
+        self,
+        execution_key: int,
+        kind: ControlKind,
+        requested_by: str,
+        settlement: Settlement | None = None,
+    ) -> None:
+        """Leave a request for the owner; `settlement` says what a SETTLE asks for."""
         ...
 
     def close(self) -> None:

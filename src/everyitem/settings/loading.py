@@ -58,6 +58,7 @@ class _Model(BaseSettings):
     max_retry_attempts: int = Field(3, ge=0, le=10_000)
     timeout_hours: float = Field(4.0, gt=0, le=87_600)
     enable_checkpointing: bool = True
+    in_doubt_limit: int = Field(100, ge=1, le=100_000)
     drain_seconds: float = Field(30.0, ge=0, le=86_400)
     store_patience_seconds: float = Field(300.0, ge=0, le=604_800)
     max_memory_mb: int = Field(16_384, ge=1)

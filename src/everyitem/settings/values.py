@@ -42,6 +42,8 @@ class Settings:
     #: Batch timeout in hours of active time; a ceiling where the operator set it.
     timeout_hours: float = 4.0
     enable_checkpointing: bool = True
+    #: At-most-once: how many items may be in doubt after a crash.
+    in_doubt_limit: int = 100
     #: Seconds a stop waits for items in flight before it interrupts them.
     drain_seconds: float = 30.0
     #: Seconds a run waits for a store that is out of reach before it ends.

@@ -42,6 +42,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     error_policy: bytes = b"{}"
     #: Seconds per attempt (per chunk for chunk processors), None without limit.
     item_timeout: float | None = None
+    #: Whether no attempt may be called twice: a chunk that went wrong does not run singly then.
+    at_most_once: bool = False
     #: 1 + maxRetryAttempts.
     max_attempts: int = 4
     #: Whether items may carry ids of their own; False lets the loop skip looking.

@@ -40,8 +40,10 @@ class ChunkCalls:
         size: int,
         stop_at: int,
         final_attempt: int | None,
+        at_most_once: bool = False,
     ) -> None:
         """`final_attempt` is the last attempt where a final failure ends the stretch, else None."""
+        self._at_most_once = at_most_once
         self._items, self._stretch, self._window = items, stretch, window
         self._collector, self._context = collector, context
         self._size, self._stop_at, self._final_attempt = size, stop_at, final_attempt
@@ -80,6 +82,9 @@ class ChunkCalls:
         """Record what the last call returned, or `Raised`."""
         ended = time.monotonic_ns()
         outcomes = _outcomes_of(answer, self._count)
+        if len(outcomes) < self._count and self._at_most_once:
+            # each of them was called: another call is another attempt, which the engine grants
+            outcomes *= self._count
         if len(outcomes) < self._count:
             self._singly_until = self.position + self._count
         else:

@@ -46,6 +46,7 @@ class Slot:
         """Slots of one process may leave restoring the working directory to what they share."""
         self._processor = processor
         self._last_attempt = batch.assignment.max_attempts
+        self._at_most_once = batch.assignment.at_most_once
         self.context = ItemContext(batch)
         self._decode, self._decode_one = _decoders(decimals=processor.decimals)
         self._directory = WorkingDirectory() if restores_directory else None
@@ -231,6 +232,7 @@ class Slot:
             size=self._processor.chunk_size or 1,
             stop_at=stop_at,
             final_attempt=self._last_attempt if until_failure else None,
+            at_most_once=self._at_most_once,
         )
 
     def _begin(self, stretch: Stretch, window: Window, collector: Collector) -> Iterator[Any]:

@@ -22,6 +22,7 @@ from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import partition_items
 from everyitem.ports.node import HolderJoined, Lease, OutcomesArrived, SliceFinished
 from everyitem.ports.started import Suspicion
+from everyitem.ports.store import Intent
 
 
 def successes(indices: Sequence[int], attempt: int = 1) -> OutcomeBlock:
@@ -58,6 +59,7 @@ class Driver:
         isolating: Sequence[str] = (),
         unit: int = 1,
         suspicion: Suspicion = NOBODY,
+        intents: Sequence[Intent] = (),
         **configuration: Any,
     ) -> None:
         self.now = 0.0
@@ -73,6 +75,7 @@ class Driver:
             isolating=isolating,
             unit=unit,
             suspicion=suspicion,
+            intents=intents,
         )
         self.commands: list[Command] = []
         self.saves: list[SaveCheckpoint] = []

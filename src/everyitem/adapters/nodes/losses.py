@@ -23,6 +23,8 @@ class Loss(msgspec.Struct, frozen=True):
 
     failures: tuple[Failure, ...] = ()
     isolate: tuple[int, ...] = ()
+    #: Every item begun and not finished, charged or not.
+    begun: tuple[int, ...] = ()
 
 
 #: Verdicts on one item, not on the worker.
@@ -32,12 +34,13 @@ _ON_AN_ITEM: Final = (Verdict.ITEM_TIMEOUT, Verdict.OUT_OF_MEMORY)
 def assess(worker: WorkerProcess, lease: Lease, *, item_timeout: float | None, memory: WorkerMemory) -> Loss:
     """Say what the dead worker's lease lost; the ring was taken before."""
     flight = worker.in_flight
+    begun = tuple(lease.indices[position] for position in flight)
     if not flight or worker.verdict in (Verdict.INTERRUPTED, Verdict.CLOSED):
-        return Loss()
+        return Loss(begun=begun)
     if worker.verdict in _ON_AN_ITEM and flight.start != worker.condemned_at:
-        return Loss()  # the condemned item was finished after all, and this one has only just begun
+        return Loss(begun=begun)  # the condemned item was finished after all, and this one has only just begun
     if len(flight) > 1:
-        return Loss(isolate=tuple(lease.indices[position] for position in flight))
+        return Loss(isolate=begun, begun=begun)
     index = lease.indices[flight.start]
     duration_us = max(0, round((time.monotonic() - worker.since) * 1e6))
     if worker.verdict is Verdict.ITEM_TIMEOUT:
@@ -47,7 +50,7 @@ def assess(worker: WorkerProcess, lease: Lease, *, item_timeout: float | None, m
     else:
         code, kind, message = _cause_of_death(worker, memory)
         failure = Failure(index, lease.attempt, code, kind, message, duration_us, alone=True)
-    return Loss(failures=(failure,))
+    return Loss(failures=(failure,), begun=begun)
 
 
 def _cause_of_death(worker: WorkerProcess, memory: WorkerMemory) -> tuple[ErrorCode, str, str]:

@@ -54,6 +54,7 @@ class SharedQueue:
         items: Items,
         clock: Callable[[], float],
         max_attempts: int,
+        at_most_once: bool = False,
         on_work: Callable[[int], None],
         started: StartedCells | None = None,
     ) -> None:
@@ -64,6 +65,7 @@ class SharedQueue:
         self._holder, self._items, self._clock = holder, items, clock
         self._max_attempts, self._on_work = max_attempts, on_work
         self._started = started
+        self._at_most_once = at_most_once
         self._directory = WorkingDirectory()
         self._lock = Lock()
         #: Idle threads wait on this one.
@@ -248,11 +250,12 @@ class SharedQueue:
         current, stop = claim.stretch.first + finished, claim.end_position
         self._gather(queued, claim, finished)
         failure = None
-        if stop - current > 1:
+        if stop - current > 1 and not self._at_most_once:
             self._on_work(queued.give_back(current, stop, singly=True))
-        elif stop - current == 1:
-            failure = failure_of_current(claim, claim.stretch.index_at(current))
-            queued.add_failure(failure)
+        else:
+            for position in range(current, stop):
+                failure = failure_of_current(claim, claim.stretch.index_at(position))
+                queued.add_failure(failure)
         # else the item ended at this very moment, and is among the finished ones
         if self._is_decisive(claim, failure):
             self._hold(queued)
@@ -321,17 +324,23 @@ class SharedQueue:
         with self._lock:
             if self._is_closed:
                 return
-            blocks = [self._rescue(queued) for queued in self._leases.values()]
+            begun: list[int] = []
+            blocks = [self._rescue(queued, begun) for queued in self._leases.values()]
             block = concatenate_blocks(blocks)
-            self._post(HolderLost(self._clock(), self._holder, block, reason, replaced=False))
+            self._post(
+                HolderLost(self._clock(), self._holder, block, reason, replaced=False, begun=tuple(begun))
+            )
             self._close()
 
-    def _rescue(self, queued: QueuedLease) -> OutcomeBlock:
-        """What is finished of a lease, ending its claims."""
+    def _rescue(self, queued: QueuedLease, begun: list[int]) -> OutcomeBlock:
+        """What is finished of a lease, ending its claims; items begun and not finished go to `begun`."""
         try:
             for claim in list(queued.claims):
                 claim.leave()
-                queued.add(claim.outcomes)
+                finished = claim.outcomes.finished
+                unfinished = range(claim.stretch.first + finished, claim.end_position)
+                begun += map(claim.stretch.index_at, unfinished)
+                queued.add(claim.outcomes, finished)
             return queued.take_block()
         except Exception:  # a fault of ours; the items run again, and the loss must be told all the same
             logger.exception("outcomes of lease %d cannot be recovered", queued.lease.lease_id)

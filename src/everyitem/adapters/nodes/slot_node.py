@@ -67,6 +67,7 @@ class SlotNode:
             items=items,
             clock=clock,
             max_attempts=assignment.max_attempts,
+            at_most_once=assignment.at_most_once,
             on_work=self._wake,
             started=started,
         )

@@ -441,6 +441,7 @@ class Supervision:
                 block,
                 reason,
                 isolate=loss.isolate,
+                begun=loss.begun,
                 replaced=not self._is_ending,
             )
         )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from everyitem.adapters.stores.index_sets import unpack_indices, unpack_ranges
 from everyitem.adapters.stores.segments import StoredSegment
-from everyitem.ports.store import HistoryEntry, SegmentDraft
+from everyitem.ports.store import Decision, HistoryEntry, SegmentDraft, Settlement
 
 
 def tells_of(segment: StoredSegment, index: int) -> bool:
@@ -21,7 +23,11 @@ def attempts_of(index: int, told: Iterable[tuple[StoredSegment, SegmentDraft]]) 
     entries: list[HistoryEntry] = []
     logs: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for segment, draft in told:
-        entries.extend(_entries(index, segment, draft))
+        settlement = next((one for one in draft.settlements if one.index == index), None)
+        found = _entries(index, segment, draft)
+        if settlement is not None:
+            found = _with_settlement(found, segment, settlement)
+        entries.extend(found)
         for item, attempt, level, text in draft.logs:
             if item == index:
                 logs.setdefault((segment.round, attempt), []).append((level, text))
@@ -67,3 +73,23 @@ def _entries(index: int, segment: StoredSegment, draft: SegmentDraft) -> list[Hi
             )
         )
     return entries
+
+
+def _with_settlement(
+    entries: list[HistoryEntry], segment: StoredSegment, settlement: Settlement
+) -> list[HistoryEntry]:
+    """The entry of a settled attempt says so; one to be tried again has no outcome, but an entry."""
+    if settlement.decision is not Decision.AGAIN:
+        return [replace(entry, settlement=settlement) if entry.final else entry for entry in entries]
+    settled = HistoryEntry(
+        round=segment.round,
+        attempt=settlement.attempt,
+        succeeded=False,
+        final=False,
+        duration_ms=0.0,
+        checkpoint=segment.sequence,
+        recorded_at=segment.created_at,
+        settlement=settlement,
+        logs=[],
+    )
+    return [*entries, settled]

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from everyitem.faces.api.views import ItemError, View, moment
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items, item_id_of
-from everyitem.ports.store import ExecutionRecord, HistoryEntry, OnDamage, Store
+from everyitem.ports.store import LEFT_BEHIND, ExecutionRecord, HistoryEntry, OnDamage, Store
 
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -27,6 +27,18 @@ class LogLine(View, frozen=True, kw_only=True):
 
     level: str
     message: str
+
+
+class SettlementView(View, frozen=True, kw_only=True):
+    """What a person said of an attempt that was in doubt."""
+
+    #: succeeded, failed or again.
+    decision: str
+    by: str
+    at: str | None
+    reason: str
+    #: Why the attempt was in doubt.
+    doubt: str
 
 
 class Attempt(View, frozen=True, kw_only=True):
@@ -48,6 +60,7 @@ class Attempt(View, frozen=True, kw_only=True):
     #: Outermost first.
     frames: tuple[FrameView, ...] = ()
     logs: tuple[LogLine, ...] = ()
+    settled: SettlementView | UnsetType = UNSET
 
     @property
     def result(self) -> Any:
@@ -62,10 +75,12 @@ class Explanation(View, frozen=True, kw_only=True):
     execution: int
     item_id: str
     index: int
-    #: SUCCEEDED, FAILED or OPEN.
+    #: SUCCEEDED, FAILED, OPEN or IN_DOUBT.
     status: str
     item_json: msgspec.Raw = msgspec.field(name="item")
     attempts: tuple[Attempt, ...]
+    #: Why it is in doubt, and since which attempt.
+    doubt: str | UnsetType = UNSET
 
     @property
     def item(self) -> Any:
@@ -87,12 +102,16 @@ def explain_item(
         last = f"ids run from 0 to {len(items) - 1}" if len(items) and not items.named else "see `results`"
         raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; {last}")
     history = store.history(record.execution_key, index, on_damage=on_damage)
+    intents = store.intents(record.execution_key)
+    intent = next((one for one in intents if one.index == index), None)
+    in_doubt = intent is not None and bool(intent.doubt or not record.owned)
     return Explanation(
         batch_id=record.batch_id,
         execution=record.execution,
         item_id=item_id,
         index=index,
-        status=_status(history, record.round),
+        status="IN_DOUBT" if in_doubt else _status(history, record.round),
+        doubt=f"attempt {intent.attempt}: {intent.doubt or LEFT_BEHIND}" if intent and in_doubt else UNSET,
         item_json=msgspec.Raw(items.text((index,))[1:-1]),
         attempts=tuple(map(_attempt, history)),
     )
@@ -134,12 +153,18 @@ def _status(history: Sequence[HistoryEntry], current_round: int) -> str:
     return "SUCCEEDED" if latest.succeeded else "FAILED"
 
 
+def _outcome(entry: HistoryEntry) -> str:
+    if entry.succeeded:
+        return "SUCCEEDED"
+    return "FAILED" if entry.failure else "IN_DOUBT"
+
+
 def _attempt(entry: HistoryEntry) -> Attempt:
     failure = entry.failure
     return Attempt(
         round=entry.round,
         attempt=entry.attempt,
-        status="SUCCEEDED" if entry.succeeded else "FAILED",
+        status=_outcome(entry),
         final=entry.final,
         duration_ms=round(entry.duration_ms, 3),
         checkpoint=entry.checkpoint,
@@ -149,6 +174,15 @@ def _attempt(entry: HistoryEntry) -> Attempt:
         frames=tuple(
             FrameView(file=file, line=line, function=function)
             for file, line, function in (failure.frames if failure else ())
+        ),
+        settled=UNSET
+        if entry.settlement is None
+        else SettlementView(
+            decision=entry.settlement.decision,
+            by=entry.settlement.by,
+            at=moment(entry.settlement.at),
+            reason=entry.settlement.reason,
+            doubt=entry.settlement.doubt,
         ),
         logs=tuple(LogLine(level=level, message=message) for level, message in entry.logs),
     )

@@ -93,6 +93,17 @@ class Records:
         record = self._record(batch_id, execution)
         return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
 
+    def in_doubt(self, batch_id: str, *, execution: int | None = None) -> Sequence[Failed]:
+        """At-most-once items that may have been called and have no outcome: `settle` them."""
+        record = self._record(batch_id, execution)
+        intents = self._looking.intents(record.execution_key)
+        items = self._looking.items(record.execution_key) if intents else None
+        return [
+            Failed.in_doubt(intent, items.text((intent.index,))[1:-1])
+            for intent in intents
+            if items is not None and (intent.doubt or not record.owned)
+        ]
+
     def explain(
         self,
         batch_id: str,

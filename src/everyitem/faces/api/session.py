@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch
-from everyitem.faces.api import redriving, steering
+from everyitem.faces.api import redriving, settling, steering
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
@@ -259,6 +259,33 @@ class Session(Records):
     def cancel(self, batch_id: str, *, execution: int | None = None) -> Status:
         """Cancel an execution, in whatever process it runs; `resume` may still go on with it."""
         return self._steer(steering.cancel, batch_id, execution)
+
+    def settle(
+        self,
+        batch_id: str,
+        item_id: str,
+        *,
+        succeeded: bool = False,
+        failed: bool = False,
+        again: bool = False,
+        result: Any = None,
+        reason: str = "",
+        execution: int | None = None,
+    ) -> Status:
+        """Say what became of an item in doubt, in whatever process its batch runs, or where it does not.
+
+        Exactly one of `succeeded` (with a JSON `result`, if there is one), `failed` and `again` (it may be
+        called again, as its next attempt). The decision is recorded with who made it. Raises `UsageError`
+        when the batch has no such item or it is not in doubt.
+        """
+        decision, text = settling.read_decision(
+            succeeded=succeeded, failed=failed, again=again, result=result, reason=reason
+        )
+
+        def act(store: Store, record: ExecutionRecord) -> None:
+            settling.settle(store, record, item_id, decision, text, reason)
+
+        return self._steer(act, batch_id, execution)
 
     # ------------------------------------------------------------- how it is done
 

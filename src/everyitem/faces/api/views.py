@@ -9,9 +9,19 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from everyitem.model.errors import ErrorCode
+from everyitem.model.items import item_id_of
 from everyitem.model.response import rfc3339
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import ExecutionRecord, FailedItem, OutboxEvent, Outcome, SegmentHeader
+from everyitem.ports.store import (
+    LEFT_BEHIND,
+    ExecutionRecord,
+    FailedItem,
+    Intent,
+    OutboxEvent,
+    Outcome,
+    SegmentHeader,
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -127,6 +137,19 @@ class Failed(View, frozen=True, kw_only=True):
             item_json=UNSET if failed.item is None else msgspec.Raw(failed.item),
         )
 
+    @classmethod
+    def in_doubt(cls, intent: Intent, item: bytes) -> Self:
+        """The view of an item in doubt (`status` says so); `item` is its JSON text."""
+        return cls(
+            item_id=item_id_of(item, intent.index),
+            index=intent.index,
+            status="IN_DOUBT",
+            attempts=intent.attempt,
+            error=ItemError(code=ErrorCode.SYSTEM_ERROR, type="InDoubt", message=intent.doubt or LEFT_BEHIND),
+            duration_ms=0.0,
+            item_json=msgspec.Raw(item),
+        )
+
 
 def _short(json: msgspec.Raw | UnsetType) -> str:
     """The beginning of a result, for `repr`."""
@@ -145,6 +168,8 @@ class Status(View, frozen=True, kw_only=True):
     succeeded: int
     failed: int
     open: int
+    #: Open items that may have been called (at-most-once); `settle` them.
+    in_doubt: int
     in_flight: int
     retries_waiting: int
     rate_per_second: float
@@ -179,6 +204,7 @@ class Status(View, frozen=True, kw_only=True):
             succeeded=succeeded,
             failed=failed,
             open=max(0, record.item_count - succeeded - failed),
+            in_doubt=record.in_doubt,
             in_flight=live.in_flight if live else 0,
             retries_waiting=live.retries_waiting if live else 0,
             rate_per_second=round(moving.rate_per_second, 1) if moving else 0.0,

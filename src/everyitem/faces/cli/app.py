@@ -62,6 +62,7 @@ SUBCOMMANDS = {
     "rerun": Subcommand(_EXECUTE, "rerun:rerun", "Execute a stored batch once more from the beginning."),
     "pause": Subcommand(_STEER, "pausing:pause", "Let a running execution rest."),
     "cancel": Subcommand(_STEER, "cancelling:cancel", "Cancel an execution."),
+    "settle": Subcommand(_STEER, "settle:settle", "Say what became of an item in doubt."),
     "list": Subcommand(_LOOK, "listing:list_executions", "List every execution in the store."),
     "status": Subcommand(_LOOK, "status:status", "Say where an execution stands."),
     "watch": Subcommand(_LOOK, "watch:watch", "Watch an execution from another terminal."),
@@ -81,7 +82,7 @@ SUBCOMMANDS = {
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
 #: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("settle", "simulate", "report", "prune", "token", "serve", "member", "cyoda", "--server"))
+LATER = frozenset(("simulate", "report", "prune", "token", "serve", "member", "cyoda", "--server"))
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:

@@ -52,6 +52,9 @@ def story(found: Explanation) -> Iterator[str]:
     yield f"item {safe(found.item_id)}, position {found.index}"
     yield f"state:  {found.status}"
     yield f"item:   {_cut(bytes(found.item_json))}"
+    if found.doubt:
+        yield f"doubt:  {safe(found.doubt)}"
+        yield "        everyitem settle says what became of it"
     if not found.attempts:
         yield "no attempt is recorded yet"
     for attempt in found.attempts:
@@ -66,6 +69,11 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
         f"round {attempt.round}, attempt {attempt.attempt}: {attempt.status}{end}, "
         f"{duration(attempt.duration_ms / 1000)}, {recorded}"
     )
+    if attempt.settled:
+        said = attempt.settled
+        yield f"  was in doubt ({safe(said.doubt)})"
+        reason = f": {safe(said.reason)}" if said.reason else ""
+        yield f"  settled as {said.decision} by {safe(said.by)} at {moment(said.at)}{reason}"
     for log in attempt.logs:
         yield f"  log {safe(log.level)}: {safe(log.message)}"
     if attempt.error:

@@ -1,6 +1,6 @@
 """`everyitem failures`: the items that count as failed, and why."""
 
-from itertools import islice
+from itertools import chain, islice
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count
@@ -18,9 +18,10 @@ def failures(
     config: given.ConfigFile = None,
     as_json: given.AsJson = False,
 ) -> None:
-    """List the failed items.
+    """List the failed items, and those in doubt.
 
-    Those that count as failed now, in item order; JSON lines when piped or with --json.
+    Those that count as failed now, in item order, then those to be settled; JSON lines when piped or
+    with --json.
 
     [bold]Examples[/bold]
 
@@ -30,9 +31,18 @@ def failures(
     with open_session(store, config) as session:
         status = session.status(batch_id, execution=execution)
         found = session.failures(batch_id, execution=execution)
+        in_doubt = session.in_doubt(batch_id, execution=execution)
         if not is_for_people(as_json=as_json):
-            print_lines(failed.to_json() for failed in found)
+            print_lines(failed.to_json() for failed in chain(found, in_doubt))
             return
+        if in_doubt:
+            print_table(
+                ("item in doubt", "attempt", "why"),
+                ((one.item_id, one.attempts, one.error.message) for one in in_doubt[:_SHOWN]),
+                right=(1,),
+            )
+            if len(in_doubt) > _SHOWN:
+                note(f"and {count(len(in_doubt) - _SHOWN)} more; --json prints all of them")
         if not status.failed:
             note(f"no item has failed ({status.state})")
             return

@@ -148,8 +148,6 @@ def _absent(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the document asks for that the contract knows and this version does not have."""
     configuration = _part(value, "processingConfiguration")
     where = "$.processingConfiguration"
-    if configuration.get("delivery") == "at-most-once":
-        yield f"{where}.delivery", f"at-most-once {_NOT_YET}; use at-least-once"
     for name, kind in (("rateLimit", dict), ("controlTotals", list)):
         if configuration.get(name) and isinstance(configuration[name], kind):
             yield f"{where}.{name}", f"{name} {_NOT_YET}; leave it out"

@@ -74,6 +74,7 @@ class ProcessingConfigurationDocument(Part):
     enable_checkpointing: bool | None = None
     control_totals: list[str] | None = None
     delivery: Literal["at-least-once", "at-most-once"] | None = None
+    in_doubt_limit: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
     rate_limit: dict[str, Any] | None = None
 
 

@@ -91,11 +91,18 @@ def settle(
         enable_checkpointing=decide(
             "enableCheckpointing", document=wishes.enable_checkpointing, setting="enable_checkpointing"
         ),
+        at_most_once=decide("delivery", document=wishes.delivery, default="at-least-once") == "at-most-once",
+        in_doubt_limit=decide("inDoubtLimit", document=wishes.in_doubt_limit, setting="in_doubt_limit"),
         timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
         max_memory_mb=precedence.in_force["maxMemoryMb"].value,
         drain=decide("drainSeconds", setting="drain_seconds"),
         store_patience=decide("storePatienceSeconds", setting="store_patience_seconds"),
     )
+    if configuration.at_most_once and not configuration.enable_checkpointing:
+        problems.add(
+            "$.processingConfiguration.delivery",
+            "at-most-once keeps outcomes on disk while items run; set enableCheckpointing to true",
+        )
     priority = decide("priority", document=document.priority, default=Priority.NORMAL)
     plan = _plan(document.execution_plan, item_count, problems)
     return Settled(configuration, resources, plan, priority, precedence.in_force)

@@ -24,6 +24,8 @@ def document_of(batch: ProcessingBatch) -> dict[str, Any]:
             "toleratedFailurePercentage": configuration.tolerated_failure_percentage,
             "checkpointIntervalSeconds": configuration.checkpoint_interval_seconds,
             "enableCheckpointing": configuration.enable_checkpointing,
+            "delivery": "at-most-once" if configuration.at_most_once else "at-least-once",
+            "inDoubtLimit": configuration.in_doubt_limit,
             "timeoutHours": configuration.timeout / 3600,
         },
         "allocatedResources": {

@@ -16,9 +16,10 @@ from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
 from everyitem.model.errors import IllegalMove, OwnershipLost, StoreError, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
-from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress
+from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
 
 _json = msgspec.json.Encoder().encode
+_decode_settlement = msgspec.json.Decoder(Settlement).decode
 
 #: Ends that stand until somebody resumes or redrives.
 _ENDS = frozenset(
@@ -325,14 +326,20 @@ class TableOwnership:
             raise OwnershipLost(f"ownership of execution {self.execution_key} was given back")
 
 
-_CONTROL = "position, kind, requested_at, requested_by"
+_CONTROL = "position, kind, requested_at, requested_by, settlement"
 _WAITING = "FROM controls WHERE execution_key = ?"
 
 
 def _controls(database: Database, statement: str, execution_key: int) -> list[Control]:
     return [
-        Control(position, ControlKind(kind), requested_at, requested_by)
-        for position, kind, requested_at, requested_by in sorted(
+        Control(
+            position,
+            ControlKind(kind),
+            requested_at,
+            requested_by,
+            None if settlement is None else _decode_settlement(settlement),
+        )
+        for position, kind, requested_at, requested_by, settlement in sorted(
             database.execute(statement, (execution_key,)).fetchall()
         )
     ]

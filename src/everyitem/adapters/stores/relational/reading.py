@@ -15,7 +15,7 @@ from everyitem.adapters.stores.rounds import is_sound as is_sound_round
 from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_draft
 from everyitem.model.errors import StoreDamaged
 from everyitem.model.items import ItemChunk
-from everyitem.ports.store import PendingRetry, SegmentDraft, StoreFault
+from everyitem.ports.store import Intent, PendingRetry, SegmentDraft, StoreFault
 
 T = TypeVar("T")
 
@@ -98,6 +98,15 @@ class ExecutionReader:
             for index, attempts, due, alone in self._all(
                 "SELECT item_index, attempts, due, alone FROM pending_retries "
                 "WHERE execution_key = ? ORDER BY item_index"
+            )
+        ]
+
+    def intents(self) -> list[Intent]:
+        """At-most-once items that may have been called, in item order."""
+        return [
+            _checked(Intent, row)
+            for row in self._all(
+                "SELECT item_index, attempt, doubt FROM intents WHERE execution_key = ? ORDER BY item_index"
             )
         ]
 

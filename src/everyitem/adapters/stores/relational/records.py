@@ -34,7 +34,10 @@ _COLUMNS = (
 )
 _RESPONSE = (
     "(SELECT body FROM responses WHERE responses.execution_key = executions.execution_key "
-    "ORDER BY response_key DESC LIMIT 1) AS response"
+    "ORDER BY response_key DESC LIMIT 1) AS response, "
+    "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key) AS intents, "
+    "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key "
+    "AND doubt <> '') AS doubts"
 )
 
 
@@ -192,6 +195,7 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         response=row["response"] if at_rest else None,
         last_checkpoint_at=row["last_checkpoint_at"],
         owned=owned,
+        in_doubt=row["doubts"] if owned else row["intents"],
     )
 
 

@@ -23,6 +23,7 @@ def _replacing(*columns: str) -> str:
 
 _REPLACE_FAILED = _replacing("item_id", "attempts", "code", "type", "message", "duration_ms", "frames")
 _REPLACE_RETRY = _replacing("attempts", "due", "alone")
+_REPLACE_INTENT = _replacing("attempt", "doubt")
 
 
 def insert_commit(
@@ -41,6 +42,8 @@ def insert_commit(
         [(execution_key, *_fields(segment)) for segment in segments],
     )
     _change_retries(database, dialect, execution_key, commit)
+    if commit.intents_cleared or commit.intents_set:
+        _change_intents(database, dialect, execution_key, commit)
     insert_rows(
         database,
         "INSERT INTO failed_items VALUES",
@@ -87,6 +90,20 @@ def _change_retries(database: Database, dialect: Dialect, execution_key: int, co
         "INSERT INTO pending_retries VALUES",
         [(execution_key, *_fields(retry)) for retry in commit.retries_set],
         _REPLACE_RETRY,
+    )
+
+
+def _change_intents(database: Database, dialect: Dialect, execution_key: int, commit: Commit) -> None:
+    if commit.intents_cleared:
+        database.execute(
+            f"DELETE FROM intents WHERE execution_key = ? AND {dialect.among}",
+            (execution_key, _json_list(commit.intents_cleared)),
+        )
+    insert_rows(
+        database,
+        "INSERT INTO intents VALUES",
+        [(execution_key, *_fields(intent)) for intent in commit.intents_set],
+        _REPLACE_INTENT,
     )
 
 

@@ -25,6 +25,7 @@ from everyitem.ports.store import (
     ExecutionRecord,
     FailedItem,
     HistoryEntry,
+    Intent,
     NewExecution,
     OnDamage,
     OutboxEvent,
@@ -33,6 +34,7 @@ from everyitem.ports.store import (
     Recorded,
     SegmentDraft,
     SegmentHeader,
+    Settlement,
     StoreFault,
 )
 
@@ -92,6 +94,7 @@ class TableStore:
             opened = reader.rounds()
             segments, faults = reader.proved_segments()
             retries = reader.retries()
+            intents = reader.intents()
         if faults and not accept_damage:
             raise _damaged(faults)
         segments = _without(faults, segments)
@@ -101,6 +104,7 @@ class TableStore:
         return Recorded(
             ledger=ledger,
             retries=[retry for retry in retries if rounds.is_open(ledger, retry.index)],
+            intents=[intent for intent in intents if rounds.is_open(ledger, intent.index)],
             last_sequence=identity.last_sequence,
             counters=msgspec.structs.replace(
                 identity.counters,
@@ -218,11 +222,27 @@ class TableStore:
                 ).fetchall()
             ]
 
-    def request(self, execution_key: int, kind: ControlKind, requested_by: str) -> None:
+    def intents(self, execution_key: int) -> list[Intent]:
+        return self._reader(execution_key).intents()
+
+    def request(
+        self,
+        execution_key: int,
+        kind: ControlKind,
+        requested_by: str,
+        settlement: Settlement | None = None,
+    ) -> None:
         with self._connection.writing() as database:
             database.execute(
-                "INSERT INTO controls (execution_key, kind, requested_at, requested_by) VALUES (?, ?, ?, ?)",
-                (execution_key, kind, time.time(), requested_by),
+                "INSERT INTO controls (execution_key, kind, requested_at, requested_by, settlement) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (
+                    execution_key,
+                    kind,
+                    time.time(),
+                    requested_by,
+                    None if settlement is None else _json(settlement).decode(),
+                ),
             )
 
     def close(self) -> None:

@@ -108,6 +108,9 @@ class Verification:
                 f"{_some(rows - failed)}",
             )
         settled = {retry.index for retry in self._reader.retries() if not is_open(ledger, retry.index)}
+        ended = {intent.index for intent in self._reader.intents() if not is_open(ledger, intent.index)}
+        if ended:
+            self._fault("intents", f"items with an outcome that are said to be in doubt: {_some(ended)}")
         if settled:
             self._fault("retries", f"items with an outcome that wait for a retry: {_some(settled)}")
         if self._identity.status.is_finished and OPEN in ledger:

@@ -43,13 +43,15 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
         lock = WriteLock(path)
         try:
             with lock.held(), closing(connect(path, read_only=False)) as database:
-                if _version(database, path) < migrations[-1].version:
+                version = _version(database, path)
+                if version:
+                    _refuse_foreign(database, path, migrations)
+                if version < migrations[-1].version:
                     # the journal mode stays in the file; it cannot be changed inside a transaction
                     database.execute("PRAGMA journal_mode=WAL")
                     for migration in migrations:
                         _apply(database, migration)
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                _refuse_foreign(database, path, migrations)
         finally:
             lock.close()
     except FAULTS as error:

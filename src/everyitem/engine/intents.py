@@ -1,0 +1,69 @@
+"""At-most-once: what must be on disk before an item starts, and which items are in doubt.
+
+Pure. A lease is issued once its intents are durable. An item whose intent is durable and whose outcome will
+not come (its worker died, it ran out of time, the coordinator crashed) may or may not have been called to
+the end: it is in doubt, never runs again by itself, and waits for a person's decision.
+
+The save that carries new intents carries every outcome that has arrived, and takes their intents away. So
+at any moment the items with an intent and without an outcome are those leased now, and bounding the leased
+ones bounds what a crash can leave in doubt.
+"""
+
+from collections.abc import Iterable
+
+from everyitem.engine.messages import Ending, RevokeSlice, RunSlice, Verdict
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.errors import ErrorCode
+from everyitem.model.outcome import Failure
+from everyitem.ports.store import Intent
+
+
+def tells_outcome(failure: Failure) -> bool:
+    """Whether the item processor itself ended the call: by raising, or by returning what is no result.
+
+    A late item or one that took its process along may have done anything.
+    """
+    return not failure.alone and failure.code not in (ErrorCode.TIMEOUT_ERROR, ErrorCode.SYSTEM_ERROR)
+
+
+class Intents:
+    """Leases that wait for the disk, and items in doubt."""
+
+    def __init__(self, configuration: ProcessingConfiguration) -> None:
+        self.is_on = configuration.at_most_once
+        #: Items in doubt, by index.
+        self.doubts: dict[int, Intent] = {}
+        self._waiting: list[tuple[int, RunSlice]] = []
+
+    def hold(self, ticket: int, command: RunSlice) -> None:
+        """Keep a lease back until save `ticket` is durable."""
+        self._waiting.append((ticket, command))
+
+    def issue(self, ticket: int) -> list[RunSlice]:
+        """The leases whose intents are durable now."""
+        ready = [command for needed, command in self._waiting if needed <= ticket]
+        self._waiting = [one for one in self._waiting if one[0] > ticket]
+        return ready
+
+    def take_back(self, holders: Iterable[str] | None = None) -> list[RunSlice]:
+        """Leases that will not be issued: those of some holders, or all."""
+        names = None if holders is None else set(holders)
+        taken = [one for _, one in self._waiting if names is None or one.holder in names]
+        self._waiting = [one for one in self._waiting if one[1] not in taken]
+        return taken
+
+    def is_waiting(self, revocation: RevokeSlice) -> bool:
+        """Whether the lease to be revoked was never issued."""
+        return any(one.lease.lease_id == revocation.lease_id for _, one in self._waiting)
+
+    def verdict(self) -> Verdict:
+        """The ending where only items in doubt are left."""
+        count = len(self.doubts)
+        items = "1 item is" if count == 1 else f"{count:,} items are"
+        return Verdict(
+            Ending.IN_DOUBT,
+            f"{items} in doubt: the item processor may have been called and its outcome is unknown; "
+            "settle each of them (everyitem settle), then resume",
+            ErrorCode.SYSTEM_ERROR,
+            doubts=tuple(self.doubts[index] for index in sorted(self.doubts)),
+        )
