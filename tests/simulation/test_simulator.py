@@ -14,6 +14,22 @@ def test_no_item_is_lost_none_recorded_twice_and_it_always_ends(block: int) -> N
         Simulation(seed).run()
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_at_most_once_calls_no_attempt_twice(block: int) -> None:
+    """No attempt is called twice or before its intent is on disk; no item is lost (200 seeds)."""
+    for seed in range(block * 50, (block + 1) * 50):
+        Simulation(seed, at_most_once=True).run()
+
+
+def test_the_simulator_notices_a_second_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a doubt about what a lost worker had begun, its items run again: that is found."""
+    from everyitem.engine.state import ExecutionState
+
+    monkeypatch.setattr(ExecutionState, "_doubt_lease", lambda *_: None)
+    with pytest.raises(SimulationFailed, match="a second time"):
+        _run_all(at_most_once=True)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)
@@ -42,6 +58,6 @@ def test_the_simulator_notices_a_second_outcome(monkeypatch: pytest.MonkeyPatch)
         _run_all()
 
 
-def _run_all() -> None:
+def _run_all(*, at_most_once: bool = False) -> None:
     for seed in range(SEEDS):
-        Simulation(seed).run()
+        Simulation(seed, at_most_once=at_most_once).run()

@@ -114,7 +114,7 @@ class Execution:
             except StoreDamaged as error:
                 raise StoreDamaged(
                     f"{str(error).partition(';')[0]}; its items may have been called, and at-most-once "
-                    "does not run them again: restore the store from a copy, or rerun the batch as a new execution"
+                    "does not run them again: restore the store from a copy, or rerun the batch"
                 ) from error
         return self._store.recorded(key, accept_damage=self._accept_damage)
 

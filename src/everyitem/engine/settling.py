@@ -20,6 +20,9 @@ from everyitem.ports.store import (
     Settlement,
 )
 
+#: The type of a failure somebody vouches for.
+SETTLED_AS_FAILED = "SettledAsFailed"
+
 
 def settled_success(settlement: Settlement) -> Successes:
     """The success a person vouches for."""
@@ -32,7 +35,7 @@ def settled_failure(settlement: Settlement) -> Failure:
         settlement.index,
         settlement.attempt,
         ErrorCode.ITEM_ERROR,
-        "SettledAsFailed",
+        SETTLED_AS_FAILED,
         settlement.reason or f"settled as failed by {settlement.by}",
         permanent=True,
         final=True,

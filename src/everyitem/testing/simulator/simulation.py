@@ -3,6 +3,7 @@
 import heapq
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -20,6 +21,7 @@ from everyitem.engine.messages import (
     RevokeSlice,
     RunSlice,
     SaveCheckpoint,
+    SettleAsked,
     StopAsked,
     StoreFailed,
     TimePassed,
@@ -34,6 +36,7 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.plan import partition_items
 from everyitem.model.retry import RetryPolicy
 from everyitem.ports.node import HolderJoined, NodeFailed
+from everyitem.ports.store import Decision, Settlement
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_holder import VirtualHolder
 from everyitem.testing.simulator.virtual_store import VirtualStore
@@ -44,7 +47,7 @@ class Simulation:
 
     MAX_EVENTS = 100_000
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, at_most_once: bool = False) -> None:
         self.seed = seed
         self.chance = chance = random.Random(seed)
         self.now = 0.0
@@ -73,8 +76,22 @@ class Simulation:
             timeout=chance.choice([2.0, 3600.0, 3600.0]),
             drain=chance.choice([0.05, 30.0]),
         )
+        if at_most_once:
+            self.configuration = replace(
+                self.configuration,
+                at_most_once=True,
+                enable_checkpointing=True,
+                in_doubt_limit=chance.choice([1, 5, 100]),
+            )
+        self.at_most_once = self.configuration.at_most_once
         self.max_attempts = self.configuration.retry.max_retries + 1
-        self.store = VirtualStore(self.items, self.max_attempts)
+        self.store = VirtualStore(
+            self.items,
+            self.max_attempts,
+            at_most_once=self.at_most_once,
+            in_doubt_limit=self.configuration.in_doubt_limit,
+        )
+        self._called: set[tuple[int, int]] = set()
         self.holders: dict[str, VirtualHolder] = {}
         self._names = 0
         self._state: ExecutionState | None = None
@@ -84,6 +101,17 @@ class Simulation:
         self._wake = 0
 
     # -- the world --------------------------------------------------------------------------------
+
+    def called(self, index: int, attempt: int) -> None:
+        """The witness: under at-most-once no attempt is called twice, nor before its intent is on disk."""
+        if not self.at_most_once:
+            return
+        if (index, attempt) in self._called:
+            raise SimulationFailed(f"attempt {attempt} of item {index} is called a second time")
+        intent = self.store.intents.get(index)
+        if intent is None or intent.attempt != attempt or intent.doubt:
+            raise SimulationFailed(f"attempt {attempt} of item {index} is called without an intent on disk")
+        self._called.add((index, attempt))
 
     def say(self, text: str) -> None:
         """Add a line to the story."""
@@ -140,8 +168,9 @@ class Simulation:
         self._crashed = False
         chance, configuration = self.chance, self.configuration
         nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
+        self._settle_doubts()
         recorded = bytearray(self.store.marks)
-        self._failed_before = recorded.count(2)
+        self._failed_before = recorded.count(2) - self.store.settled_as_failed
         self._state = ExecutionState(
             configuration,
             recorded=recorded,
@@ -160,6 +189,7 @@ class Simulation:
                 pending=frozenset(self.store.pending),
             ),
             deadline=self.now + configuration.timeout,
+            intents=[one for one in self.store.intents.values() if not self.store.marks[one.index]],
         )
         self.say(f"life {self._life} begins with {self.store.marks.count(0)} open items on {nodes}")
         for node_id, slots in nodes:
@@ -198,7 +228,7 @@ class Simulation:
         state = self._state
         if state is None or state.tally.tolerated is None or not self.configuration.stops_on_failures:
             return
-        failed = self.store.marks.count(2) - self._failed_before
+        failed = self.store.marks.count(2) - self.store.settled_as_failed - self._failed_before
         stopped = verdict.ending in (Ending.FAILED_FAST, Ending.TOLERANCE_EXCEEDED)
         if failed > state.tally.tolerated + 1 or (stopped and failed != state.tally.tolerated + 1):
             raise SimulationFailed(
@@ -233,6 +263,22 @@ class Simulation:
             self.at(self.now + chance.random() * span, self._kill_somebody)
         if not calm and chance.random() < 0.1:
             self.at(self.now + chance.random() * span, self._lose_node)
+
+    def _settle_doubts(self) -> None:
+        """A person decides about what earlier lives left in doubt, before or while the next one runs."""
+        for index in sorted(self.store.intents):
+            if self.chance.random() < 0.2:
+                continue
+            decision = self.chance.choice(list(Decision))
+            said = Settlement(index, decision, "me", self.now, result=b"%d" % index)
+            self.store.granted += decision is Decision.AGAIN
+            if self.chance.random() < 0.5:
+                self.store.settle(said)
+            else:
+                self.at(self.now + self.chance.random() * 0.05, partial(self._settle, said))
+
+    def _settle(self, said: Settlement) -> None:
+        self.deliver(SettleAsked(self.now, said))
 
     def _lose_store(self) -> None:
         self.say("the store is out of reach")

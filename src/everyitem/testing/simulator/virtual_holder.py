@@ -35,8 +35,12 @@ class World(Protocol):
     #: Longest way of a message, in seconds.
     latency: float
     max_attempts: int
+    #: No attempt may be called twice.
+    at_most_once: bool
 
     def at(self, when: float, what: Callable[[], object]) -> None: ...
+
+    def called(self, index: int, attempt: int) -> None: ...
 
     def say(self, text: str) -> None: ...
 
@@ -118,6 +122,7 @@ class VirtualHolder:
         world = self.world
         duration = world.duration()
         world.calls += 1
+        world.called(held.lease.indices[position], held.lease.attempt)
         if duration > 0.02 and not self.shared:
             world.at(world.now + 0.02, partial(self._say_it_runs_long, held, position))
         world.at(world.now + duration, lambda: self._done(held, position, duration))
@@ -152,10 +157,12 @@ class VirtualHolder:
                     "boom",
                     duration_us=micros,
                     permanent=permanent,
-                    retry_after=later,
+                    retry_after=None if world.at_most_once else later,
                 )
             )
-            last = permanent or (later is None and held.lease.attempt >= world.max_attempts)
+            last = permanent or (
+                (later is None or world.at_most_once) and held.lease.attempt >= world.max_attempts
+            )
             if held.lease.until_failure and last:
                 held.end = held.next
         else:
@@ -194,7 +201,9 @@ class VirtualHolder:
         world.say(f"{self.name} dies")
         block = OutcomeBlock([], [])
         isolate: list[int] = []
+        begun: list[int] = []
         for held in self.leases.values():
+            begun += [held.lease.indices[position] for position in held.running]
             if not suspects and not self.shared and world.chance.random() < 0.3:
                 # it was on a chunk: any of these may have done it
                 isolate += [held.lease.indices[position] for position in held.running]
@@ -213,7 +222,16 @@ class VirtualHolder:
             replaced = world.chance.random() < 0.9 or world.is_last(self)
         world.holders.pop(self.name, None)
         self.is_cut_off = False
-        message = HolderLost(world.now, self.name, block, "died", isolate=tuple(isolate), replaced=replaced)
+        message = HolderLost(
+            world.now,
+            self.name,
+            block,
+            "died",
+            isolate=tuple(isolate),
+            replaced=replaced,
+            # what had ended without being recovered was begun as well; who was cut off cannot tell
+            begun=tuple(begun) if recovered else None,
+        )
         # behind everything it said before
         when = max(self._last_post, world.now)
         world.at(when, lambda: world.deliver(message))
