@@ -15,14 +15,17 @@ from everyitem.ports.store import (
     Commit,
     ControlKind,
     Counters,
+    Decision,
     ExecutionRecord,
     FailedItem,
+    Intent,
     NewExecution,
     OutboxEvent,
     Ownership,
     PendingRetry,
     Progress,
     SegmentDraft,
+    Settlement,
     Store,
     StoreFault,
 )
@@ -513,3 +516,49 @@ def test_a_reader_sees_what_a_writer_records(store: Store, url: str) -> None:
     assert len(list(reader.outcomes(record.execution_key))) == 10
     assert reader.verify(record.execution_key) == []
     reader.close()
+
+
+def test_intents_go_with_the_outcomes_of_their_items(store: Store) -> None:
+    """A resume finds the items that may have been called; those with an outcome are not among them."""
+    record, ownership = accept(store)
+    ownership.commit(Commit(intents_set=[Intent(index, 1) for index in range(4)]))
+    ownership.commit(
+        Commit(
+            segments=[successes(0, 2)],
+            intents_cleared=[0, 1],
+            intents_set=[Intent(3, 1, "died")],
+            counters=Counters(succeeded=2, checkpoints=1),
+        )
+    )
+    assert store.intents(record.execution_key) == [Intent(2, 1), Intent(3, 1, "died")]
+    assert store.recorded(record.execution_key).intents == [Intent(2, 1), Intent(3, 1, "died")]
+    found = store.find("b")
+    assert found is not None and found.in_doubt == 1
+    ownership.release(ExecutionStatus.INTERRUPTED)
+    found = store.find("b")
+    assert found is not None and found.in_doubt == 2
+    assert store.verify(record.execution_key) == []
+
+
+def test_a_settlement_is_part_of_the_chain(store: Store) -> None:
+    """The decision, its author and its reason stand in a segment, and `history` tells of them."""
+    record, ownership = accept(store)
+    said = Settlement(3, Decision.SUCCEEDED, "me@here", 1.5, "seen", b"7", 1, "died")
+    again = Settlement(4, Decision.AGAIN, "me@here", 1.5, attempt=1)
+    segment = SegmentDraft([Successes([(3, 1)], 1, [0], b"[7]")], [], settlements=[said, again])
+    ownership.commit(Commit(segments=[segment], counters=Counters(succeeded=1, checkpoints=1)))
+    (entry,) = store.history(record.execution_key, 3)
+    assert entry.settlement == said and entry.result == b"7"
+    (entry,) = store.history(record.execution_key, 4)
+    assert entry.settlement == again and not entry.final
+    assert store.verify(record.execution_key) == []
+
+
+def test_a_settlement_reaches_the_owner(store: Store) -> None:
+    """A request to settle is taken once, with everything it says."""
+    record, ownership = accept(store)
+    said = Settlement(3, Decision.FAILED, "me@here", 1.5, "no")
+    store.request(record.execution_key, ControlKind.SETTLE, "me@here", said)
+    (control,) = ownership.renew(None)
+    assert (control.kind, control.settlement) == (ControlKind.SETTLE, said)
+    assert ownership.controls() == []

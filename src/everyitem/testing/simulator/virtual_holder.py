@@ -221,6 +221,7 @@ class VirtualHolder:
         if replaced is None:
             replaced = world.chance.random() < 0.9 or world.is_last(self)
         world.holders.pop(self.name, None)
+        can_tell = recovered and not self.is_cut_off
         self.is_cut_off = False
         message = HolderLost(
             world.now,
@@ -229,8 +230,8 @@ class VirtualHolder:
             "died",
             isolate=tuple(isolate),
             replaced=replaced,
-            # what had ended without being recovered was begun as well; who was cut off cannot tell
-            begun=tuple(begun) if recovered else None,
+            # what had ended and was not recovered, or was said to nobody, was begun as well
+            begun=tuple(begun) if can_tell else None,
         )
         # behind everything it said before
         when = max(self._last_post, world.now)
