@@ -190,3 +190,80 @@ def test_the_command_is_also_a_module():
         check=False,
     )
     assert "everyitem" in done.stdout + done.stderr
+
+
+#: Dies of one item, and leaves its fate unknown.
+DEADLY = """
+import os
+from everyitem import item_processor
+
+@item_processor("deadly")
+def deadly(item, context):
+    if context.attempt == 1 and item["itemId"] in ("t-1", "t-2", "t-3"):
+        os._exit(9)
+    return {"seen": item["itemId"], "attempt": context.attempt}
+"""
+
+
+def in_doubt(workspace):
+    """A batch of five at-most-once items of which three killed their worker: the error response."""
+    workspace.processors.write_text(DEADLY)
+    document = workspace.document(
+        [{"itemId": f"t-{number}"} for number in range(5)],
+        configuration={"processor": "deadly", "delivery": "at-most-once"},
+        allocatedResources={"nodes": [{"nodeId": "n", "kind": "process", "slots": 1}]},
+    )
+    done = workspace.do("run", document)
+    assert done.returncode == 1
+    return json.loads(done.stdout)
+
+
+def test_items_in_doubt_are_named_settled_and_then_the_batch_ends(workspace):
+    """A killed worker's item is not called again by itself; each of the three decisions is carried out."""
+    response = in_doubt(workspace)
+    assert response["errorCode"] == "SYSTEM_ERROR"
+    assert [text.split("'")[1] for text in response["details"]["systemErrors"]] == ["t-1", "t-2", "t-3"]
+    assert workspace.json("status", "b")["inDoubt"] == 3
+    listed = [json.loads(line) for line in workspace.do("failures", "b").stdout.splitlines()]
+    assert [(one["itemId"], one["status"]) for one in listed] == [
+        ("t-1", "IN_DOUBT"),
+        ("t-2", "IN_DOUBT"),
+        ("t-3", "IN_DOUBT"),
+    ]
+    assert workspace.json("explain", "b", "t-1")["status"] == "IN_DOUBT"
+
+    assert workspace.do("settle", "b", "t-1", "--succeeded", "--result", '{"paid": 1}').returncode == 0
+    assert workspace.do("settle", "b", "t-2", "--failed", "--reason", "refused").returncode == 0
+    assert workspace.json("settle", "b", "t-3", "--again")["inDoubt"] == 0
+    done = workspace.do("resume", "b")
+    assert done.returncode == 0, done.stderr
+    results = {
+        one["itemId"]: one for one in map(json.loads, workspace.do("results", "b").stdout.splitlines())
+    }
+    assert results["t-1"]["result"] == {"paid": 1}
+    assert (results["t-2"]["status"], results["t-2"]["error"]["message"]) == ("FAILED", "refused")
+    assert results["t-3"]["result"] == {"seen": "t-3", "attempt": 2}
+    settled = workspace.json("explain", "b", "t-2")["attempts"][-1]["settled"]
+    assert (settled["decision"], settled["reason"]) == ("failed", "refused")
+    assert "@" in settled["by"]
+    assert workspace.do("verify", "b").returncode == 0
+
+
+def test_only_what_is_in_doubt_is_settled_and_only_once(workspace):
+    """Unknown items, certain ones, unclear words and second thoughts are wrong usage and change nothing."""
+    in_doubt(workspace)
+    for arguments in (
+        ("t-9", "--failed"),
+        ("t-0", "--failed"),
+        ("t-1",),
+        ("t-1", "--failed", "--again"),
+        ("t-1", "--failed", "--result", "1"),
+        ("t-1", "--succeeded", "--result", "{"),
+    ):
+        done = workspace.do("settle", "b", *arguments)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+    assert workspace.json("status", "b")["inDoubt"] == 3
+    assert workspace.do("settle", "b", "t-1", "--failed").returncode == 0
+    twice = workspace.do("settle", "b", "t-1", "--succeeded")
+    assert (twice.returncode, twice.stdout) == (2, "")
+    assert "not in doubt" in twice.stderr
