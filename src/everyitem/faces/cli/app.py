@@ -67,7 +67,7 @@ SUBCOMMANDS = {
     "status": Subcommand(_LOOK, "status:status", "Say where an execution stands."),
     "watch": Subcommand(_LOOK, "watch:watch", "Watch an execution from another terminal."),
     "results": Subcommand(_LOOK, "results:results", "Print every item's recorded outcome."),
-    "failures": Subcommand(_LOOK, "failures:failures", "List the failed items."),
+    "failures": Subcommand(_LOOK, "failures:failures", "List the failed items, and those in doubt."),
     "explain": Subcommand(_LOOK, "explain:explain", "Tell the whole story of one item."),
     "checkpoints": Subcommand(_LOOK, "checkpoints:checkpoints", "List the checkpoints of an execution."),
     "verify": Subcommand(_LOOK, "verify:verify", "Check everything stored of an execution."),
