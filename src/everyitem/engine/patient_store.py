@@ -19,6 +19,7 @@ from everyitem.ports.store import (
     ExecutionRecord,
     FailedItem,
     HistoryEntry,
+    Intent,
     NewExecution,
     OnDamage,
     OutboxEvent,
@@ -27,6 +28,7 @@ from everyitem.ports.store import (
     Progress,
     Recorded,
     SegmentHeader,
+    Settlement,
     Store,
     StoreFault,
 )
@@ -116,8 +118,17 @@ class PatientStore:
     def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
         return self._ask(lambda: self._store.events(execution_key, after))
 
-    def request(self, execution_key: int, kind: ControlKind, requested_by: str) -> None:
-        self._ask(lambda: self._store.request(execution_key, kind, requested_by))
+    def intents(self, execution_key: int) -> list[Intent]:
+        return self._ask(lambda: self._store.intents(execution_key))
+
+    def request(
+        self,
+        execution_key: int,
+        kind: ControlKind,
+        requested_by: str,
+        settlement: Settlement | None = None,
+    ) -> None:
+        self._ask(lambda: self._store.request(execution_key, kind, requested_by, settlement))
 
     def close(self) -> None:
         self._store.close()

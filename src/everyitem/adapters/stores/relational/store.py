@@ -41,6 +41,7 @@ from everyitem.ports.store import (
 #: Rows of failed items fetched at a time.
 _FAILED_ROWS = 500
 
+_json = msgspec.json.Encoder().encode
 _decode_frames = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
 
 
