@@ -62,7 +62,7 @@ SUBCOMMANDS = {
     "rerun": Subcommand(_EXECUTE, "rerun:rerun", "Execute a stored batch once more from the beginning."),
     "pause": Subcommand(_STEER, "pausing:pause", "Let a running execution rest."),
     "cancel": Subcommand(_STEER, "cancelling:cancel", "Cancel an execution."),
-    "settle": Subcommand(_STEER, "settle:settle", "Say what became of an item in doubt."),
+    "settle": Subcommand(_STEER, "settle:settle", "Settle an item in doubt."),
     "list": Subcommand(_LOOK, "listing:list_executions", "List every execution in the store."),
     "status": Subcommand(_LOOK, "status:status", "Say where an execution stands."),
     "watch": Subcommand(_LOOK, "watch:watch", "Watch an execution from another terminal."),

@@ -12,7 +12,7 @@ from everyitem.faces.cli.wishes import Wishes, with_wishes
 
 RUNNER = CliRunner()
 EXPECTED = (
-    "run resume redrive rerun pause cancel list status watch results failures explain checkpoints verify "
+    "run resume redrive rerun pause cancel settle list status watch results failures explain checkpoints verify "
     "events plan schema doctor"
 )
 

@@ -159,7 +159,7 @@ def _rows(database: Database, dialect: Dialect, where: str, *values: Any) -> lis
     found = database.execute(
         f"SELECT {columns} FROM executions JOIN execution_states USING (execution_key) {where}", values
     )
-    names = (*_COLUMNS, "response", "now")
+    names = (*_COLUMNS, "response", "intents", "doubts", "now")
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
