@@ -17,6 +17,8 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 
+import msgspec
+
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.holders import HeldLease
 from everyitem.engine.intents import Intents, tells_outcome

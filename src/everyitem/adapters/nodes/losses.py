@@ -38,7 +38,8 @@ def assess(worker: WorkerProcess, lease: Lease, *, item_timeout: float | None, m
     if not flight or worker.verdict in (Verdict.INTERRUPTED, Verdict.CLOSED):
         return Loss(begun=begun)
     if worker.verdict in _ON_AN_ITEM and flight.start != worker.condemned_at:
-        return Loss(begun=begun)  # the condemned item was finished after all, and this one has only just begun
+        # the condemned item was finished after all, and this one has only just begun
+        return Loss(begun=begun)
     if len(flight) > 1:
         return Loss(isolate=begun, begun=begun)
     index = lease.indices[flight.start]
