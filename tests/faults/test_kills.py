@@ -1,17 +1,24 @@
-"""F1: the executor is killed at any moment, again and again; nothing recorded is lost or done twice."""
+"""F1, F4: the executor is killed at any moment, again and again; nothing recorded is lost or done twice."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.faults.rigs.crash import CrashRig, processes_of
+from tests.faults.rigs.crash import CrashRig
 from tests.services.postgres import PostgresServer
+
+#: Seconds from a start to its first call of the item processor, and the age of the oldest call that a kill
+#: makes in vain; three times what `docs/operations.md` promises.
+FIRST_CALL, OLDEST = 15.0, 3.0
+
+#: Seconds of work in one lease, about.
+LEASE = 0.1
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_a_batch_survives_random_kills(tmp_path: Path, kind: str) -> None:
-    """Fifteen kills at random moments: the results are those of an undisturbed run."""
-    survive(tmp_path, kind, items=3000, kills=15)
+    """Ten kills at random moments: the results are those of an undisturbed run."""
+    survive(CrashRig(tmp_path / "rig", items=2500, kind=kind, seed=10), kills=10)
 
 
 @pytest.mark.service
@@ -19,25 +26,41 @@ def test_a_batch_on_postgres_survives_random_kills(
     tmp_path: Path, postgres: PostgresServer, store_name: str
 ) -> None:
     """The same with its record on a server, which knows the killed ones' connections for a moment longer."""
-    survive(tmp_path, "thread", items=2000, kills=10, store=f"{postgres.url}?schema={store_name}")
+    store = f"{postgres.url}?schema={store_name}"
+    survive(CrashRig(tmp_path / "rig", items=2000, kind="thread", seed=2000, store=store), kills=10)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["thread", "process"])
-def test_batches_of_ten_thousand_survive_five_hundred_kills(
+def test_a_thousand_kills_on_each_kind_of_store_lose_nothing(
     tmp_path: Path, new_store: Callable[[], str], kind: str
 ) -> None:
     """F1 as promised: on each kind of store 500 kills with thread and 500 with process nodes."""
-    for number in range(5):
-        survive(tmp_path / str(number), kind, items=10_000, kills=100, seed=number, store=new_store())
+    kills = 0
+    while kills < 500:
+        rig = CrashRig(tmp_path / str(kills), items=10_000, kind=kind, seed=kills, store=new_store())
+        kills += survive(rig, kills=min(100, 500 - kills))
 
 
-def survive(folder: Path, kind: str, *, items: int, kills: int, seed: int = 0, store: str = "") -> None:
-    """Kill until it has been killed so often or is done, then finish and check everything."""
-    rig = CrashRig(folder / "rig", items=items, kind=kind, seed=items + kills + seed, store=store)
+@pytest.mark.long
+def test_a_batch_that_is_killed_all_the_time_makes_progress_and_ends(tmp_path: Path) -> None:
+    """F4: 200 kills of one batch; what is recorded only ever grows, and the batch ends."""
+    rig = CrashRig(tmp_path / "rig", items=40_000, kind="thread", seed=4)
+    assert survive(rig, kills=200) == 200
+
+
+def survive(rig: CrashRig, *, kills: int) -> int:
+    """Kill until it has been killed so often or is done, then finish and check everything; how often."""
     while rig.kills < kills and rig.kill_once():
         pass
     assert rig.kills >= kills // 2, "the batch was done before it had been killed enough to prove anything"
-    rig.check_end(rig.finish())
-    assert not processes_of(rig.ledger()), "a worker outlived its coordinator"
+    response = rig.finish()
+    rig.check_end(response)
+    rig.check_files(response)
+    assert max(rig.first_calls) <= FIRST_CALL
+    # I8: in vain was what ran, what was done and waited for its checkpoint, and nothing older
+    waiting = rig.slots * LEASE / rig.seconds + rig.slots + 2 * rig.interval
+    assert max(calls for calls, _ in rig.repeats) <= 3 * waiting
+    assert max(age for _, age in rig.repeats) <= OLDEST
+    return rig.kills

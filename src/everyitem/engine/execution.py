@@ -20,6 +20,7 @@ from everyitem.engine.runtime import Runtime
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import StoreDamaged, StoreError
 from everyitem.model.plan import plan_partitions
@@ -243,6 +244,7 @@ class Execution:
         elif status is ExecutionStatus.COMPLETED and self._counters.failed:
             status = ExecutionStatus.COMPLETED_WITH_ERRORS
         text = response.to_json()
+        passing(Failpoint.ANSWER_DERIVED)
         event = terminal_event(self._record, response=text, success=response.is_success, at=time.time())
         self._ownership.commit(Commit(counters=self._counters, status=status, response=text, events=[event]))
         return self._conclude(status, response)

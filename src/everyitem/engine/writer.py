@@ -25,6 +25,7 @@ from everyitem.engine.messages import (
     SettleAsked,
     StoreFailed,
 )
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
@@ -164,6 +165,7 @@ class CheckpointWriter:
             if commit.segments:
                 self.last_checkpoint_at = time.time()
             self._post(CheckpointSaved(time.monotonic(), saves[-1].ticket))
+            passing(Failpoint.COMMIT_CONFIRMED)
 
     def _commit_of(self, waiting: Sequence[SaveCheckpoint | ChangeStatus]) -> Commit:
         """One transaction out of everything that waits."""

@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from everyitem.failpoints import VARIABLE as FAILPOINT_VARIABLE
 from everyitem.model.errors import Problem, UsageError
 from everyitem.settings.origin import Origin
 from everyitem.settings.values import (
@@ -34,8 +35,10 @@ from everyitem.settings.values import (
 )
 
 _SQLITE = "sqlite:///"
-#: Set by everyitem itself in its worker processes; no setting.
-_OWN_VARIABLES = frozenset(("EVERYITEM_WORKER", "EVERYITEM_SUPERVISED", "EVERYITEM_TEST_LEASE"))
+#: Set by everyitem itself in its worker processes, and by its crash tests; no settings.
+_OWN_VARIABLES = frozenset(
+    ("EVERYITEM_WORKER", "EVERYITEM_SUPERVISED", "EVERYITEM_TEST_LEASE", FAILPOINT_VARIABLE)
+)
 
 
 def _split_list(value: object) -> object:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import EveryitemError
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView, LogEntry
@@ -131,6 +132,7 @@ class Worker:
             self._line.send(CannotStart(_start_problem(error)))
             return False
         gc.freeze()  # what is loaded by now stays; the collector need not look at it again and again
+        passing(Failpoint.WORKER_READY)
         self._line.send(Ready())
         self._run_leases(slot)
         slot.run_hook(processor.teardown)
@@ -142,6 +144,7 @@ class Worker:
             self._run_slice(slot, message)
 
     def _run_slice(self, slot: Slot, slice_: RunSlice) -> None:
+        passing(Failpoint.SLICE_RECEIVED)
         stop_at = time.monotonic_ns() + round(slice_.budget * 1e9)
         indices = _indices_of(slice_.ranges)
         self._ring.begin(slice_.lease_id)
@@ -156,15 +159,18 @@ class Worker:
             is_over = first < stretch.stop or time.monotonic_ns() >= stop_at
             if is_over or (slice_.until_failure and self._collector.has_final_failure):
                 break
+        passing(Failpoint.SLICE_WORKED)
         self._line.send(SliceDone(slice_.lease_id))
 
     def _drain(self) -> None:
         self._line.send(RingFull())
+        passing(Failpoint.RING_FULL)
         while not isinstance(self._line.receive(), Emptied):
             continue
 
     def _ship(self, position: int, text: bytes) -> None:
         self._line.send(LargeOutcome(position, text))
+        passing(Failpoint.LARGE_OUTCOME_SENT)
 
     def _log(self, entry: LogEntry) -> None:
         # at once: what an item said before it killed the process is what one wants to read

@@ -7,6 +7,7 @@ from typing import Any
 
 from everyitem.adapters.nodes.crew import GRACE, OnBreak, Worker
 from everyitem.adapters.nodes.shared_queue import SharedQueue
+from everyitem.failpoints import Failpoint, passing
 from everyitem.work.context import BatchView
 from everyitem.work.loop import Slot
 from everyitem.work.processors import ItemProcessor
@@ -48,6 +49,7 @@ class ThreadCrew:
         try:
             while (claim := self._queue.wait_and_claim(worker, worker.size)) is not None:
                 worker.claim = claim
+                passing(Failpoint.ITEMS_CLAIMED)
                 stopped = slot.work(
                     claim.stretch,
                     claim.window,
@@ -55,6 +57,7 @@ class ThreadCrew:
                     stop_at=claim.stop_at,
                     until_failure=claim.until_failure,
                 )
+                passing(Failpoint.ITEMS_WORKED)
                 if not worker.hand_in(self._queue, claim, stopped):
                     return
         except BaseException as error:

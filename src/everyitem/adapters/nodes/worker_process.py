@@ -19,6 +19,7 @@ from typing import Final
 from everyitem.adapters.nodes.guard import GUARD
 from everyitem.adapters.nodes.log_tail import LogTail
 from everyitem.adapters.nodes.memory_gauge import MemoryGauge
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
@@ -122,6 +123,7 @@ class WorkerProcess:
             mark = uuid.uuid4().hex
             self._process = _popen(far_socket.fileno(), mapping_fd, far_log_fd, mark)
             self.pid = self._process.pid
+            passing(Failpoint.WORKER_SPAWNED)
             try:
                 GUARD.watch(self.pid, f"{WORKER_VARIABLE}={mark}")
                 self.death_fd = _death_fd(self.pid)
@@ -252,6 +254,7 @@ class WorkerProcess:
         if self._logs:
             block.logs, self._logs = self._logs, []
         self.drained_at = time.monotonic()
+        passing(Failpoint.OUTCOMES_TAKEN)
         return block
 
     def tell_emptied(self) -> None:

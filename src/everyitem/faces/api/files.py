@@ -4,9 +4,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import UsageError
+
+#: How often a file is moved into its place while others write it, too.
+_TRIES = 100
 
 
 def check_writable(path: Path | None) -> None:
@@ -38,20 +43,71 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
             with path.open("wb") as stream:
                 stream.writelines(parts)
             return
-        final = path.resolve()
-        handle, temporary = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.writelines(parts)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.fchmod(stream.fileno(), _usual_mode())
-            Path(temporary).replace(final)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
+        _replace(path.resolve(), parts)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(final: Path, parts: Iterable[bytes]) -> None:
+    """Write a file that has no name before it is whole, so that a killed process leaves nothing behind."""
+    handle, temporary = _open_unnamed(final)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.writelines(parts)
+            stream.flush()
+            os.fchmod(handle, _usual_mode())
+            os.fsync(handle)
+            passing(Failpoint.OUTPUT_WRITTEN)
+            if temporary is None:
+                _move_unnamed(handle, final)
+            else:
+                temporary.replace(final)
+    except BaseException:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise
+    passing(Failpoint.OUTPUT_RENAMED)
+    _sync_folder(final.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last; a folder one may write to and not read cannot be synced."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _open_unnamed(final: Path) -> tuple[int, Path | None]:
+    """A new file for the content of `final`; with a name where the file system knows none without."""
+    try:
+        return os.open(final.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600), None
+    except (AttributeError, OSError):
+        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
+        return handle, Path(name)
+
+
+def _move_unnamed(handle: int, final: Path) -> None:
+    """Put the whole file into its place: a link cannot replace what is there, a rename of a link can.
+
+    Raises `OSError`, also when others keep writing the same file at the same moment.
+    """
+    temporary = final.parent / f".{final.name}.everyitem"
+    for left in reversed(range(_TRIES)):
+        # left by who was killed between the next two calls, or in use by who writes the same file right now
+        temporary.unlink(missing_ok=True)
+        try:
+            # a `dir_fd`, without meaning for a whole path, makes Python use the call that follows links
+            os.link(f"/proc/self/fd/{handle}", temporary, src_dir_fd=handle, follow_symlinks=True)
+            passing(Failpoint.OUTPUT_NAMED)
+            temporary.replace(final)
+        except (FileExistsError, FileNotFoundError):
+            if not left:
+                raise
+        else:
+            return
 
 
 def _usual_mode() -> int:

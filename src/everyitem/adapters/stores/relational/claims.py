@@ -17,6 +17,7 @@ from everyitem.adapters.stores.input_chunks import StoredChunk, seal_chunks
 from everyitem.adapters.stores.liveness import LEASE, SECOND_LOOK, this_process
 from everyitem.adapters.stores.relational import records
 from everyitem.adapters.stores.relational.database import Connection, Database, insert_rows
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
@@ -69,12 +70,15 @@ class Claims:
         chunks = seal_chunks(items, chain)
         # packing begins before the transaction does, and goes on beside it
         first = list(islice(chunks, 1))
+        passing(Failpoint.CREATE_PACKED)
         self._unseen_new[name] = chain
         with self._connection.writing() as database:
             created = self._insert(database, new, now, chain)
             if created is not None:
+                passing(Failpoint.CREATE_EXECUTION_INSERTED)
                 self._insert_chunks(database, created, chained(first, chunks))
         if created is not None:
+            passing(Failpoint.CREATE_COMMITTED)
             return self._created(name, Claimed(created, 1, chain))
         del self._unseen_new[name]
         return None
@@ -106,6 +110,7 @@ class Claims:
         self._unseen[execution_key] = writes
         with self._connection.writing() as database:
             taken = self._take(database, execution_key, held, writes)
+        passing(Failpoint.CLAIM_COMMITTED)
         del self._unseen[execution_key]
         return Claimed(execution_key, held.token + 1, held.chain) if taken else None
 
@@ -125,6 +130,7 @@ class Claims:
             return False
         # requests were meant for the owner that is gone
         database.execute("DELETE FROM controls WHERE execution_key = ?", (execution_key,))
+        passing(Failpoint.CLAIM_WRITTEN)
         return True
 
     def _insert(self, database: Database, new: NewExecution, now: float, chain: bytes) -> int | None:
@@ -154,3 +160,4 @@ class Claims:
         while part := list(islice(rows, _CHUNK_ROWS)):
             insert_rows(database, "INSERT INTO input_chunks VALUES", part)
             self._connection.note_size(sum(len(row[-1]) for row in part))
+            passing(Failpoint.CREATE_CHUNKS_INSERTED)

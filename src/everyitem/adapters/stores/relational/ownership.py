@@ -14,6 +14,7 @@ from everyitem.adapters.stores.relational import rows
 from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import IllegalMove, OwnershipLost, StoreError, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
@@ -94,6 +95,7 @@ class TableOwnership:
         def write(position: _Position) -> _Position:
             now = time.time()
             sealed = self._seal(commit, position, now)
+            passing(Failpoint.COMMIT_SEALED)
             after = position
             if sealed:
                 after = replace(position, last_sequence=sealed[-1].sequence, last_digest=sealed[-1].digest)
@@ -107,6 +109,7 @@ class TableOwnership:
                     progress=commit.progress,
                     status=commit.status,
                 )
+                passing(Failpoint.COMMIT_PROVED)
                 rows.insert_commit(
                     database,
                     self._connection.dialect,
@@ -116,6 +119,8 @@ class TableOwnership:
                     sealed,
                     now,
                 )
+                passing(Failpoint.COMMIT_COMPLETE)
+            passing(Failpoint.COMMIT_COMMITTED if commit.response is None else Failpoint.ANSWER_COMMITTED)
             return after
 
         return self._transact(write, what=commit).last_sequence
@@ -130,6 +135,9 @@ class TableOwnership:
                 taken = _controls(database, f"DELETE {_WAITING} RETURNING {_CONTROL}", self.execution_key)
                 known = {control.position for control in self._taken}
                 self._taken += [control for control in taken if control.position not in known]
+                if taken:
+                    passing(Failpoint.CONTROLS_TAKEN)
+            passing(Failpoint.CONTROLS_COMMITTED if taken else Failpoint.RENEW_COMMITTED)
             return after
 
         self._transact(write)
@@ -171,6 +179,8 @@ class TableOwnership:
                     corrected,
                     set(indices),
                 )
+                passing(Failpoint.ROUND_INSERTED)
+            passing(Failpoint.ROUND_COMMITTED)
             return after
 
         return self._transact(write, what=indices).round
@@ -180,7 +190,10 @@ class TableOwnership:
 
         def write(position: _Position) -> _Position:
             with self._connection.writing() as database:
-                return self._pass_guard(database, position, keep=False, status=status)
+                after = self._pass_guard(database, position, keep=False, status=status)
+                passing(Failpoint.RELEASE_WRITTEN)
+            passing(Failpoint.RELEASE_COMMITTED)
+            return after
 
         if self._released:
             return

@@ -3,15 +3,19 @@
 from collections.abc import Collection
 
 import msgspec
+from msgspec.structs import replace
 
 from everyitem.adapters.stores.relational.database import Database, Dialect, insert_rows
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.segments import StoredSegment
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import UsageError
-from everyitem.ports.store import Commit
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Commit, Counters
 
 _encode = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
+_decode_counters = msgspec.json.Decoder(Counters).decode
 _fields = msgspec.structs.astuple
 
 
@@ -41,9 +45,11 @@ def insert_commit(
         "INSERT INTO segments VALUES",
         [(execution_key, *_fields(segment)) for segment in segments],
     )
+    passing(Failpoint.COMMIT_SEGMENTS_INSERTED)
     _change_retries(database, dialect, execution_key, commit)
     if commit.intents_cleared or commit.intents_set:
         _change_intents(database, dialect, execution_key, commit)
+    passing(Failpoint.COMMIT_RETRIES_CHANGED)
     insert_rows(
         database,
         "INSERT INTO failed_items VALUES",
@@ -63,6 +69,7 @@ def insert_commit(
         ],
         _REPLACE_FAILED,
     )
+    passing(Failpoint.COMMIT_FAILURES_INSERTED)
     insert_rows(
         database,
         "INSERT INTO outbox (execution_key, event_id, type, subject, time, data) VALUES",
@@ -71,11 +78,13 @@ def insert_commit(
             for event in commit.events
         ],
     )
+    passing(Failpoint.COMMIT_EVENTS_INSERTED)
     if commit.response is not None:
         database.execute(
             "INSERT INTO responses (execution_key, round, recorded_at, body) VALUES (?, ?, ?, ?)",
             (execution_key, round_, now, commit.response),
         )
+        passing(Failpoint.ANSWER_INSERTED)
 
 
 def _change_retries(database: Database, dialect: Dialect, execution_key: int, commit: Commit) -> None:
@@ -124,8 +133,41 @@ def insert_round(
         raise UsageError(
             f"only {reopened} of these {len(indices)} items count as failed; a round opens over failed items"
         )
+    passing(Failpoint.ROUND_REOPENED)
     database.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", (execution_key, *_fields(opened)))
     insert_rows(database, "INSERT INTO corrections VALUES", list(corrections))
+    counters = _counters(database, execution_key)
+    _set_counters(database, execution_key, replace(counters, failed=counters.failed - reopened))
+
+
+def give_up_outcomes(database: Database, execution_key: int, *, succeeded: int, failed: int) -> None:
+    """Outcomes are no longer believed, these many are left: the execution is finished no more.
+
+    In the same transaction, or whoever comes after a crash would be given the response that counted them.
+    """
+    counters = _counters(database, execution_key)
+    _set_counters(database, execution_key, replace(counters, succeeded=succeeded, failed=failed))
+    database.execute(
+        "UPDATE execution_states SET status = ? WHERE execution_key = ? AND status IN (?, ?)",
+        (
+            *(ExecutionStatus.INTERRUPTED, execution_key),
+            *(ExecutionStatus.COMPLETED, ExecutionStatus.COMPLETED_WITH_ERRORS),
+        ),
+    )
+
+
+def _counters(database: Database, execution_key: int) -> Counters:
+    row = database.execute(
+        "SELECT counters FROM execution_states WHERE execution_key = ?", (execution_key,)
+    ).fetchone()
+    return _decode_counters(row[0])
+
+
+def _set_counters(database: Database, execution_key: int, counters: Counters) -> None:
+    database.execute(
+        "UPDATE execution_states SET counters = ? WHERE execution_key = ?",
+        (_json(counters).decode(), execution_key),
+    )
 
 
 def delete_failed(database: Database, dialect: Dialect, execution_key: int, indices: Collection[int]) -> int:

@@ -13,10 +13,11 @@ from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
-from everyitem.adapters.stores.relational.rows import delete_failed
+from everyitem.adapters.stores.relational.rows import delete_failed, give_up_outcomes
 from everyitem.adapters.stores.relational.verification import Verification
 from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
 from everyitem.adapters.stores.stored_input import open_items
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import Items
 from everyitem.ports.store import (
@@ -245,6 +246,8 @@ class TableStore:
                     None if settlement is None else _json(settlement).decode(),
                 ),
             )
+            passing(Failpoint.REQUEST_INSERTED)
+        passing(Failpoint.REQUEST_COMMITTED)
 
     def close(self) -> None:
         self._connection.close()
@@ -277,8 +280,16 @@ class TableStore:
                 [(key, fault.sequence, now) for fault in faults],
                 "ON CONFLICT DO NOTHING",
             )
+            passing(Failpoint.DAMAGE_MARKED)
             reopened = [index for index in failed_indices(database, key) if ledger[index] != rounds.FAILED]
             delete_failed(database, self._connection.dialect, key, reopened)
+            give_up_outcomes(
+                database,
+                key,
+                succeeded=ledger.count(rounds.SUCCEEDED),
+                failed=ledger.count(rounds.FAILED),
+            )
+        passing(Failpoint.DAMAGE_DISCARDED)
 
 
 def _without(faults: Sequence[StoreFault], segments: list[StoredSegment]) -> list[StoredSegment]:

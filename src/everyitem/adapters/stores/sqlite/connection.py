@@ -18,7 +18,8 @@ from pathlib import Path
 from everyitem.adapters.stores.relational.database import Dialect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
-from everyitem.model.errors import StoreError
+from everyitem.failpoints import Failpoint, passing
+from everyitem.model.errors import StoreError, StoreRefused
 
 #: Bytes written after which the WAL is moved into the database.
 _WAL_LIMIT = 8 << 20
@@ -46,6 +47,10 @@ class Connection:
         self._guard = threading.RLock()  # one thread at a time in `_open`ed connection and its transactions
         self._open: _Open | None = None
         self._lock: WriteLock | None = None
+        #: Device and inode of the file as first opened; another one under its name is another store.
+        self._identity: _Identity | None = None
+        #: The log, once it was seen to be another one: nothing is written from then on.
+        self._gone: Path | None = None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -82,8 +87,11 @@ class Connection:
                 raise StoreError(f"store {self.path} was opened for reading only")
             with self._lock.held():
                 try:
-                    self._refuse_replaced(opened)
+                    self._refuse_replaced(self.path, self._identity)
                     opened.database.execute("BEGIN IMMEDIATE")
+                    # the log exists from here on as long as anybody has the store open
+                    opened.log = opened.log or _identity_of(_log_of(self.path))
+                    self._refuse_replaced(_log_of(self.path), opened.log)
                     yield opened.database
                     opened.database.execute("COMMIT")
                     opened.move_wal()
@@ -107,10 +115,13 @@ class Connection:
 
     def _opened(self) -> "_Open":
         if self._open is None:
+            if self._identity is not None:
+                self._refuse_replaced(self.path, self._identity)
             try:
                 if self._lock is None and not self.read_only:
                     self._lock = WriteLock(self.path)
                 self._open = _Open(self.path, self._lock)
+                self._identity = self._identity or _identity_of(self.path)
             except FAULTS as error:
                 raise translated(error, self.path) from error
             except OSError as error:
@@ -128,16 +139,34 @@ class Connection:
         opened.database.close()
         self._open = None
 
-    def _refuse_replaced(self, opened: "_Open") -> None:
-        try:
-            now = self.path.stat()
-        except FileNotFoundError:
-            now = None
-        if now is None or (now.st_dev, now.st_ino) != opened.identity:
-            raise StoreError(
-                f"store {self.path}: the file was removed or replaced while in use; "
-                "put it back, or start again with the file that is there now"
-            )
+    def _refuse_replaced(self, path: Path, identity: "_Identity | None") -> None:
+        """What is written to a file without a name, or beside another one's log, is lost or does harm."""
+        gone = self._gone or (None if _identity_of(path) == identity else path)
+        if gone is None:
+            return
+        if gone != self.path:  # the file itself may be put back; what was in the log is nowhere
+            self._gone = gone
+        raise StoreRefused(
+            f"store {self.path}: {gone.name} was removed or replaced while in use; "
+            "put it back, or start again with the files that are there now"
+        )
+
+
+#: Device and inode of a file.
+_Identity = tuple[int, int]
+
+
+def _identity_of(path: Path) -> _Identity | None:
+    """Which file stands under this name; None for none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 class _Open:
@@ -145,8 +174,8 @@ class _Open:
 
     def __init__(self, path: Path, lock: WriteLock | None) -> None:
         self.database = connect(path, read_only=lock is None)
-        status = path.stat()
-        self.identity = (status.st_dev, status.st_ino)
+        #: The log its transactions go to, once it has written.
+        self.log: _Identity | None = None
         #: Bytes written since the WAL was last moved, about.
         self.unmoved = 0
         self._lock = lock
@@ -156,8 +185,10 @@ class _Open:
         self.unmoved += _TRANSACTION_COST
         if self.unmoved >= _WAL_LIMIT:
             self.unmoved = 0
+            passing(Failpoint.WAL_BEFORE_MOVE)
             # PASSIVE never waits for readers; what they still need stays in the WAL
             self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            passing(Failpoint.WAL_MOVED)
 
     def close(self) -> None:
         """Close under the lock: the last connection of all makes SQLite move the WAL. Safe to repeat."""
@@ -171,8 +202,10 @@ class _Open:
     def _leave(self) -> None:
         if self.unmoved:
             # what readers still need stays in the WAL; nobody is waited for
+            passing(Failpoint.WAL_BEFORE_CLOSE)
             self.database.execute("PRAGMA busy_timeout=0")
             self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            passing(Failpoint.WAL_CLOSED)
         self.database.close()
 
 
@@ -203,4 +236,4 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _has_wal(path: Path) -> bool:
-    return path.with_name(f"{path.name}-wal").exists()
+    return _log_of(path).exists()

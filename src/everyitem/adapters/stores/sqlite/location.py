@@ -3,9 +3,11 @@
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from everyitem.adapters.stores.sqlite.failures import writing_advice
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError, UsageError
 
 #: File systems on which the locks and the shared memory of SQLite's WAL cannot be relied on.
@@ -59,8 +61,20 @@ def _make(path: Path) -> None:
     with _making:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            passing(Failpoint.STORE_FILE_MADE)
+            _sync_folder(path.parent)
         except FileExistsError:
             return
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder last; one may be allowed to write to it and not to read or sync it."""
+    with suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def refuse_remote(path: Path) -> None:

@@ -12,6 +12,7 @@ from everyitem.adapters.stores.relational.database import Database
 from everyitem.adapters.stores.sqlite.connection import connect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
+from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError, UsageError
 
 #: "EvIt": marks the file as ours (`PRAGMA application_id`), so that no other database is ever touched.
@@ -84,11 +85,13 @@ def _version(database: Database, path: Path) -> int:
 
 def _apply(database: sqlite3.Connection, migration: Migration) -> None:
     database.execute("BEGIN IMMEDIATE")
+    passing(Failpoint.MIGRATION_BEGUN)
     try:
         if database.execute("PRAGMA user_version").fetchone()[0] < migration.version:
             database.execute(_LEDGER)
             for statement in _statements(migration.script):
                 database.execute(statement)
+                passing(Failpoint.MIGRATION_STATEMENT_RUN)
             database.execute(
                 "INSERT INTO schema_migrations VALUES (?, ?, ?, ?)",
                 (migration.version, migration.name, migration.checksum, time.time()),
@@ -96,6 +99,7 @@ def _apply(database: sqlite3.Connection, migration: Migration) -> None:
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
             database.execute(f"PRAGMA user_version={migration.version}")
         database.execute("COMMIT")
+        passing(Failpoint.MIGRATION_COMMITTED)
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
