@@ -36,10 +36,12 @@ migrate(Path(sys.argv[1]), (
 ))
 """
 
+#: How many migrations are looked at: those of this package, which are there already, and two more.
+COUNT = len(known_migrations()) + 2
 POINTS = (
-    [(Failpoint.MIGRATION_BEGUN, number) for number in (1, 2, 3)]
+    [(Failpoint.MIGRATION_BEGUN, number) for number in range(1, COUNT + 1)]
     + [(Failpoint.MIGRATION_STATEMENT_RUN, number) for number in range(1, 7)]
-    + [(Failpoint.MIGRATION_COMMITTED, number) for number in (1, 2, 3)]
+    + [(Failpoint.MIGRATION_COMMITTED, number) for number in range(1, COUNT + 1)]
 )
 
 
@@ -60,7 +62,7 @@ def schema(path: Path) -> tuple[int, set[str], list[str]]:
     return version, shape, applied
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [len(POINTS), pytest.param(100, marks=pytest.mark.long)])
 def test_killed_in_a_migration_the_next_start_ends_it(tmp_path: Path, kills: int) -> None:
     """At every step: never half a migration, and the same schema in the end as without a kill."""
     stages = []

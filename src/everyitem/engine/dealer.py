@@ -208,10 +208,11 @@ class Dealer:
     def revoke_all(self) -> list[RevokeSlice]:
         """Take back everything unstarted (pause, drain)."""
         return [
-            self._revoke(holder, held)
+            self._revoke(holder, held, drains=True)
             for holder in self._holders.values()
             for held in holder.leases.values()
-            if not held.revoked and held.outstanding and self._is_exact(holder)
+            # a shared queue may have gaps that an earlier revocation left to it
+            if (holder.shared or not held.revoked) and held.outstanding and self._is_exact(holder)
         ]
 
     def revoke_rest(self, name: str, lease_id: int) -> list[RevokeSlice]:
@@ -251,9 +252,9 @@ class Dealer:
         return self._intent_limit is None or holder.shared
 
     @staticmethod
-    def _revoke(holder: Holder, held: HeldLease) -> RevokeSlice:
+    def _revoke(holder: Holder, held: HeldLease, *, drains: bool = False) -> RevokeSlice:
         held.revoked = True
-        return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id)
+        return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id, drains)
 
     def _next_lease(self, holder: Holder, at: float) -> HeldLease | None:
         """The next work for a holder: suspects first, then retries and fresh items in turn.

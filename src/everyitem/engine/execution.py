@@ -123,8 +123,11 @@ class Execution:
         """Hear whom the death of an earlier run makes suspicious, and have it noted what this one starts."""
         # the very marks the state machine will keep: what is open when this is asked is open then
         marks = recorded.ledger
+        # under at-most-once what was in flight is in doubt, and does not run again by itself
+        runs_again = not self._batch.configuration.at_most_once
         suspicion = self._started.begin(
-            self._ownership.token, lambda index: marks[index] not in (Mark.SUCCEEDED, Mark.FAILED)
+            self._ownership.token,
+            lambda index: runs_again and marks[index] not in (Mark.SUCCEEDED, Mark.FAILED),
         )
         if suspicion.suspects:
             _log.warning(

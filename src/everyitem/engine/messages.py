@@ -134,6 +134,8 @@ class RevokeSlice(msgspec.Struct, frozen=True, gc=False):
     node_id: str
     holder: str
     lease_id: int
+    #: Nothing more of it may start at all (see `ports.node.Node.revoke`).
+    drains: bool = False
 
 
 class RetryChange(msgspec.Struct, frozen=True, gc=False):

@@ -115,7 +115,8 @@ class Runtime:
             case RunSlice():
                 self._nodes[command.node_id].run_slice(command.holder, command.lease)
             case RevokeSlice():
-                self._nodes[command.node_id].revoke(command.holder, command.lease_id)
+                node = self._nodes[command.node_id]
+                node.revoke(command.holder, command.lease_id, drains=command.drains)
             case SaveCheckpoint():
                 self._writer.put(command)
             case ChangeStatus():

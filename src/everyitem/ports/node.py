@@ -151,8 +151,12 @@ class Node(Protocol):
         """Give a holder a lease; one that is gone ignores it (its `HolderLost` is under way)."""
         ...
 
-    def revoke(self, holder: str, lease_id: int) -> None:
-        """Take back what is unstarted of a lease; answered by `SliceShortened` unless the lease is over."""
+    def revoke(self, holder: str, lease_id: int, *, drains: bool = False) -> None:
+        """Take back what is unstarted of a lease; answered by `SliceShortened` unless the lease is over.
+
+        Several slots may have left gaps before the last item started. Their items stay with the holder,
+        which runs them next; with `drains` it does not, and they are absent from the outcomes of the lease.
+        """
         ...
 
     def interrupt(self) -> None:

@@ -71,8 +71,8 @@ class ProcessNode:
         if self._supervision is not None:
             self._supervision.call(partial(self._supervision.run_slice, holder, lease))
 
-    def revoke(self, holder: str, lease_id: int) -> None:
-        """Take back what is unstarted of a lease."""
+    def revoke(self, holder: str, lease_id: int, *, drains: bool = False) -> None:
+        """Take back what is unstarted of a lease: one worker leaves no gaps."""
         if self._supervision is not None:
             self._supervision.call(partial(self._supervision.revoke, holder, lease_id))
 

@@ -275,8 +275,11 @@ class SharedQueue:
             if claim.queued.give_back(unstarted.start, unstarted.stop):
                 self._on_work(len(unstarted))
 
-    def revoke(self, lease_id: int) -> None:
-        """Take back what is unstarted of a lease; posts `SliceShortened` unless the lease is over."""
+    def revoke(self, lease_id: int, *, drains: bool = False) -> None:
+        """Take back what is unstarted of a lease; posts `SliceShortened` unless the lease is over.
+
+        What was given back between items that were started stays and is claimed next, unless it `drains`.
+        """
         with self._lock:
             queued = self._leases.get(lease_id)
             if queued is None:
@@ -287,6 +290,8 @@ class SharedQueue:
                 queued.give_back(unstarted.start, unstarted.stop)
                 kept = max(kept, claim.end_position)
             queued.cut(kept)
+            if drains:
+                queued.stop()
             self._post(SliceShortened(self._clock(), self._holder, lease_id, kept))
             if queued.is_over:
                 self._flush()

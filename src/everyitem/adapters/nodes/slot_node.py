@@ -111,8 +111,8 @@ class SlotNode:
         self._queue.add(lease)
         self._watcher.wake()
 
-    def revoke(self, holder: str, lease_id: int) -> None:
-        self._queue.revoke(lease_id)
+    def revoke(self, holder: str, lease_id: int, *, drains: bool = False) -> None:
+        self._queue.revoke(lease_id, drains=drains)
 
     def interrupt(self) -> None:
         self._lose("interrupted")

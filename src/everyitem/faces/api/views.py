@@ -168,8 +168,6 @@ class Status(View, frozen=True, kw_only=True):
     succeeded: int
     failed: int
     open: int
-    #: Open items that may have been called (at-most-once); `settle` them.
-    in_doubt: int
     in_flight: int
     retries_waiting: int
     rate_per_second: float
@@ -177,6 +175,8 @@ class Status(View, frozen=True, kw_only=True):
     #: RFC 3339, None before the first checkpoint.
     last_checkpoint: str | None
     runs: int
+    #: Open items that may have been called (at-most-once); `settle` them.
+    in_doubt: int
     processor: str
     checkpoints: int
     created_at: str | None

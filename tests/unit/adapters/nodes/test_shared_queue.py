@@ -1,6 +1,7 @@
 """The shared queue: every position of every lease is accounted for, whatever slots and watcher do."""
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -175,3 +176,33 @@ def test_an_item_that_began_after_the_look_is_not_given_up():
 
 def no_failure(claim, index):
     raise AssertionError(f"item {index} was charged")
+
+
+@pytest.mark.parametrize(("drains", "started_later"), [(False, [1, 2, 3]), (True, [])])
+def test_gaps_before_the_last_started_item_run_next_unless_everything_drains(drains, started_later):
+    """Two slots are at items 0 and 4 when the lease is taken back; a drain starts nothing between them."""
+    posted = []
+    queue = SharedQueue("h", items=ITEMS, clock=lambda: 0.0, max_attempts=1, on_work=lambda count: None)
+    queue.open(posted.append)
+    queue.add(Lease(1, range(10), 1, float("inf")))
+    claims = [queue.claim(None, 4), queue.claim(None, 4)]
+    for claim in claims:
+        claim.outcomes.begin(claim.stretch, 0)
+    claims[1].window[STARTED] = 4
+    queue.revoke(1, drains=drains)
+    [shortened] = posted
+    assert shortened.kept == 5
+    later = []
+    while (claim := queue.claim(None, 8)) is not None:
+        claim.outcomes.begin(claim.stretch, 0)
+        claims.append(claim)
+        later += claim.stretch.indices
+    for claim in claims:
+        for position in range(claim.stretch.first, claim.window[END]):
+            keep(claim.outcomes, position)
+            claim.outcomes.stamp(1)
+        queue.hand_in(claim, claim.window[END])
+    assert later == started_later
+    done = [index for message in posted[1:] for run in message.block.successes for index in run.indices()]
+    assert sorted(done) == sorted([0, 4, *started_later])
+    assert isinstance(posted[-1], SliceFinished)

@@ -49,6 +49,7 @@ class Connection:
         self._lock: WriteLock | None = None
         #: Device and inode of the file as first opened; another one under its name is another store.
         self._identity: _Identity | None = None
+        self._folder: _Identity | None = None
         #: The log, once it was seen to be another one: nothing is written from then on.
         self._gone: Path | None = None
 
@@ -122,6 +123,7 @@ class Connection:
                     self._lock = WriteLock(self.path)
                 self._open = _Open(self.path, self._lock)
                 self._identity = self._identity or _identity_of(self.path)
+                self._folder = self._folder or _identity_of(self.path.parent)
             except FAULTS as error:
                 raise translated(error, self.path) from error
             except OSError as error:
@@ -144,6 +146,9 @@ class Connection:
         gone = self._gone or (None if _identity_of(path) == identity else path)
         if gone is None:
             return
+        if not self._gone and _identity_of(self.path.parent) != self._folder:
+            # a volume that is not mounted just now: it may come back with all that was on it
+            raise StoreError(f"store {self.path}: its folder is not there; mount or put back what held it")
         if gone != self.path:  # the file itself may be put back; what was in the log is nowhere
             self._gone = gone
         raise StoreRefused(
