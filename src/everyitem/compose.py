@@ -292,7 +292,7 @@ def _assign(batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProc
     number = f"@{record.execution}" if record.execution > 1 else ""
     return Assignment(
         batch_id=batch.batch_id,
-        key_prefix=f"{batch.batch_id}{number}",
+        key_prefix=f"{batch.identity}{number}",
         processor=processor.name,
         origin=processor.origin,
         parameters=msgspec.json.encode(configuration.parameters),

@@ -57,7 +57,7 @@ class Submission:
         Raises `ContentDiffers` when another content has that id, `UsageError` when a rerun is asked for
         while an execution is being carried out.
         """
-        latest = self._store.find(self._batch.batch_id)
+        latest = self._store.find(self._batch.identity)
         while latest is None or rerun:
             if latest is not None:
                 self._check_content(latest)
@@ -69,7 +69,7 @@ class Submission:
             created = self._create(1 if latest is None else latest.execution + 1)
             if created is not None:
                 return self._carry_out(*created)
-            latest, rerun = self._store.find(self._batch.batch_id), False
+            latest, rerun = self._store.find(self._batch.identity), False
         self._check_content(latest)
         return self._go_on(latest)
 
@@ -119,7 +119,7 @@ class Submission:
         batch = self._batch
         return self._store.create(
             NewExecution(
-                batch_id=batch.batch_id,
+                batch_id=batch.identity,
                 execution=execution,
                 content=batch.content,
                 items_digest=batch.items.digest,

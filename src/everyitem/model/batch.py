@@ -23,5 +23,13 @@ class ProcessingBatch:
     envelope: bytes = b"{}"
     #: SHA-256 over items digest, processor and parameters: what makes two documents the same content.
     content: str = ""
+    #: What it is stored and steered under where that is not its `batchId`: on a platform several entities
+    #: may carry one `batchId` and are batches of their own.
+    known_as: str | None = None
     #: Things worth saying that do not stop the batch (near-miss names, a capped level, ...).
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What makes two submissions the same batch; stores and idempotency keys use nothing else."""
+        return self.known_as or self.batch_id

@@ -68,8 +68,9 @@ def rebuild(
         recorded_settings=record.settings,
         is_async=processor_is_async,
     )
-    # corrected items do not make it another batch: its content is what was accepted under its id
-    return replace(document, batch=replace(document.batch, content=record.content))
+    # corrected items do not make it another batch: its content is what was accepted under its identity
+    batch = replace(document.batch, content=record.content, known_as=record.batch_id)
+    return replace(document, batch=batch)
 
 
 def processor_is_async(name: str) -> bool:

@@ -11,9 +11,13 @@ from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.errors import UsageError
+from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
 from everyitem.ports.store import ExecutionRecord, OnDamage, Store
 from everyitem.settings import Origin, Settings
+
+#: Identities a message lists.
+_MOST_NAMED = 5
 
 
 class Records:
@@ -147,13 +151,27 @@ class Records:
         return self._reader
 
     def _record(self, batch_id: str, execution: int | None) -> ExecutionRecord:
-        record = self._looking.find(batch_id, execution)
+        record = self._looking.find(batch_id, execution) or self._namesake(batch_id, execution)
         if record is None:
             which = "" if execution is None else f"execution {execution} of "
             raise UsageError(
                 f"there is no {which}batch {batch_id!r} in {shown_url(self.store_url)}; see `everyitem list`"
             )
         return record
+
+    def _namesake(self, batch_id: str, execution: int | None) -> ExecutionRecord | None:
+        """The batch with this `batchId` that is known under a longer identity, where only one is.
+
+        Raises:
+            UsageError: several are; names them.
+        """
+        known = {one.batch_id for one in self._looking.executions() if names(batch_id, one.batch_id)}
+        if len(known) > 1:
+            raise UsageError(
+                f"{len(known)} batches have the batchId {batch_id!r}; name one in full: "
+                + ", ".join(map(repr, sorted(known)[:_MOST_NAMED]))
+            )
+        return self._looking.find(known.pop(), execution) if known else None
 
     def _recorded(self, record: ExecutionRecord, *, warnings: Sequence[str] = ()) -> Response:
         assert record.response is not None

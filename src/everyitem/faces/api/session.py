@@ -80,25 +80,28 @@ class Session(Records):
         *,
         items: str | PathLike[str] | None = None,
         rerun: bool = False,
+        known_as: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Response:
         """Execute a batch, go on with it, or return what was recorded of it (contract section 3).
 
         `batch` is the path of a document (`-`: standard input), its bytes, a dict, or a `ProcessingBatch`.
         `items` names a .jsonl or .csv file that replaces the document's items; `rerun` starts a new
-        execution although there is one already.
+        execution although there is one already. `known_as` takes the place of the `batchId` in the store,
+        in commands and in idempotency keys.
         """
-        check_options(options, "items", "rerun")
+        check_options(options, "items", "rerun", "known_as")
 
         def prepare() -> "ReadDocument":
             # whether somebody has registered the processor matters only if there is something left to run
-            return read(
+            document = read(
                 batch,
                 settings=self._settings,
                 items=items,
                 options=options,
                 is_async=processor_is_async_if_known,
             )
+            return document if known_as is None else document.known_as(known_as)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.submit(
@@ -332,7 +335,7 @@ class Session(Records):
         batch_id: str | None = None
         try:
             document = prepare()
-            batch_id = document.batch.batch_id
+            batch_id = document.batch.identity
             said = [*map(str, document.batch.warnings), *warnings]
             if may_be_finished and (record := self._finished(document.batch)) is not None:
                 recorded = self._recorded(record, warnings=[*said, *self._damage(record)])
@@ -369,7 +372,7 @@ class Session(Records):
     def _finished(self, batch: ProcessingBatch) -> ExecutionRecord | None:
         """The finished execution of this content: its answer takes neither processor nor writable store."""
         try:
-            record = self._looking.find(batch.batch_id)
+            record = self._looking.find(batch.identity)
         except (StoreError, UsageError):  # no store yet, or one that opening it for writing mends or refuses
             return None
         if record is None or not record.status.is_finished or record.response is None:

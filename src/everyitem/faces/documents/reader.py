@@ -9,7 +9,7 @@ All problems of envelope, items and resources are gathered before the document i
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,6 +53,10 @@ class ReadDocument:
     def settings_json(self) -> bytes:
         """The settings in force as JSON text, to be stored with the execution."""
         return settings_to_json(self.origins)
+
+    def known_as(self, identity: str) -> "ReadDocument":
+        """The same document, stored and steered under another name than its `batchId`."""
+        return replace(self, batch=replace(self.batch, known_as=identity))
 
 
 def read_document(

@@ -1,0 +1,16 @@
+"""The identity of a batch that is an entity of a platform: the `batchId` alone does not tell two entities apart.
+
+Everywhere else an identity is an opaque text.
+"""
+
+_MARK = "#"
+
+
+def entity_identity(batch_id: str, *, tenant: str, entity_id: str) -> str:
+    """What the batch of one entity is stored and steered under, and its idempotency keys begin with."""
+    return f"{batch_id}{_MARK}{tenant}/{entity_id}"
+
+
+def names(batch_id: str, identity: str) -> bool:
+    """Whether `batch_id` is the short name of an entity's identity."""
+    return identity.startswith(batch_id + _MARK)
