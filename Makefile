@@ -8,9 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLE := examples/ecb-rates
+PROTOCOL := src/everyitem/faces/cyoda/protocol
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all test check unit faults bench format clean
+.PHONY: help demo demo-all test check unit faults bench format protocol clean
 
 help: ## say what there is
 	@echo 'everyitem: batch execution where every item is accounted for'
@@ -62,6 +63,9 @@ faults: $(VENV)/development ## the long proofs: hundreds of kills, thousands of 
 
 bench: $(VENV)/development ## measure against bare loops, write docs/benchmarks.md (ARGS='--quick', '--case skewed')
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+protocol: $(VENV)/development ## generate the Python module of the Cyoda wire format from its .proto file
+	@$(BIN)/python -m grpc_tools.protoc -I$(PROTOCOL) --python_out=$(PROTOCOL) --pyi_out=$(PROTOCOL) cloudevents.proto
 
 format: $(VENV)/development ## put the code into its form
 	@$(BIN)/ruff format .

@@ -85,7 +85,7 @@ def test_links_between_pages_lead_somewhere(root):
 
 
 def test_every_adr_has_the_platforms_sections(root):
-    """NNNN-title.md with Status, Date, Context, Decision, Consequences, Alternatives."""
+    """NNNN-title.md with Status, Date, Context, Decision, Consequences, Alternatives; each number once."""
     records = sorted((root / "docs/adr").glob("[0-9]*.md"))
     numbers = [path.name[:4] for path in records]
     assert numbers == sorted(set(numbers))

@@ -1,4 +1,4 @@
-"""The identity of a batch that is an entity of a platform: the `batchId` alone does not tell two entities apart.
+"""The identity of a batch that is an entity of a platform: two entities may carry one `batchId`.
 
 Everywhere else an identity is an opaque text.
 """

@@ -39,6 +39,8 @@ _SQLITE = "sqlite:///"
 _OWN_VARIABLES = frozenset(
     ("EVERYITEM_WORKER", "EVERYITEM_SUPERVISED", "EVERYITEM_TEST_LEASE", FAILPOINT_VARIABLE)
 )
+#: Settings of the Cyoda member, which reads and checks them itself.
+_CYODA_PREFIX = "EVERYITEM_CYODA_"
 
 
 def _split_list(value: object) -> object:
@@ -72,6 +74,7 @@ class _Model(BaseSettings):
     max_depth: int = Field(100, ge=2, le=200)
     store: str | None = Field(None, min_length=1)
     processors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
+    cyoda: dict[str, Any] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -159,6 +162,8 @@ def _unknown_variables() -> Iterator[Problem]:
     for variable in sorted(os.environ):
         name = variable.upper()
         if not name.startswith(ENVIRONMENT_PREFIX) or name in _OWN_VARIABLES:
+            continue
+        if name.startswith(_CYODA_PREFIX):
             continue
         setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
         if setting not in _Model.model_fields:

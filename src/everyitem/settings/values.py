@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from everyitem.model.errors import Problem
 from everyitem.settings.origin import Origin
@@ -62,6 +63,8 @@ class Settings:
     store: str | None = None
     #: Files or modules that register item processors.
     processors: tuple[str, ...] = ()
+    #: The table `[cyoda]` as it stands in the file; the member checks and completes it.
+    cyoda: Mapping[str, Any] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.
     file: str | None = None
     #: Who decided each value that is not a default.

@@ -1,9 +1,11 @@
 """From what a caller has (a path, bytes, a dict, a stored execution) to a batch under this call's options."""
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from everyitem import compose
@@ -13,7 +15,7 @@ from everyitem.model.errors import UnknownProcessor
 from everyitem.model.items import Items
 from everyitem.ports.store import ExecutionRecord
 from everyitem.settings import Settings
-from everyitem.work.processors import find_processor
+from everyitem.work.processors import find_processor, load_processors
 
 if TYPE_CHECKING:
     # the package loads pydantic, which nobody needs who only looks at a store
@@ -71,6 +73,19 @@ def rebuild(
     # corrected items do not make it another batch: its content is what was accepted under its identity
     batch = replace(document.batch, content=record.content, known_as=record.batch_id)
     return replace(document, batch=batch)
+
+
+def load_item_processors(given: Sequence[str | PathLike[str]] | str | PathLike[str]) -> None:
+    """Register the item processors of FILE.py paths or module names.
+
+    Raises:
+        UsageError: one of them does not load.
+    """
+    for where in [given] if isinstance(given, str | PathLike) else given:
+        if (here := str(Path.cwd())) not in sys.path:
+            # modules of the working directory are found, and never shadow installed ones
+            sys.path.append(here)
+        load_processors(where)
 
 
 def processor_is_async(name: str) -> bool:

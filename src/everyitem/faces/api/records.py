@@ -127,6 +127,14 @@ class Records:
         record = self._record(batch_id, execution)
         return map(Checkpoint.of, self._looking.segments(record.execution_key))
 
+    def average_item_time(self, processor: str) -> float | None:
+        """Milliseconds an item took in this item processor's latest finished execution; None without one."""
+        for record in self._looking.executions():
+            outcomes = record.counters.succeeded + record.counters.failed
+            if record.processor == processor and record.status.is_finished and outcomes:
+                return record.counters.busy_us / 1000 / outcomes
+        return None
+
     def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
         """Check everything stored of an execution against its digests; reads only."""
         record = self._record(batch_id, execution)

@@ -1,10 +1,8 @@
 """A session: one store and the settings in force, with a method for everything the command line does."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
@@ -13,7 +11,13 @@ from everyitem.faces.api import redriving, settling, steering
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
-from everyitem.faces.api.reading import BatchInput, processor_is_async_if_known, read, rebuild
+from everyitem.faces.api.reading import (
+    BatchInput,
+    load_item_processors,
+    processor_is_async_if_known,
+    read,
+    rebuild,
+)
 from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
@@ -23,7 +27,7 @@ from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import EveryitemError, StoreDamaged, StoreError, UsageError
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
-from everyitem.work.processors import find_processor, load_processors, registered_processors
+from everyitem.work.processors import find_processor, registered_processors
 
 if TYPE_CHECKING:
     # the package loads pydantic, which nobody needs who only looks at a store
@@ -308,12 +312,7 @@ class Session(Records):
         )
 
     def _load_processors(self, options: RunOptions) -> None:
-        given = options.get("processors", self._settings.processors)
-        for where in [given] if isinstance(given, str | PathLike) else given:
-            if (here := str(Path.cwd())) not in sys.path:
-                # modules of the working directory are found, and never shadow installed ones
-                sys.path.append(here)
-            load_processors(where)
+        load_item_processors(options.get("processors", self._settings.processors))
 
     def _execute(
         self,

@@ -35,7 +35,7 @@ adds up comes out. Killed anywhere, the same command goes on from the last check
   everyitem run batch.json --processors processors.py
 """
 
-_EXECUTE, _STEER, _LOOK, _PREPARE = "Execute", "Steer", "Look", "Prepare and check"
+_EXECUTE, _STEER, _LOOK, _PREPARE, _SERVE = "Execute", "Steer", "Look", "Prepare and check", "Serve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ SUBCOMMANDS = {
     "events": Subcommand(_LOOK, "events:events", "Print the events of an execution."),
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
+    "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),
     "doctor": Subcommand(_PREPARE, "doctor:doctor", "Check this machine and the store."),
 }
 
@@ -82,7 +83,7 @@ SUBCOMMANDS = {
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
 #: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("simulate", "report", "prune", "token", "serve", "member", "cyoda", "--server"))
+LATER = frozenset(("simulate", "report", "prune", "token", "serve", "cyoda", "--server"))
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:

@@ -9,22 +9,31 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from everyitem.faces.cli.terminal import note
 
 if TYPE_CHECKING:
     # commands that only look at a store need not load the engine
-    from everyitem.engine.switch import Switch
     from everyitem.faces.api.conduct import Inbox
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stoppable(Protocol):
+    """What signals stop: a switch, or a member with all its switches."""
+
+    def stop(self, reason: str) -> None:
+        """Drain, checkpoint and end."""
+
+    def stop_now(self) -> None:
+        """Interrupt items at once."""
+
+
 class SignalInbox:
     """What the first signal was, and where `conduct` hears of signals."""
 
-    def __init__(self, switch: "Switch", requests: "Inbox") -> None:
+    def __init__(self, switch: Stoppable, requests: "Inbox") -> None:
         self.requests = requests
         self.first: signal.Signals | None = None
         self._switch = switch
@@ -77,7 +86,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def listening(switch: "Switch", requests: "Inbox") -> Iterator[SignalInbox]:
+def listening(switch: Stoppable, requests: "Inbox") -> Iterator[SignalInbox]:
     """Handle SIGINT and SIGTERM while inside; the former handlers come back afterwards."""
     inbox = SignalInbox(switch, requests)
     former = {number: signal.signal(number, inbox.receive) for number in _STOPPING}

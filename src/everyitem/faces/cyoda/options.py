@@ -1,0 +1,95 @@
+"""How the member is set up: `[cyoda]` of the configuration file, `EVERYITEM_CYODA_…`, and the flags."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from everyitem.model.errors import UsageError
+from everyitem.settings import Settings
+
+_PREFIX = "EVERYITEM_CYODA_"
+#: Settings that name files; relative ones are meant from the configuration file's folder.
+_PATHS = ("ca", "client_secret_file", "source_folder")
+
+Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}$")]
+
+
+class CyodaOptions(BaseModel):
+    """One member's settings. Names in the file may be written with dashes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: `HOST:PORT` of each gRPC endpoint: one stream per server node.
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
+    #: Neither has a default: whether a token may travel unprotected is not for us to guess.
+    plaintext: bool = False
+    tls: bool = False
+    #: PEM file of the authorities to trust instead of the system's.
+    ca: str | None = None
+    #: The tag workflows name as `calculationNodesTags`.
+    tag: Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$")] = "batch-execution"
+    #: OAuth2 client credentials; without a token URL no token is sent (mock mode).
+    token_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    client_id: str | None = None
+    client_secret_file: str | None = None
+    #: Entities executed at the same time, and those that may wait for their turn.
+    max_executions: Annotated[int, Field(ge=1, le=1000)] = 4
+    max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 100
+    #: Folder below which an entity's `itemSource` may name files; without it files are refused.
+    source_folder: str | None = None
+    #: Default item-processor parameters by `processParamId`.
+    process_parameters: dict[str, dict[str, Any]] = {}
+    #: Seconds of silence after which a stream counts as dead, however often the platform probes.
+    silence_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 45.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.plaintext == self.tls:
+            raise ValueError("say either plaintext or tls")
+        if self.ca is not None and not self.tls:
+            raise ValueError("ca goes with tls only")
+        if self.token_url is not None and not (self.client_id and self.client_secret_file):
+            raise ValueError("token-url needs client-id and client-secret-file")
+        return self
+
+
+def read_options(settings: Settings, **flags: Any) -> CyodaOptions:
+    """The options in force: flags over environment over file. None means a flag was not given.
+
+    Raises:
+        UsageError: naming every setting that cannot be used.
+    """
+    file = {_snake(name): value for name, value in settings.cyoda.items()}
+    folder = Path(settings.file or ".").parent
+    for name in _PATHS:
+        if isinstance(file.get(name), str):
+            file[name] = os.fspath(folder / file[name])
+    given = {name: value for name, value in flags.items() if value not in (None, (), [])}
+    values: dict[str, Any] = file | _environment()
+    if given.get("plaintext") or given.get("tls"):
+        # a flag for one of them takes the other back
+        values |= {"plaintext": False, "tls": False}
+    try:
+        return CyodaOptions(**{**values, **given})
+    except ValidationError as refused:
+        lines = []
+        for error in refused.errors(include_url=False):
+            name = ".".join(str(step).replace("_", "-") for step in error["loc"])
+            lines.append(f"cyoda{'.' if name else ''}{name}: {error['msg'].removeprefix('Value error, ')}")
+        raise UsageError("; ".join(lines)) from None
+
+
+def _environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in os.environ.items():
+        if variable.startswith(_PREFIX):
+            name = variable.removeprefix(_PREFIX).lower()
+            found[name] = tuple(filter(None, value.split(","))) if name == "endpoints" else value
+    return found
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()

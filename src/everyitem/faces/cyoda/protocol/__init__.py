@@ -1,0 +1,1 @@
+"""The wire format: `cloudevents.proto` and what `make protocol` generates from it."""
