@@ -47,6 +47,7 @@ class Stream:
         #: Events to send; None ends the stream.
         self.outgoing: queue.SimpleQueue[CloudEvent | None] = queue.SimpleQueue()
         self.pending: dict[str, Pending] = {}
+        self.gone = threading.Event()
         #: Every answer's raw text by request id, duplicates included.
         self.answers: dict[str, list[dict[str, Any]]] = {}
         #: Seconds from each probe to its acknowledgement.
@@ -200,6 +201,7 @@ class Platform:
             if stream in self.streams:
                 self.streams.remove(stream)
             pending, stream.pending = stream.pending, {}
+        stream.gone.set()
         for one in pending.values():
             one.answer.set_exception(DispatchFailed("COMPUTE_MEMBER_DISCONNECTED"))
 
