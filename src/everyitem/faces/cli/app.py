@@ -75,6 +75,7 @@ SUBCOMMANDS = {
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
     "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),
+    "cyoda": Subcommand(_PREPARE, "cyoda:cyoda", "Prepare a Cyoda platform for batches."),
     "doctor": Subcommand(_PREPARE, "doctor:doctor", "Check this machine and the store."),
 }
 
@@ -83,7 +84,7 @@ SUBCOMMANDS = {
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
 #: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("simulate", "report", "prune", "token", "serve", "cyoda", "--server"))
+LATER = frozenset(("simulate", "report", "prune", "token", "serve", "--server"))
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:

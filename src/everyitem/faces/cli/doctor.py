@@ -1,6 +1,8 @@
 """`everyitem doctor`: is this machine fit for batches, and what to do where it is not."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import typer
@@ -12,6 +14,7 @@ from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table, safe
+from everyitem.settings import load_settings
 
 _STYLES = {Verdict.OK: "green", Verdict.INFO: "cyan", Verdict.WARNING: "yellow", Verdict.FAULT: "bold red"}
 
@@ -19,6 +22,14 @@ _STYLES = {Verdict.OK: "green", Verdict.INFO: "cyan", Verdict.WARNING: "yellow",
 def doctor(
     store: given.StoreUrl = None,
     config: given.ConfigFile = None,
+    cyoda: Annotated[
+        bool,
+        typer.Option(
+            "--cyoda",
+            help="Check the platform too: token, endpoints, role, as [cyoda] of the configuration says.",
+            show_default=False,
+        ),
+    ] = False,
     as_json: given.AsJson = False,
 ) -> None:
     """Check this machine and the store.
@@ -31,6 +42,8 @@ def doctor(
     """
     with open_session(store, config, announce=False) as session:
         checks = [*examine(), *examine_store(session)]
+    if cyoda:
+        checks = [*checks, *_examine_platform(config)]
     healthy = all(check.verdict is not Verdict.FAULT for check in checks)
     if is_for_people(as_json=as_json):
         _show(checks)
@@ -38,6 +51,19 @@ def doctor(
         print_json(msgspec.json.encode({"healthy": healthy, "checks": checks}))
     if not healthy:
         raise typer.Exit(RESPONSE_ERROR)
+
+
+def _examine_platform(config: Path | None) -> Sequence[Check]:
+    from everyitem.faces.cyoda.serving import require_extra
+
+    require_extra()
+    from everyitem.faces.cyoda.examining import examine_platform
+    from everyitem.faces.cyoda.member import connect_frame
+    from everyitem.faces.cyoda.options import read_options
+
+    return examine_platform(
+        connect_frame(read_options(load_settings(None if config is None else str(config))))
+    )
 
 
 def _show(checks: Sequence[Check]) -> None:

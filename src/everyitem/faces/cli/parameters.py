@@ -172,3 +172,31 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="JSON even on a terminal (the default when piped).", show_default=False),
 ]
+
+_ACCESS = "Access"
+TokenUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--token-url",
+        metavar="URL",
+        help="Where tokens come from (OAuth2 client credentials); without it none is sent.",
+        rich_help_panel=_ACCESS,
+        show_default=False,
+    ),
+]
+ClientId = Annotated[
+    str | None,
+    typer.Option(
+        "--client-id", metavar="ID", help="The client.", rich_help_panel=_ACCESS, show_default=False
+    ),
+]
+ClientSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-secret-file",
+        metavar="FILE",
+        help="File with the client's secret.",
+        rich_help_panel=_ACCESS,
+        show_default=False,
+    ),
+]

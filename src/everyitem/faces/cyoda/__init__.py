@@ -5,5 +5,5 @@
       └── an execution per entity, through the Python API
 
 Pure: `messages`, `conversation`, `entity`, `flights`, `backoff`. The extra `cyoda` brings what the stream
-needs.
+needs. `installing` and `examining` are for `everyitem cyoda install` and `everyitem doctor --cyoda`.
 """

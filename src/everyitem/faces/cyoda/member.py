@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from everyitem.compose import Switch
@@ -17,12 +16,11 @@ from everyitem.faces.api.conduct import Inbox
 from everyitem.faces.cyoda import messages
 from everyitem.faces.cyoda.entity import Entity, NotAnEntity, Outcome
 from everyitem.faces.cyoda.flights import Boarding, Flights, Key
-from everyitem.faces.cyoda.frames import Answer, Asked, Connect, Credentials, FromStream, Joined, Lost, Warned
+from everyitem.faces.cyoda.frames import Answer, Asked, Connect, FromStream, Joined, Lost, Warned
 from everyitem.faces.cyoda.link import Link
 from everyitem.faces.cyoda.messages import LARGEST_ANSWER, Message, Request
-from everyitem.faces.cyoda.options import CyodaOptions
+from everyitem.faces.cyoda.options import CyodaOptions, read_file
 from everyitem.faces.cyoda.processing import INITIALIZE, PROCESSORS, BatchProcessor, Refusal, check_size
-from everyitem.model.errors import UsageError
 from everyitem.settings import Settings
 
 #: Seconds before a stream process that has died is started again.
@@ -53,19 +51,13 @@ def connect_frame(options: CyodaOptions) -> Connect:
     Raises:
         UsageError: a file of the options cannot be read.
     """
-    credentials = None
-    if options.token_url is not None:
-        assert options.client_id is not None
-        assert options.client_secret_file is not None
-        secret = _read(options.client_secret_file).decode("utf-8", "replace").strip()
-        credentials = Credentials(options.token_url, options.client_id, secret)
     return Connect(
         endpoints=options.endpoints,
         tag=options.tag,
         processors=PROCESSORS,
         tls=options.tls,
-        authorities=None if options.ca is None else _read(options.ca),
-        credentials=credentials,
+        authorities=None if options.ca is None else read_file(options.ca),
+        credentials=options.credentials(),
         silence=options.silence_seconds,
     )
 
@@ -267,10 +259,3 @@ def _stopping() -> Refusal:
 
 def _unexpected(error: Exception) -> Refusal:
     return Refusal("INTERNAL_ERROR", f"{type(error).__name__}: {error}", retryable=True)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None

@@ -3,10 +3,11 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from everyitem.faces.cyoda.frames import Credentials
 from everyitem.model.errors import UsageError
 from everyitem.settings import Settings
 
@@ -14,13 +15,40 @@ _PREFIX = "EVERYITEM_CYODA_"
 #: Settings that name files; relative ones are meant from the configuration file's folder.
 _PATHS = ("ca", "client_secret_file", "source_folder")
 
+_Options = TypeVar("_Options", bound=BaseModel)
+
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}$")]
 
 
-class CyodaOptions(BaseModel):
-    """One member's settings. Names in the file may be written with dashes."""
+class Access(BaseModel):
+    """As whom to call the platform: OAuth2 client credentials, or as nobody (mock mode)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    client_id: str | None = None
+    client_secret_file: str | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.token_url is not None and not (self.client_id and self.client_secret_file):
+            raise ValueError("token-url needs client-id and client-secret-file")
+        return self
+
+    def credentials(self) -> Credentials | None:
+        """With the secret read from its file; None where no token is wanted.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        if self.token_url is None or self.client_id is None or self.client_secret_file is None:
+            return None
+        secret = read_file(self.client_secret_file).decode("utf-8", "replace").strip()
+        return Credentials(self.token_url, self.client_id, secret)
+
+
+class CyodaOptions(Access):
+    """One member's settings. Names in the file may be written with dashes."""
 
     #: `HOST:PORT` of each gRPC endpoint: one stream per server node.
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
@@ -31,10 +59,6 @@ class CyodaOptions(BaseModel):
     ca: str | None = None
     #: The tag workflows name as `calculationNodesTags`.
     tag: Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$")] = "batch-execution"
-    #: OAuth2 client credentials; without a token URL no token is sent (mock mode).
-    token_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
-    client_id: str | None = None
-    client_secret_file: str | None = None
     #: Entities executed at the same time, and those that may wait for their turn.
     max_executions: Annotated[int, Field(ge=1, le=1000)] = 4
     max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 100
@@ -51,8 +75,6 @@ class CyodaOptions(BaseModel):
             raise ValueError("say either plaintext or tls")
         if self.ca is not None and not self.tls:
             raise ValueError("ca goes with tls only")
-        if self.token_url is not None and not (self.client_id and self.client_secret_file):
-            raise ValueError("token-url needs client-id and client-secret-file")
         return self
 
 
@@ -62,24 +84,55 @@ def read_options(settings: Settings, **flags: Any) -> CyodaOptions:
     Raises:
         UsageError: naming every setting that cannot be used.
     """
-    file = {_snake(name): value for name, value in settings.cyoda.items()}
-    folder = Path(settings.file or ".").parent
-    for name in _PATHS:
-        if isinstance(file.get(name), str):
-            file[name] = os.fspath(folder / file[name])
+    values = _values(settings)
     given = {name: value for name, value in flags.items() if value not in (None, (), [])}
-    values: dict[str, Any] = file | _environment()
     if given.get("plaintext") or given.get("tls"):
         # a flag for one of them takes the other back
         values |= {"plaintext": False, "tls": False}
+    return _checked(CyodaOptions, {**values, **given})
+
+
+def read_access(settings: Settings, **flags: str | None) -> Access:
+    """Only as whom to call the platform; the rest of `[cyoda]` is not looked at.
+
+    Raises:
+        UsageError: naming every setting that cannot be used.
+    """
+    values = {name: value for name, value in _values(settings).items() if name in Access.model_fields}
+    return _checked(Access, values | {name: value for name, value in flags.items() if value is not None})
+
+
+def read_file(path: str) -> bytes:
+    """A file some setting names.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
-        return CyodaOptions(**{**values, **given})
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+def _checked(model: type[_Options], values: dict[str, Any]) -> _Options:
+    try:
+        return model(**values)
     except ValidationError as refused:
         lines = []
         for error in refused.errors(include_url=False):
             name = ".".join(str(step).replace("_", "-") for step in error["loc"])
             lines.append(f"cyoda{'.' if name else ''}{name}: {error['msg'].removeprefix('Value error, ')}")
         raise UsageError("; ".join(lines)) from None
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """What the file says, and over it the environment."""
+    file = {_snake(name): value for name, value in settings.cyoda.items()}
+    folder = Path(settings.file or ".").parent
+    for name in _PATHS:
+        if isinstance(file.get(name), str):
+            file[name] = os.fspath(folder / file[name])
+    return file | _environment()
 
 
 def _environment() -> dict[str, Any]:

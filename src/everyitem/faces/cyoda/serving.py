@@ -9,6 +9,7 @@ from everyitem.faces.api.reading import load_item_processors
 from everyitem.faces.cyoda.member import Member
 from everyitem.faces.cyoda.options import read_options
 from everyitem.model.errors import UsageError
+from everyitem.model.store_url import shown_url
 from everyitem.settings import Settings
 
 
@@ -37,5 +38,5 @@ def make_member(
     require_extra()
     options = read_options(settings, **flags)
     load_item_processors(processors or settings.processors)
-    say(f"store: {settings.store or compose.default_store_url()}")
+    say(f"store: {shown_url(settings.store or compose.default_store_url())}")
     return Member(settings, options, inbox=inbox, say=say)

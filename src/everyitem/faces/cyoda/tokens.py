@@ -7,6 +7,7 @@ from typing import Final
 
 from everyitem.faces.cyoda.frames import Credentials
 from everyitem.faces.cyoda.web import WebError, call
+from everyitem.model.store_url import shown_url
 
 #: Share of its life after which a token is replaced.
 _FRESH: Final = 0.8
@@ -54,6 +55,6 @@ def request_token(credentials: Credentials) -> tuple[str, float]:
         raise TokenRefused(f"no token: {error}") from None
     token = said.get("access_token") if isinstance(said, dict) else None
     if not isinstance(token, str) or not token:
-        raise TokenRefused(f"{credentials.url} answers without an access_token")
+        raise TokenRefused(f"{shown_url(credentials.url)} answers without an access_token")
     lifetime = said.get("expires_in")
     return token, float(lifetime) if isinstance(lifetime, int | float) else 60.0

@@ -5,6 +5,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Final
 
+from everyitem.model.store_url import shown_url
+
 #: Seconds a server has.
 _PATIENCE: Final = 10.0
 #: Bytes of the longest reply that is read.
@@ -22,7 +24,7 @@ class WebError(Exception):
 def call(url: str, *, method: str, body: bytes | None = None, headers: Mapping[str, str]) -> bytes:
     """The body of the reply. Raises `WebError`; its text names the URL and never a header."""
     if not url.startswith(("http://", "https://")):
-        raise WebError(f"{url} is no http or https URL")
+        raise WebError(f"{shown_url(url)} is no http or https URL")
     request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)  # noqa: S310 - checked
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as reply:  # noqa: S310 - checked
@@ -31,7 +33,7 @@ def call(url: str, *, method: str, body: bytes | None = None, headers: Mapping[s
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(_LONGEST_REPLY)
-            message = f"{method} {url}: {error.code} {error.reason}"
+            message = f"{method} {shown_url(url)}: {error.code} {error.reason}"
             raise WebError(message, status=error.code, body=said) from None
     except (OSError, ValueError) as error:
-        raise WebError(f"{method} {url}: {getattr(error, 'reason', None) or error}") from None
+        raise WebError(f"{method} {shown_url(url)}: {getattr(error, 'reason', None) or error}") from None

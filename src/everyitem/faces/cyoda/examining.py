@@ -1,0 +1,73 @@
+"""Can this machine be a member? Token, connection, role and tenant, tried out for `doctor --cyoda`."""
+
+import asyncio
+
+import grpc
+import grpc.aio
+
+from everyitem.faces.api.machine import Check, Verdict
+from everyitem.faces.cyoda.channel import open_channel, start_streaming, text_of, to_event
+from everyitem.faces.cyoda.conversation import Conversation, Joined, Part, Say
+from everyitem.faces.cyoda.frames import Connect
+from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
+from everyitem.faces.cyoda.tokens import TokenRefused, request_token
+
+#: Seconds one endpoint has for all of it.
+_PATIENCE = 15.0
+
+_ADVICE = {
+    grpc.StatusCode.UNAVAILABLE: "start the server, and check host, port, and plaintext or tls",
+    grpc.StatusCode.UNAUTHENTICATED: "check token-url and client: the platform does not accept the token",
+    grpc.StatusCode.PERMISSION_DENIED: "give the client the role ROLE_M2M",
+    grpc.StatusCode.UNIMPLEMENTED: "this is no Cyoda gRPC endpoint; its port is another one than HTTP's",
+}
+
+
+def examine_platform(setup: Connect) -> list[Check]:
+    """One check for the token and one for each endpoint; joins for a moment, so requests may be refused."""
+    checks: list[Check] = []
+    token = None
+    if setup.credentials is not None:
+        try:
+            token, lifetime = request_token(setup.credentials)
+        except TokenRefused as refused:
+            advice = "check token-url, client-id and the secret's file"
+            return [Check(name="cyoda token", verdict=Verdict.FAULT, found=str(refused), advice=advice)]
+        checks.append(Check(name="cyoda token", verdict=Verdict.OK, found=f"valid for {lifetime:g} s"))
+    return [*checks, *(asyncio.run(_try_out(setup, endpoint, token)) for endpoint in setup.endpoints)]
+
+
+async def _try_out(setup: Connect, endpoint: str, token: str | None) -> Check:
+    name = f"cyoda {endpoint}"
+    try:
+        async with open_channel(endpoint, tls=setup.tls, authorities=setup.authorities) as channel:
+            joined = await asyncio.wait_for(_join(channel, setup.tag, token), _PATIENCE)
+    except grpc.aio.AioRpcError as error:
+        found = f"{error.code().name}: {error.details()}"
+        advice = _ADVICE.get(error.code(), "see the platform's log")
+        return Check(name=name, verdict=Verdict.FAULT, found=found, advice=advice)
+    except (TimeoutError, ConnectionError) as error:
+        found = str(error) or f"no greeting within {_PATIENCE:g} s"
+        return Check(name=name, verdict=Verdict.FAULT, found=found, advice="see the platform's log")
+    found = f"joined with tag {setup.tag!r} in tenant {joined.tenant!r}"
+    return Check(name=name, verdict=Verdict.OK, found=found)
+
+
+async def _join(channel: grpc.aio.Channel, tag: str, token: str | None) -> Joined:
+    """Join, be greeted, leave. Requests that come meanwhile are refused: nothing is executed here."""
+    call = start_streaming(channel, token)
+    conversation = Conversation(tag=tag, processors=())
+    for action in conversation.begin():
+        if isinstance(action, Say):
+            await call.write(to_event(action.message))
+    while isinstance(event := await call.read(), CloudEvent):
+        for action in conversation.hear(event.type, text_of(event), now=0.0):
+            match action:
+                case Say(message):
+                    await call.write(to_event(message))
+                case Part(reason):
+                    raise ConnectionError(reason)
+                case Joined():
+                    await call.done_writing()
+                    return action
+    raise ConnectionError(f"the platform ended the stream: {(await call.code()).name}")
