@@ -105,6 +105,19 @@ def test_a_document_that_is_refused_fails_with_all_its_problems(workspace, platf
     assert platform.execute(entity_id) == "completed"
 
 
+def test_an_executed_entity_with_other_items_is_not_taken_for_the_old_one(workspace, platform, start):
+    """Neither the recorded answer nor a redrive of the old items: it says what to do."""
+    start()
+    entity_id = platform.create(entity(workspace, [{"n": 1}, {"fail": "no"}]))
+    assert platform.execute(entity_id) == "completed_with_errors"
+    platform.update(entity_id, batchItems=[{"n": 1}, {"n": 2}])
+    assert platform.execute(entity_id) == "failed"
+    assert "use another batchId" in platform.body(entity_id)["executionError"]["errorMessage"]
+    platform.update(entity_id, batchId="c")
+    assert platform.execute(entity_id) == "completed"
+    assert len(workspace.calls()) == 4
+
+
 def test_entities_with_one_batch_id_are_batches_of_their_own(workspace, platform, start):
     """Store and idempotency keys tell them apart; commands want the whole name where two match."""
     start()
@@ -278,7 +291,7 @@ def test_what_the_member_does_not_calculate_is_refused(platform, start):
 def test_an_entity_too_large_to_come_back_is_refused_before_anything_runs(workspace, platform, start):
     """An answer of more than 4 MiB would end the stream for everybody."""
     _, stream = start()
-    entity_id = platform.create(entity(workspace, [{"n": 1}], ballast="x" * 4_100_000))
+    entity_id = platform.create(entity(workspace, [{"n": 1}], ballast="x" * 3_900_000))
     with pytest.raises(DispatchFailed, match=r"ENTITY_TOO_LARGE.*itemSource"):
         platform.execute(entity_id)
     assert workspace.calls() == []

@@ -1,6 +1,7 @@
 """`everyitem cyoda install`, `everyitem doctor --cyoda`, and tokens."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -146,6 +147,32 @@ def test_a_member_joins_with_a_token_and_comes_back_with_a_new_one(workspace, we
     guarded.joined.get(timeout=PATIENCE)
     assert guarded.rejected == 1
     assert web.valid() != "revoked"
+
+
+@pytest.mark.service
+def test_tls_trusts_the_authorities_that_are_named_and_no_other(workspace):
+    """A server of one's own authority is joined with --ca, and refused without."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = workspace.folder / "key.pem", workspace.folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True, timeout=PATIENCE,
+    )  # fmt: skip
+    platform = Platform(certificate=(key.read_bytes(), certificate.read_bytes())).start()
+    address = f"localhost:{platform.port}"
+    try:
+        arguments = ("member", "--endpoint", address, "--tls", "--processors", workspace.processors)
+        stranger = workspace.start(*arguments)
+        assert "UNAVAILABLE" in stranger.read_error_until("no stream")
+        assert platform.history == []
+        workspace.start(*arguments, "--ca", certificate)
+        platform.joined.get(timeout=PATIENCE)
+        path = workspace.document([{"n": 1}])
+        assert platform.execute(platform.create(path.read_text())) == "completed"
+    finally:
+        platform.stop()
 
 
 def checks_of(workspace, settings):

@@ -92,8 +92,11 @@ class Platform:
         token: Callable[[], str] | None = None,
         probe_every: float = 1.0,
         read_slowly: float = 0.0,
+        certificate: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._token, self._probe_every, self._read_slowly = token, probe_every, read_slowly
+        #: Key and certificate, PEM; without them the server speaks plaintext.
+        self._certificate = certificate
         self.entities: dict[str, dict[str, Any]] = {}
         self.bodies: dict[str, str] = {}
         #: Streams that live, and all there ever were.
@@ -127,7 +130,11 @@ class Platform:
             "entitySearch": grpc.unary_unary_rpc_method_handler(self._search, **convert),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._certificate is None:
+            self.port = server.add_insecure_port(address)
+        else:
+            self.port = server.add_secure_port(address, grpc.ssl_server_credentials([self._certificate]))
         server.start()
         self._server = server
         threading.Thread(target=self._probe, daemon=True).start()

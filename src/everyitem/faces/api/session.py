@@ -24,7 +24,7 @@ from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_outputs, write_outputs
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import EveryitemError, StoreDamaged, StoreError, UsageError
+from everyitem.model.errors import DocumentRefused, EveryitemError, StoreDamaged, StoreError, UsageError
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
 from everyitem.work.processors import find_processor, registered_processors
@@ -256,6 +256,23 @@ class Session(Records):
             batch, settings=self._settings, items=items, options=options, is_async=processor_is_async_if_known
         )
         return plan_batch(document, _unregistered(document.batch.configuration.processor))
+
+    def is_content_of(self, batch: BatchInput, batch_id: str) -> bool:
+        """Whether the latest execution of `batch_id` is of this content: items, processor, parameters.
+
+        False also for a document that would be refused, or where there is no such execution.
+        """
+        try:
+            document = read(
+                batch,
+                settings=self._settings,
+                items=None,
+                options={},
+                is_async=processor_is_async_if_known,
+            )
+            return self._record(batch_id, None).content == document.batch.content
+        except (DocumentRefused, UsageError):
+            return False
 
     # ------------------------------------------------------------- steer
 

@@ -69,4 +69,5 @@ class Link:
         while (body := receive_frame(self._connection)) is not None:
             self._hear(read_from_stream(body))
         self._process.wait()
+        self._connection.close()
         self._hear(None)

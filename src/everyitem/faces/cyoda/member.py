@@ -195,6 +195,10 @@ class Member:
         threading.Thread(target=carry_out, name=f"everyitem-entity-{waiter.request.entity_id}").start()
 
     def _initialize(self, waiter: Waiter) -> None:
+        if self._initializing > self._options.max_waiting:
+            text = f"{self._initializing} batches are being initialized here"
+            self._refuse(waiter.stream, waiter.request, Refusal("OVERLOADED", text, retryable=True))
+            return
         self._initializing += 1
 
         def carry_out() -> None:

@@ -44,8 +44,10 @@ _LISTED: Final = 100
 #: Texts of one kind in `executionError.details`, and characters of one text anywhere in the entity.
 _TEXTS: Final = 25
 _TEXT: Final = 300
-#: Bytes an outcome may add to an entity, with every list full and every character four bytes long.
-RESULT_ROOM: Final = (_LISTED + 4 * _TEXTS) * (4 * _TEXT + 200) + (16 << 10)
+#: Bytes of one text at worst: JSON writes a control character as six.
+_WIDEST: Final = 6 * _TEXT + 100
+#: Bytes an outcome may add to an entity: every list full, two texts a failed item, and the metadata.
+RESULT_ROOM: Final = 2 * _LISTED * _WIDEST + 4 * (_TEXTS + 1) * _WIDEST + (32 << 10)
 
 #: States with an answer that stays as it is until somebody asks for another run.
 _ENDS: Final = frozenset(
@@ -184,11 +186,13 @@ class BatchProcessor:
         status = _find(session, identity)
         if status is None or (recorded := session.response(identity)) is None:
             return session.run(document, known_as=identity, **how)
-        has_ended = status.state in _ENDS
-        if has_ended and entity.reference != reference_of(identity, status):
-            return recorded  # the platform never got this answer
-        if status.state is ExecutionStatus.COMPLETED_WITH_ERRORS:
-            return session.redrive(identity, **how)
+        carries = entity.reference == reference_of(identity, status)
+        # what neither call below would notice: other items, which `run` refuses by name
+        if status.state in _ENDS and session.is_content_of(document, identity):
+            if not carries:
+                return recorded  # the platform never got this answer
+            if status.state is ExecutionStatus.COMPLETED_WITH_ERRORS:
+                return session.redrive(identity, **how)
         return session.run(document, known_as=identity, **how)
 
     # ------------------------------------------------------------- output

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from everyitem.faces.cyoda import processing
 from everyitem.faces.cyoda.entity import Entity, EntityStatus, NotAnEntity, Outcome
+from everyitem.faces.cyoda.messages import printable
 
 TEXT = (
     b'{"batchId":"b","batchItems":[{"n":1.10}],"processingConfiguration":{"processor":"p",'
@@ -82,3 +84,24 @@ def test_odd_values_read_as_absent():
         None,
         {},
     )
+
+
+def test_the_fullest_outcome_fits_into_the_room_kept_for_it():
+    """What fits before the batch runs comes back after it: the longest lists, of the widest characters."""
+    worst = "\x01" * (4 * processing._TEXT)
+    said = {
+        "errorCode": "EXECUTION_ERROR",
+        "errorMessage": worst,
+        "details": {kind: [worst] * 1001 for kind in ("systemErrors", "dataErrors", "timeoutErrors", "x")},
+    }
+    text = printable(worst, processing._TEXT)
+    failed = {"itemId": text, "errorCode": "TIMEOUT_ERROR", "message": text, "attempts": 10_000}
+    outcome = Outcome(
+        status=EntityStatus.FAILED,
+        timestamp=None,
+        results={},
+        metadata={},
+        failed_items=[failed] * processing._LISTED,
+        error=processing._error(said),
+    )
+    assert len(Entity(b"{}").with_outcome(outcome)) < processing.RESULT_ROOM - (16 << 10)
