@@ -110,7 +110,9 @@ def test_a_stream_cut_before_the_greeting_is_opened_again(workspace, platform):
 @pytest.mark.parametrize("cuts", [3, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_cuts_in_the_middle_of_a_batch_cost_answers_and_nothing_else(workspace, platform, cuts):
     """Every cut is followed by a dispatch; one execution, and one answer to the request that lived."""
-    start(workspace, platform)
+    config = workspace.folder / "everyitem.toml"
+    config.write_text("[cyoda]\nreconnect-seconds = 0.2\n")
+    start(workspace, platform, "--config", config)
     entity_id = platform.create(entity(workspace, 20, gate=True))
     lost = []
     for _ in range(cuts):

@@ -35,6 +35,7 @@ class Connect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     authorities: bytes | None = None
     credentials: Credentials | None = None
     silence: float = 45.0
+    longest_wait: float = 30.0
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):

@@ -59,6 +59,7 @@ def connect_frame(options: CyodaOptions) -> Connect:
         authorities=None if options.ca is None else read_file(options.ca),
         credentials=options.credentials(),
         silence=options.silence_seconds,
+        longest_wait=options.reconnect_seconds,
     )
 
 

@@ -68,6 +68,8 @@ class CyodaOptions(Access):
     process_parameters: dict[str, dict[str, Any]] = {}
     #: Seconds of silence after which a stream counts as dead, however often the platform probes.
     silence_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 45.0
+    #: The longest wait before a lost stream is opened again, in seconds.
+    reconnect_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -87,7 +87,8 @@ class Endpoint:
 
     async def serve(self) -> None:
         """Keep a stream up until `finish`."""
-        backoff, clock = Backoff(random.random), asyncio.get_running_loop().time
+        backoff = Backoff(random.random, longest=self._setup.longest_wait)
+        clock = asyncio.get_running_loop().time
         while not self._finished.is_set():
             began = clock()
             reason = await self._one_stream()
