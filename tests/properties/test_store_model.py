@@ -16,11 +16,20 @@ from hypothesis.stateful import (
 )
 
 from everyitem.adapters.stores import open_store
-from everyitem.model.errors import ErrorCode
+from everyitem.model.errors import ErrorCode, OwnershipLost
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Commit, Counters, FailedItem, NewExecution, PendingRetry, SegmentDraft
+from everyitem.ports.store import (
+    Commit,
+    Counters,
+    FailedItem,
+    NewExecution,
+    OutboxEvent,
+    Ownership,
+    PendingRetry,
+    SegmentDraft,
+)
 
 COUNT = 12
 OPEN, SUCCEEDED, FAILED = 0, 1, 2
@@ -61,6 +70,9 @@ class StoreModel(RuleBasedStateMachine):
         self.attempts = [0] * COUNT
         self.waiting: set[int] = set()
         self.items = list(range(COUNT))
+        #: Handles that were replaced, and the ids of all events, in order.
+        self.stale: list[Ownership] = []
+        self.events: list[str] = []
 
     def open_items(self) -> list[int]:
         return [index for index in range(COUNT) if self.states[index] == OPEN]
@@ -87,6 +99,9 @@ class StoreModel(RuleBasedStateMachine):
                     self.settle(commit, draft, index, fate)
             commit.segments.append(draft)  # type: ignore[attr-defined]
         commit.counters = self.counters()
+        name = f"event/{len(self.events)}"
+        commit.events = [OutboxEvent(name, "CheckpointCreated", "b", 1.0, b"{}")]
+        self.events.append(name)
         self.owner.commit(commit)
 
     def settle(self, commit: Commit, draft: SegmentDraft, index: int, fate: str) -> None:
@@ -134,13 +149,36 @@ class StoreModel(RuleBasedStateMachine):
             self.store = open_store(self.url)
         claimed = self.store.claim(self.key)
         assert claimed is not None
+        assert claimed.token == self.owner.token + 1
+        self.stale.append(self.owner)
         self.owner = claimed
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data(), index=st.integers(0, COUNT - 1))
+    def a_former_owner_writes(self, data: st.DataObject, index: int) -> None:
+        """Whatever a handle that was given up tries, it is refused, and nothing changes."""
+        former = data.draw(st.sampled_from(self.stale))
+        draft = SegmentDraft([Successes([(index, 1)], 1, [1000], b"[0]")], [])
+        for write in (
+            lambda: former.commit(Commit(segments=[draft])),
+            lambda: former.renew(None),
+            lambda: self.store.open_round(former, [index], {}),
+        ):
+            with pytest.raises(OwnershipLost):
+                write()
+
+    @rule()
+    def a_rival_claims(self) -> None:
+        """While the owner lives, nobody else becomes it."""
+        assert self.store.claim(self.key) is None
 
     @invariant()
     def the_store_tells_what_was_recorded(self) -> None:
         recorded = self.store.recorded(self.key)
         assert list(recorded.ledger) == self.states
-        assert {retry.index for retry in recorded.retries} == self.waiting
+        waiting = {retry.index: retry.attempts for retry in recorded.retries}
+        assert waiting == {index: self.attempts[index] for index in self.waiting}
+        assert [event.event_id for event in self.store.events(self.key)] == self.events
         outcomes = list(self.store.outcomes(self.key))
         settled = [index for index in range(COUNT) if self.states[index] != OPEN]
         assert [one.index for one in outcomes] == settled

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from everyitem.engine.commits import CommitBuilder
 from everyitem.engine.consolidation import answer
-from everyitem.engine.events import terminal_event
 from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending, Message, Verdict
 from everyitem.engine.progress import Listener
-from everyitem.engine.recorder import Recorder
-from everyitem.engine.retries import PendingAttempt
+from everyitem.engine.resumption import (
+    active_milliseconds,
+    begin_run,
+    closing_commit,
+    counters_at_end,
+    counters_at_start,
+    status_at_end,
+    wall_at_start,
+)
 from everyitem.engine.runtime import Runtime
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
@@ -29,7 +36,7 @@ from everyitem.model.response import Response
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.node import Node
 from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
-from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
+from everyitem.ports.store import Counters, ExecutionRecord, Ownership, Recorded, Store
 
 _log = logging.getLogger("everyitem")
 
@@ -143,50 +150,28 @@ class Execution:
 
     def _counters_at_start(self, recorded: Recorded) -> Counters:
         """The totals this run goes on from."""
-        before = recorded.counters
         key, round_ = self._record.execution_key, self._record.round
         begins_round = round_ > 1 and not any(one.round == round_ for one in self._store.segments(key))
-        return replace(
-            before,
-            # a redrive has opened failed items again: the ledger says how many count as failed now
-            succeeded=recorded.ledger.count(Mark.SUCCEEDED),
-            failed=recorded.ledger.count(Mark.FAILED),
-            retried=0 if begins_round else before.retried,
-            window_ms=before.window_ms if self._recovering else before.active_ms,
-        )
+        return counters_at_start(recorded, begins_round=begins_round, recovering=self._recovering)
 
     def _partition(
         self, recorded: Recorded, slots: dict[str, int], counters: Counters, suspicion: Suspicion
     ) -> ExecutionState:
         """Plan who starts with which items, leaving out what has an outcome."""
-        configuration = self._batch.configuration
-        now, wall = time.monotonic(), time.time()
-        used = (counters.active_ms - counters.window_ms) / 1000
         self._counters = counters
-        partitions = plan_partitions(
-            self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
-        )
-        return ExecutionState(
-            configuration,
-            recorded=recorded.ledger,
+        return begin_run(
+            self._batch.configuration,
+            recorded,
+            counters,
             nodes=[(node_id, count) for node_id, count in slots.items() if count],
-            partitions=partitions,
-            at=now,
-            chance=random.random,
-            pending=[
-                PendingAttempt(one.index, one.attempts, max(0.0, one.due - wall), one.alone)
-                for one in recorded.retries
-            ],
-            recorder=Recorder(
-                configuration,
-                at=now,
-                counters=counters,
-                pending=frozenset(one.index for one in recorded.retries),
+            partitions=plan_partitions(
+                self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
             ),
-            deadline=now + max(0.0, configuration.timeout - used),
+            at=time.monotonic(),
+            wall=wall_at_start(self._record, time.time()),
+            chance=random.random,
             unit=self._unit,
             suspicion=suspicion,
-            intents=recorded.intents,
             isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 
@@ -196,12 +181,14 @@ class Execution:
         before = self._counters
         self._writer = CheckpointWriter(
             self._ownership,
-            self._record,
-            self._batch.items,
+            CommitBuilder(
+                self._record,
+                self._batch.items,
+                last_sequence=last_sequence,
+                events=self._batch.configuration.enable_checkpointing,
+            ),
             completions.put,
-            last_sequence=last_sequence,
-            events=self._batch.configuration.enable_checkpointing,
-            active_ms=lambda: before.active_ms + _milliseconds(state),
+            active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
         )
         self._writer.start()
         runtime = Runtime(
@@ -216,40 +203,34 @@ class Execution:
             parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
         )
         verdict = runtime.run()
-        self._counters = replace(
-            before,
-            succeeded=state.ledger.succeeded,
-            failed=state.ledger.failed,
-            retried=before.retried + state.retried,
-            steals=before.steals + state.dealer.queues.steals,
-            busy_us=before.busy_us + state.busy_us,
-            active_ms=before.active_ms + _milliseconds(state),
-            checkpoints=state.recorder.checkpoints,
-        )
+        self._counters = counters_at_end(before, state, time.monotonic())
         return verdict
 
     def _consolidate(self, verdict: Verdict) -> Conclusion:
         """Check, answer, and record the answer with its event in one transaction."""
         if self._writer is not None:
-            # a state that still waits to be written must not come after the last one
-            self._writer.settle()
+            # a change of state that still waits there must not come after the last one
+            self._writer.flush()
         if verdict.ending is Ending.INTERRUPTED:
-            self._ownership.commit(Commit(counters=self._counters, status=ExecutionStatus.INTERRUPTED))
+            commit = closing_commit(self._record, self._counters, verdict, at=time.time())
+            self._ownership.commit(commit)
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
         response = answer(self._store, self._record, self._batch, self._counters, verdict)
         if verdict.ending is Ending.STORE_FAILED:
             # nothing can be recorded: say so, leave everything resumable
             self._give_back(ExecutionStatus.INTERRUPTED)
             return Conclusion(self._record, ExecutionStatus.FAILED, response)
-        status = verdict.status
-        if not response.is_success and status is ExecutionStatus.COMPLETED:
-            status = ExecutionStatus.FAILED
-        elif status is ExecutionStatus.COMPLETED and self._counters.failed:
-            status = ExecutionStatus.COMPLETED_WITH_ERRORS
-        text = response.to_json()
+        closing = closing_commit(
+            self._record,
+            self._counters,
+            verdict,
+            response=response.to_json(),
+            success=response.is_success,
+            at=time.time(),
+        )
         passing(Failpoint.ANSWER_DERIVED)
-        event = terminal_event(self._record, response=text, success=response.is_success, at=time.time())
-        self._ownership.commit(Commit(counters=self._counters, status=status, response=text, events=[event]))
+        self._ownership.commit(closing)
+        status = status_at_end(verdict, self._counters, success=response.is_success)
         return self._conclude(status, response)
 
     def _conclude(self, status: ExecutionStatus, response: Response | None) -> Conclusion:
@@ -275,8 +256,3 @@ class Execution:
             self._ownership.release(status if began or may_move(self._record.status, status) else None)
         except StoreError as error:
             _log.debug("ownership of %s could not be given back: %s", self._record.batch_id, error)
-
-
-def _milliseconds(state: ExecutionState) -> int:
-    """Active milliseconds of this run so far."""
-    return round(state.active_seconds(time.monotonic()) * 1000)

@@ -146,12 +146,12 @@ class Submission:
         attached = False
         while True:
             record = self._reread(record)
-            if _has_answered(record, to_waiting=(attached or recovering) and not record.owned):
+            if has_answered(record, to_waiting=(attached or recovering) and not record.owned):
                 return _recorded(record, attached=attached)
             ownership = self._store.claim(record.execution_key)
             if ownership is not None:
                 record = self._reread(record)
-                if _has_answered(record, to_waiting=attached or recovering):
+                if has_answered(record, to_waiting=attached or recovering):
                     # it ended between the look and the claim: nothing is left to carry out
                     ownership.release()
                     return _recorded(record, attached=attached)
@@ -189,7 +189,7 @@ class Submission:
         return self._store.find(record.batch_id, record.execution) or record
 
 
-def _has_answered(record: ExecutionRecord, *, to_waiting: bool) -> bool:
+def has_answered(record: ExecutionRecord, *, to_waiting: bool) -> bool:
     """Whether there is nothing left to do but to pass the recorded response on.
 
     To who has waited for another process (`to_waiting`) its ERROR is the answer, too; to anybody else an

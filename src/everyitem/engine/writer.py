@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from everyitem.engine.events import checkpoint_created
+from everyitem.engine.commits import CommitBuilder
 from everyitem.engine.messages import (
     CancelAsked,
     ChangeStatus,
@@ -27,21 +25,7 @@ from everyitem.engine.messages import (
 )
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import ErrorCode, StoreError
-from everyitem.model.items import Items, item_id_of
-from everyitem.model.outcome import Failure
-from everyitem.ports.store import (
-    Commit,
-    Control,
-    ControlKind,
-    ExecutionRecord,
-    FailedItem,
-    Intent,
-    OutboxEvent,
-    Ownership,
-    PendingRetry,
-    Progress,
-    SegmentDraft,
-)
+from everyitem.ports.store import Control, ControlKind, Ownership, Progress
 
 #: Seconds between two looks into the control inbox, and between two renewals of ownership and progress.
 POLL = 0.2
@@ -59,29 +43,21 @@ class CheckpointWriter:
     def __init__(
         self,
         ownership: Ownership,
-        record: ExecutionRecord,
-        items: Items,
+        builder: CommitBuilder,
         post: Callable[[Message], None],
         *,
-        last_sequence: int,
-        events: bool,
         active_ms: Callable[[], int],
     ) -> None:
-        """`events`: publish CheckpointCreated; `active_ms`: active milliseconds over all runs by now."""
+        """`active_ms`: active milliseconds over all runs by now."""
         self._ownership = ownership
-        self._record = record
-        self._items = items
+        self._builder = builder
         self._post = post
-        self._sequence = last_sequence
-        self._events = events
         self._active_ms = active_ms
         self._inbox: queue.SimpleQueue[SaveCheckpoint | ChangeStatus | None] = queue.SimpleQueue()
         #: What the next renewal publishes; replaced as a whole by the engine's loop.
         self.progress: Progress | None = None
         #: Epoch seconds of the last commit that held a segment.
         self.last_checkpoint_at: float | None = None
-        #: Microseconds spent in earlier attempts of items that wait for a retry.
-        self._spent: dict[int, int] = {}
         #: Monotonic seconds at which the latest commit was through.
         self._committed = 0.0
         self._failed = False
@@ -99,7 +75,7 @@ class CheckpointWriter:
         self._handed += 1
         self._inbox.put(command)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until everything handed over so far was written, or never will be; not after `stop`."""
         while True:
             self._moved.clear()
@@ -157,7 +133,13 @@ class CheckpointWriter:
     def _write(self, waiting: Sequence[SaveCheckpoint | ChangeStatus]) -> None:
         if not waiting:
             return
-        commit = self._commit_of(waiting)
+        commit = self._builder.build(
+            waiting,
+            progress=self.progress,
+            active_ms=self._active_ms(),
+            wall=time.time(),
+            monotonic=time.monotonic(),
+        )
         self._ownership.commit(commit)
         self._committed = time.monotonic()
         saves = [one for one in waiting if isinstance(one, SaveCheckpoint)]
@@ -166,71 +148,6 @@ class CheckpointWriter:
                 self.last_checkpoint_at = time.time()
             self._post(CheckpointSaved(time.monotonic(), saves[-1].ticket))
             passing(Failpoint.COMMIT_CONFIRMED)
-
-    def _commit_of(self, waiting: Sequence[SaveCheckpoint | ChangeStatus]) -> Commit:
-        """One transaction out of everything that waits."""
-        segments: list[SegmentDraft] = []
-        failed: list[FailedItem] = []
-        events: list[OutboxEvent] = []
-        commit = Commit(progress=self.progress, segments=segments, failed=failed, events=events)
-        retries: dict[int, PendingRetry | None] = {}
-        intents: dict[int, Intent | None] = {}
-        to_epoch = time.time() - time.monotonic()
-        for command in waiting:
-            if isinstance(command, ChangeStatus):
-                commit.status = command.status
-                continue
-            for segment in command.segments:
-                self._sequence += 1
-                segments.append(segment)
-                failed.extend(self._failed_items(segment.failures))
-                if self._events:
-                    events.append(
-                        checkpoint_created(
-                            self._record,
-                            sequence=self._sequence,
-                            succeeded=segment.succeeded,
-                            failed=segment.failed,
-                            at=time.time(),
-                        )
-                    )
-            for change in command.retries:
-                retries[change.index] = (
-                    None
-                    if change.due is None
-                    else PendingRetry(change.index, change.attempts, change.due + to_epoch, change.alone)
-                )
-            intents.update(dict.fromkeys(command.intents_cleared))
-            intents.update((intent.index, intent) for intent in command.intents)
-            commit.counters = msgspec.structs.replace(command.counters, active_ms=self._active_ms())
-        commit.retries_set = [retry for retry in retries.values() if retry is not None]
-        commit.retries_cleared = [index for index, retry in retries.items() if retry is None]
-        commit.intents_set = [intent for intent in intents.values() if intent is not None]
-        commit.intents_cleared = [index for index, intent in intents.items() if intent is None]
-        return commit
-
-    def _failed_items(self, failures: Sequence[Failure]) -> list[FailedItem]:
-        """The rows of the items that failed for good; earlier attempts only add to their time."""
-        rows = []
-        for failure in failures:
-            spent = self._spent.pop(failure.index, 0) + failure.duration_us
-            if not failure.final:
-                self._spent[failure.index] = spent
-                continue
-            text = self._items.text((failure.index,))[1:-1]
-            rows.append(
-                FailedItem(
-                    index=failure.index,
-                    item_id=item_id_of(text, failure.index),
-                    attempts=failure.attempt,
-                    code=failure.code,
-                    type=failure.type,
-                    message=failure.message,
-                    duration_ms=round(spent / 1000, 3),
-                    frames=failure.frames,
-                )
-            )
-        return rows
 
     def _hear(self, controls: Sequence[Control]) -> None:
         """Pass on what other processes asked for."""

@@ -56,7 +56,12 @@ class Owner(msgspec.Struct, frozen=True):
         A dead process never keeps it, whatever its lease says; a stopped one only as long as its lease. A
         lease that ends later than any could is none: the clock has been set back since.
         """
-        return now < self.expires_at <= now + LEASE + _SLACK and self.process.is_alive() is not False
+        return keeps(self.expires_at, now, alive=self.process.is_alive())
+
+
+def keeps(expires_at: float, now: float, *, alive: bool | None) -> bool:
+    """Whether an owner with this lease keeps its execution; `alive` is None when only the lease can tell."""
+    return now < expires_at <= now + LEASE + _SLACK and alive is not False
 
 
 def this_process() -> ProcessIdentity:

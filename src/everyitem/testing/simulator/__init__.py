@@ -1,9 +1,36 @@
-"""A deterministic simulator: the real state machine on bad days.
+"""A deterministic simulator: the engine's real decisions on bad days. One seed is one exact replay.
 
-One seed is one exact replay. A virtual clock drives virtual nodes and a virtual store through schedules
-of crashes, doubled and lost messages, vanishing nodes, slow saves, pauses, stops and restarts of the
-coordinator. The store checks, with every transaction, that no outcome is recorded twice; at the end every
-item must have exactly one.
+`Simulation` is the world: an event heap, one monotonic clock and a wall clock that is set now and then,
+processes that are started, crash, are stopped and woken, and one store. What is real in it: the state
+machine and all beneath it, building commits (`engine/commits.py`), beginning and ending a run
+(`engine/resumption.py`), who may answer from the record (`engine/submission.has_answered`), and an owner's
+transactions with their unknown ends (`adapters/stores/transactions.py`). What is virtual: `Coordinator`
+(the process: submission, execution, runtime), `VirtualWriter`, `VirtualHolder` (the nodes) and
+`VirtualStore`.
+
+What is checked, by the numbers of the invariants:
+
+- I1: every item has exactly one outcome when the batch is complete (`VirtualStore.check_end`), and no run
+  stands still.
+- I2: counts agree with what is recorded, with every commit (`VirtualStore._count`) and every message
+  (`deliver`).
+- I3: no outcome and no failed attempt is recorded twice (`_record_outcome`, `_record_segment`).
+- I4: no attempt beyond the budget; used-up attempts are not forgotten; a worker's death is on disk before
+  its item runs again (`Witness.starts`).
+- I5: only the owner writes, and no owner that was heard of within its lease is replaced (`pass_guard`).
+- I6: checkpoints, segments, counters and pending retries belong together (`apply`, `check_end`).
+- I7: event ids are unique, a response has one terminal event, each round has one BatchExecuted and each
+  segment one CheckpointCreated (`_add_events`, `check_end`).
+- I8: nothing runs again without a cause, which is only what a crash, a lost worker or a lost message left
+  unrecorded, or an item that asked for it (`Witness.starts`); segments hold what they may, no checkpoint is
+  late.
+- I10: every outcome, its attempt and its result are those of an undisturbed run (`Fate.expected`), but for
+  items that were charged for somebody else's kill.
+- F21: timeouts count active time only, and active time never shrinks (`Coordinator._check_time`, `_count`).
+- The error strategies stop at exactly the limit + 1 (`Coordinator._check_limit`), and states make legal
+  moves only (`VirtualStore.move`).
+
+I9 (nothing is left behind) is about real processes and files, and not for a simulator.
 """
 
 from everyitem.testing.simulator.failed import SimulationFailed

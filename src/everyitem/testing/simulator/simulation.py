@@ -1,351 +1,218 @@
-"""One seeded day."""
+"""One seeded day: a world of processes, one store, two clocks, and trouble."""
 
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
-import msgspec
-
-from everyitem.engine.messages import (
-    CancelAsked,
-    CheckpointSaved,
-    Command,
-    Ending,
-    Finish,
-    InterruptNodes,
-    Message,
-    PauseAsked,
-    ResumeAsked,
-    RevokeSlice,
-    RunSlice,
-    SaveCheckpoint,
-    SettleAsked,
-    StopAsked,
-    StoreFailed,
-    TimePassed,
-    Verdict,
-    WakeAt,
-)
-from everyitem.engine.recorder import Recorder
-from everyitem.engine.retries import PendingAttempt
-from everyitem.engine.state import ExecutionState
-from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
-from everyitem.model.errors import ErrorCode
-from everyitem.model.plan import partition_items
-from everyitem.model.retry import RetryPolicy
-from everyitem.ports.node import HolderJoined, NodeFailed
-from everyitem.ports.store import Decision, Settlement
+from everyitem.engine.messages import CancelAsked, Message, PauseAsked, ResumeAsked, StopAsked
+from everyitem.model.items import InMemoryItems
+from everyitem.ports.node import NodeFailed
+from everyitem.testing.simulator.coordinator import Coordinator
+from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
-from everyitem.testing.simulator.virtual_holder import VirtualHolder
 from everyitem.testing.simulator.virtual_store import VirtualStore
+from everyitem.testing.simulator.witness import Witness
+
+#: Epoch seconds at which every day begins.
+_EPOCH = 1_700_000_000.0
 
 
 class Simulation:
-    """One seeded day: run it with `run()`; it returns when the batch is complete or raises."""
+    """One seeded day: `run()` returns when the batch is complete and everybody has gone, or raises."""
 
-    MAX_EVENTS = 100_000
+    MAX_EVENTS = 200_000
+    MAX_RUNS = 400
+    #: After so many runs the world is kind, so that the day comes to an end.
+    BAD_RUNS = 8
 
-    def __init__(self, seed: int, *, at_most_once: bool = False) -> None:
+    def __init__(self, seed: int, *, in_detail: bool = False) -> None:
+        """`in_detail`: the story has every message and command, too."""
         self.seed = seed
-        self.chance = chance = random.Random(seed)
+        self.in_detail = in_detail
+        self.chance = random.Random(seed)
+        self.day = day = Day(self.chance)
         self.now = 0.0
-        self._events: list[tuple[float, int, int, Callable[[], object]]] = []
-        self._number = 0
-        self._life = 0
         self.story: list[str] = []
-        self.calls = 0
-        self.items = chance.choice([0, 1, 2, 7, 50, 200, 500])
-        self.failing = chance.choice([0.0, 0.05, 0.5])
-        self.killer_share = chance.choice([0.0, 0.0, 0.02])
-        self.loss = chance.choice([0.0, 0.0, 0.002])
-        self.doubling = chance.choice([0.0, 0.1])
-        self.latency = chance.choice([0.0, 0.001, 0.02])
-        self.save_time = chance.choice([0.0, 0.005, 0.5])
-        self.slow_share = chance.choice([0.0, 0.05])
-        strategy = chance.choice([*[ErrorStrategy.CONTINUE_ON_ERROR] * 3, *ErrorStrategy])
-        self.configuration = ProcessingConfiguration(
-            processor="simulated",
-            retry=RetryPolicy(max_retries=chance.choice([0, 1, 3]), initial_delay=0.05, max_delay=1.0),
-            strategy=strategy,
-            tolerated_failure_count=chance.choice([None, 0, 3]),
-            checkpoint_interval=chance.choice([1, 7, 100, 1000]),
-            checkpoint_interval_seconds=chance.choice([0.1, 30.0]),
-            enable_checkpointing=chance.random() < 0.9,
-            timeout=chance.choice([2.0, 3600.0, 3600.0]),
-            drain=chance.choice([0.05, 30.0]),
+        self.items = InMemoryItems(
+            b"[" + b",".join([b"%d" % n for n in range(day.items)]) + b"]", named=False
         )
-        if at_most_once:
-            self.configuration = replace(
-                self.configuration,
-                at_most_once=True,
-                enable_checkpointing=True,
-                in_doubt_limit=chance.choice([1, 5, 100]),
-            )
-        self.at_most_once = self.configuration.at_most_once
-        self.max_attempts = self.configuration.retry.max_retries + 1
-        self.store = VirtualStore(
-            self.items,
-            self.max_attempts,
-            at_most_once=self.at_most_once,
-            in_doubt_limit=self.configuration.in_doubt_limit,
-        )
-        self._called: set[tuple[int, int]] = set()
-        self.holders: dict[str, VirtualHolder] = {}
-        self._names = 0
-        self._state: ExecutionState | None = None
-        self._verdict: Verdict | None = None
-        self._crashed = False
-        self._failed_before = 0
-        self._wake = 0
+        self.witness = Witness(day)
+        self.store = VirtualStore(self)
+        #: (when it happens, when it was meant to, number, to whom, what).
+        self._events: list[tuple[float, float, int, Coordinator | None, Callable[[], object]]] = []
+        self._number = self._names = self._runs = 0
+        self._processes: list[Coordinator] = []
+        self._is_over = False
+        self._wall_offset = _EPOCH
+        self._away_until = self.clock_set_at = 0.0
 
-    # -- the world --------------------------------------------------------------------------------
+    # -- the world ----------------------------------------------------------------------------------
 
-    def called(self, index: int, attempt: int) -> None:
-        """The witness: under at-most-once no attempt is called twice, nor before its intent is on disk."""
-        if not self.at_most_once:
-            return
-        if (index, attempt) in self._called:
-            raise SimulationFailed(f"attempt {attempt} of item {index} is called a second time")
-        intent = self.store.intents.get(index)
-        if intent is None or intent.attempt != attempt or intent.doubt:
-            raise SimulationFailed(f"attempt {attempt} of item {index} is called without an intent on disk")
-        self._called.add((index, attempt))
+    @property
+    def wall(self) -> float:
+        """Epoch seconds, by the clock that is set now and then."""
+        return self._wall_offset + self.now
+
+    @property
+    def is_store_away(self) -> bool:
+        """Whether nobody can reach the store now."""
+        return self.now < self._away_until
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether trouble is over."""
+        return self._runs > self.BAD_RUNS
 
     def say(self, text: str) -> None:
         """Add a line to the story."""
         self.story.append(f"{self.now:9.4f} {text}")
 
-    def at(self, when: float, what: Callable[[], object]) -> None:
-        """Let something happen in the present life of the coordinator."""
+    def schedule(self, process: Coordinator | None, when: float, what: Callable[[], object]) -> None:
+        """Let something happen, to a process unless it is dead by then, or to the world."""
         self._number += 1
-        heapq.heappush(self._events, (max(when, self.now), self._number, self._life, what))
-
-    def duration(self) -> float:
-        """How long an item takes."""
-        if self.chance.random() < self.slow_share:
-            return self.chance.uniform(0.05, 0.5)
-        return self.chance.uniform(0.0001, 0.005)
-
-    def is_last(self, holder: VirtualHolder) -> bool:
-        """Whether no other holder would be left."""
-        return not any(other is not holder for other in self.holders.values())
-
-    def join(self, node_id: str, slots: int, *, shared: bool) -> None:
-        """A holder comes up."""
-        self._names += 1
-        name = f"{node_id}/{self._names}"
-        holder = self.holders[name] = VirtualHolder(self, name, node_id, slots, shared=shared)
-        holder.post(HolderJoined(self.now, name, node_id, slots, shared))
-
-    # -- one life of the coordinator --------------------------------------------------------------
+        when = max(when, self.now)
+        heapq.heappush(self._events, (when, when, self._number, process, what))
 
     def run(self) -> VirtualStore:
-        """Live until every item has an outcome; returns the store."""
+        """Live through the day; returns the store.
+
+        Raises `SimulationFailed` with the end of the story; all of it is in `story`.
+        """
+        self.say(str(self.day))
         try:
-            if not any(self._live_to_completion() for _ in range(400)):
-                raise SimulationFailed("the batch never ends, however often it is resumed")
-            if self.store.marks.count(0):
-                raise SimulationFailed(f"{self.store.marks.count(0)} items are open, but it says COMPLETED")
-            if not self.store.segments:
-                raise SimulationFailed("the batch ended without a checkpoint")
+            self.schedule(None, 0.0, self._operate)
+            self._let_time_pass()
+            self.store.check_end()
         except AssertionError as error:
-            story = "\n".join(self.story[-40:])
-            raise SimulationFailed(f"seed {self.seed}: {error}\n{story}") from error
+            self.say(f"BROKEN: {error}")
+            tail = "\n".join(self.story[-40:])
+            raise SimulationFailed(str(error), story=f"seed {self.seed}:\n{tail}") from error
         return self.store
-
-    def _live_to_completion(self) -> bool:
-        verdict = self._live()
-        return verdict is not None and verdict.ending is Ending.COMPLETED
-
-    def _live(self) -> Verdict | None:
-        """From a start or restart to a verdict, or to a crash (None)."""
-        self._life += 1
-        self._events.clear()
-        self.holders.clear()
-        self._verdict = None
-        self._crashed = False
-        chance, configuration = self.chance, self.configuration
-        nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
-        self._settle_doubts()
-        recorded = bytearray(self.store.marks)
-        self._failed_before = recorded.count(2) - self.store.settled_as_failed
-        self._state = ExecutionState(
-            configuration,
-            recorded=recorded,
-            nodes=nodes,
-            partitions=partition_items(self.items, chance.choice([1, 3, 10])),
-            at=self.now,
-            chance=chance.random,
-            pending=[
-                PendingAttempt(one.index, one.attempts, max(0.0, (one.due or 0.0) - self.now), one.alone)
-                for one in self.store.pending.values()
-            ],
-            recorder=Recorder(
-                configuration,
-                at=self.now,
-                counters=self.store.counters,
-                pending=frozenset(self.store.pending),
-            ),
-            deadline=self.now + configuration.timeout,
-            intents=[one for one in self.store.intents.values() if not self.store.marks[one.index]],
-        )
-        self.say(f"life {self._life} begins with {self.store.marks.count(0)} open items on {nodes}")
-        for node_id, slots in nodes:
-            if chance.random() < 0.5:
-                self.at(self.now, partial(self.join, node_id, slots, shared=True))
-            else:
-                for _ in range(slots):
-                    self.at(self.now, partial(self.join, node_id, 1, shared=False))
-        self._plan_trouble()
-        self.deliver(TimePassed(self.now))
-        self._let_time_pass()
-        return self._end_of_life()
 
     def _let_time_pass(self) -> None:
         for _ in range(self.MAX_EVENTS):
-            if self._crashed or self._verdict is not None or not self._events:
-                break
-            when, _, life, what = heapq.heappop(self._events)
+            if self._is_over:
+                return
+            if not self._events:
+                raise SimulationFailed("nothing happens any more, but the batch is not complete")
+            when, meant, number, process, what = heapq.heappop(self._events)
+            if process is not None:
+                if process.is_dead:
+                    continue
+                if when < process.frozen_until:
+                    # who wakes up finds everything in the order it came
+                    heapq.heappush(self._events, (process.frozen_until, meant, number, process, what))
+                    continue
             self.now = max(self.now, when)
-            if life == self._life:
-                what()
+            what()
+        raise SimulationFailed("the day does not end")
 
-    def _end_of_life(self) -> Verdict | None:
-        if self._crashed:
-            self.say("the coordinator crashes")
-            return None
-        verdict = self._verdict
-        if verdict is None:
-            raise SimulationFailed("nothing happens any more, but there is no verdict")
-        self.say(f"verdict: {verdict}")
-        self._check_limit(verdict)
-        return verdict
+    # -- who runs the batch -------------------------------------------------------------------------
 
-    def _check_limit(self, verdict: Verdict) -> None:
-        """The error strategies stop at exactly the limit + 1 final failures of this life."""
-        state = self._state
-        if state is None or state.tally.tolerated is None or not self.configuration.stops_on_failures:
+    def _operate(self) -> None:
+        """Whoever operates the batch starts it, again where it has ended early, and redrives what failed."""
+        if self._processes:
             return
-        failed = self.store.marks.count(2) - self.store.settled_as_failed - self._failed_before
-        stopped = verdict.ending in (Ending.FAILED_FAST, Ending.TOLERANCE_EXCEEDED)
-        if failed > state.tally.tolerated + 1 or (stopped and failed != state.tally.tolerated + 1):
-            raise SimulationFailed(
-                f"{failed} items failed for good in this life, {state.tally.tolerated} tolerated"
-            )
+        if self._runs > self.MAX_RUNS:
+            raise SimulationFailed("the batch never ends, however often it is resumed")
+        store = self.store
+        if not store.status.is_finished:
+            self._start()
+            if self.chance.random() < self.day.doubles:
+                self.schedule(None, self.now + self.chance.random() * 0.5, self._start)
+            return
+        failed = [index for index, mark in enumerate(store.marks) if mark == 2]
+        if failed and store.round < self.day.rounds:
+            self._start(redrive=failed[:: self.chance.choice([1, 2])])
+        else:
+            self._is_over = True
 
-    def _crash(self) -> None:
-        self._crashed = True
+    def _start(self, redrive: list[int] | None = None) -> None:
+        self._names += 1
+        here = self.day.one_host
+        process = Coordinator(self, f"p{self._names}", here=here, redrive=redrive or ())
+        self._processes.append(process)
+        self.schedule(process, self.now, process.look)
 
-    def _plan_trouble(self) -> None:
-        """Crashes of the coordinator and of holders, pauses, stops; less the longer it takes."""
-        chance = self.chance
-        calm = self._life > 8
-        span = 0.02 + self.items * 0.003
-        if not calm and chance.random() < 0.5:
-            self.at(self.now + chance.random() * span, self._crash)
+    def has_ended(self, coordinator: Coordinator) -> None:
+        """A process has gone."""
+        self._processes.remove(coordinator)
+        if not self._processes:
+            self.schedule(None, self.now + self.chance.choice([0.0, 0.1, 20.0]), self._operate)
+
+    def has_begun(self, coordinator: Coordinator) -> None:
+        """A run begins; here is what will happen to it. Less, the longer it takes."""
+        self._runs += 1
+        chance, day = self.chance, self.day
+        span = 0.02 + day.items * 0.003
         if chance.random() < 0.3:
             start = self.now + chance.random() * span
-            self.at(start, lambda: self.deliver(PauseAsked(self.now)))
-            self.at(start + chance.random(), lambda: self.deliver(ResumeAsked(self.now)))
-        if not calm and chance.random() < 0.2:
-            when = self.now + chance.random() * span
-            requests: list[Message] = [
-                CancelAsked(when),
-                StopAsked(when, "SIGTERM"),
-                StopAsked(when, "SIGTERM", at_once=True),
-            ]
-            self.at(when, partial(self.deliver, chance.choice(requests)))
-        if not calm and chance.random() < 0.1:
-            self.at(self.now + chance.random() * span, self._lose_store)
-        for _ in range(0 if calm else chance.choice([0, 0, 1, 5])):
-            self.at(self.now + chance.random() * span, self._kill_somebody)
-        if not calm and chance.random() < 0.1:
-            self.at(self.now + chance.random() * span, self._lose_node)
+            rest = chance.random() * chance.choice([1.0, 5.0])
+            coordinator.at(start, lambda: coordinator.deliver(PauseAsked(self.now)))
+            coordinator.at(start + rest, lambda: coordinator.deliver(ResumeAsked(self.now)))
+        if self.is_calm:
+            return
 
-    def _settle_doubts(self) -> None:
-        """A person decides about what earlier lives left in doubt, before or while the next one runs."""
-        for index in sorted(self.store.intents):
-            if self.chance.random() < 0.2:
-                continue
-            decision = self.chance.choice(list(Decision))
-            said = Settlement(index, decision, "me", self.now, result=b"%d" % index)
-            self.store.granted += decision is Decision.AGAIN
-            if self.chance.random() < 0.5:
-                self.store.settle(said)
-            else:
-                self.at(self.now + self.chance.random() * 0.05, partial(self._settle, said))
+        def some_time(likely: float, what: Callable[[], object], *, world: bool = False) -> None:
+            if chance.random() < likely:
+                self.schedule(None if world else coordinator, self.now + chance.random() * span, what)
 
-    def _settle(self, said: Settlement) -> None:
-        self.deliver(SettleAsked(self.now, said))
+        some_time(day.crashes, partial(self._crash, coordinator))
+        some_time(day.freezes, partial(self._freeze, coordinator))
+        some_time(0.2, partial(self._ask_to_end, coordinator))
+        some_time(day.outages, self._lose_store, world=True)
+        some_time(0.1, partial(self._lose_node, coordinator))
+        for _ in range(chance.choice([0, 0, 1, 5])):
+            some_time(1.0, partial(self._kill_somebody, coordinator))
+        for _ in range(day.clock_steps):
+            some_time(0.5, self._step_clock, world=True)
+
+    # -- trouble ------------------------------------------------------------------------------------
+
+    def _crash(self, coordinator: Coordinator) -> None:
+        coordinator.say("crashes")
+        coordinator.die()
+
+    def _freeze(self, coordinator: Coordinator) -> None:
+        coordinator.freeze()
+        if len(self._processes) == 1:
+            self._start()
+
+    def _ask_to_end(self, coordinator: Coordinator) -> None:
+        requests: list[Message] = [
+            CancelAsked(self.now),
+            StopAsked(self.now, "SIGTERM"),
+            StopAsked(self.now, "SIGTERM", at_once=True),
+        ]
+        request = self.chance.choice(requests)
+        coordinator.say(f"is asked: {type(request).__name__}")
+        coordinator.deliver(request)
 
     def _lose_store(self) -> None:
-        self.say("the store is out of reach")
-        self.deliver(StoreFailed(self.now, ErrorCode.SYSTEM_ERROR, "out of reach"))
+        seconds = self.chance.choice([0.1, 1.0, 5.0])
+        self.say(f"the store is out of reach for {seconds:g} s")
+        self._away_until = self.now + seconds
 
-    def _kill_somebody(self) -> None:
-        if self.holders:
-            victim = self.holders[self.chance.choice(sorted(self.holders))]
-            victim.die(suspects=self.chance.random() < 0.5 and not victim.shared, recovered=True)
-
-    def _lose_node(self) -> None:
-        if not self.holders:
+    def _lose_node(self, coordinator: Coordinator) -> None:
+        if not coordinator.holders:
             return
-        node_id = self.holders[self.chance.choice(sorted(self.holders))].node_id
-        self.say(f"node {node_id} vanishes")
-        for holder in list(self.holders.values()):
+        node_id = coordinator.holders[self.chance.choice(sorted(coordinator.holders))].node_id
+        coordinator.say(f"node {node_id} vanishes")
+        for holder in coordinator.all_holders:
             if holder.node_id == node_id:
-                holder.is_gone = True
-                del self.holders[holder.name]
-        self.deliver(NodeFailed(self.now, node_id, "vanished"))
+                holder.vanish()
+        coordinator.deliver(NodeFailed(self.now, node_id, "vanished"))
 
-    # -- messages and commands --------------------------------------------------------------------
+    def _kill_somebody(self, coordinator: Coordinator) -> None:
+        if coordinator.holders:
+            coordinator.holders[self.chance.choice(sorted(coordinator.holders))].is_killed()
 
-    def deliver(self, message: Message) -> None:
-        """Give the state machine a message and carry out what it answers."""
-        state = self._state
-        if state is None or self._verdict is not None:
-            return
-        # as it arrives: a late message must not turn time back
-        commands = state.handle(msgspec.structs.replace(message, at=self.now))
-        ledger = state.ledger
-        if ledger.succeeded + ledger.failed + ledger.open != self.items:
-            raise SimulationFailed("succeeded + failed + open differs from the number of items")
-        for command in commands:
-            self._carry_out(command)
-
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case RunSlice(holder=name, lease=lease):
-                if name in self.holders:
-                    run = partial(self.holders[name].run, lease)
-                    self.at(self.now + self.chance.random() * self.latency, run)
-            case RevokeSlice(holder=name, lease_id=lease_id):
-                if name in self.holders:
-                    # a revocation never overtakes the lease it is about
-                    self.at(self.now + self.latency, partial(self.holders[name].revoke, lease_id))
-            case SaveCheckpoint():
-                self.at(self.now + self.save_time, lambda: self._save(command))
-            case InterruptNodes():
-                for holder in list(self.holders.values()):
-                    holder.die(suspects=False, recovered=True, replaced=False)
-            case WakeAt(at=moment):
-                self._wake += 1
-                if moment is not None:
-                    self.at(moment, partial(self._wake_up, self._wake))
-            case Finish():
-                self._verdict = command.verdict
-            case _:
-                pass
-
-    def _wake_up(self, wish: int) -> None:
-        if wish == self._wake:
-            self.deliver(TimePassed(self.now))
-
-    def _save(self, save: SaveCheckpoint) -> None:
-        self.store.apply(save)
-        self.at(
-            self.now + self.chance.random() * self.latency,
-            lambda: self.deliver(CheckpointSaved(self.now, save.ticket)),
-        )
+    def _step_clock(self) -> None:
+        # A clock set back makes who waits for a due time or a lease of another host wait longer by as much:
+        # that is bounded, not prevented, so it is set back by little, or the day would not end.
+        far = [-10.0, 3600.0, 86400.0] if self.day.one_host else [-10.0, 10.0]
+        seconds = self.chance.choice(far)
+        self.say(f"the wall clock is set by {seconds:+g} s")
+        self._wall_offset += seconds
+        self.clock_set_at = self.now

@@ -1,6 +1,8 @@
 """The simulator's workers."""
 
+import math
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,40 +19,30 @@ from everyitem.ports.node import (
     SliceFinished,
     SliceShortened,
 )
+from everyitem.testing.simulator.day import Day, Kind
+from everyitem.testing.simulator.virtual_store import VirtualStore
+from everyitem.testing.simulator.witness import Witness
 
 
-class World(Protocol):
-    """What a holder needs of the simulation it lives in."""
+class Home(Protocol):
+    """What a holder needs of the coordinator it works for."""
 
-    now: float
     chance: random.Random
+    day: Day
+    witness: Witness
+    store: VirtualStore
     holders: "dict[str, VirtualHolder]"
-    #: Calls of the item processor so far.
-    calls: int
-    #: Chances that an item fails or kills its worker, and that a message is lost or doubled.
-    failing: float
-    killer_share: float
-    loss: float
-    doubling: float
-    #: Longest way of a message, in seconds.
-    latency: float
-    max_attempts: int
-    #: No attempt may be called twice.
-    at_most_once: bool
+
+    @property
+    def now(self) -> float: ...
 
     def at(self, when: float, what: Callable[[], object]) -> None: ...
 
-    def called(self, index: int, attempt: int) -> None: ...
-
     def say(self, text: str) -> None: ...
-
-    def duration(self) -> float: ...
 
     def deliver(self, message: Message) -> None: ...
 
     def join(self, node_id: str, slots: int, *, shared: bool) -> None: ...
-
-    def is_last(self, holder: "VirtualHolder") -> bool: ...
 
 
 @dataclass
@@ -66,122 +58,147 @@ class VirtualLease:
 
 
 class VirtualHolder:
-    """A holder whose items take virtual time and end as chance will have it."""
+    """A holder whose items take virtual time and do what their fate says."""
 
-    def __init__(self, world: World, name: str, node_id: str, slots: int, *, shared: bool) -> None:
-        self.world, self.name, self.node_id = world, name, node_id
+    def __init__(self, home: Home, name: str, node_id: str, slots: int, *, shared: bool) -> None:
+        self.home, self.name, self.node_id = home, name, node_id
         self.slots, self.shared = slots, shared
         self.leases: dict[int, VirtualLease] = {}
         self.is_gone = False
         #: Its messages do not arrive any more, though it goes on working.
         self.is_cut_off = False
+        self._calls = 0
         self._last_post = 0.0
+        #: Leases that are over, and when the engine hears of it (never, for who is cut off).
+        self._over: list[tuple[float, VirtualLease]] = []
+
+    # -- messages -----------------------------------------------------------------------------------
 
     def post(self, message: Message) -> None:
         """Deliver in order, after a while, sometimes twice, sometimes not at all."""
-        world = self.world
+        home, day, chance = self.home, self.home.day, self.home.chance
         if self.is_cut_off:
             return
-        if world.chance.random() < world.loss:
-            self.cut_off()
+        if day.loss and chance.random() < day.loss:
+            self._cut_off()
             return
-        self._last_post = max(self._last_post, world.now + world.chance.random() * world.latency)
-        world.at(self._last_post, lambda: world.deliver(message))
-        if world.chance.random() < world.doubling:
-            late = self._last_post + world.chance.random() * world.latency * 10
-            world.at(late, lambda: world.deliver(message))
+        self._last_post = max(self._last_post, home.now + chance.random() * day.latency)
+        home.at(self._last_post, partial(home.deliver, message))
+        if day.doubling and chance.random() < day.doubling:
+            late = self._last_post + chance.random() * day.latency * 10
+            home.at(late, partial(home.deliver, message))
 
-    def cut_off(self) -> None:
+    def _cut_off(self) -> None:
         """The connection is gone: the node notices after a while and declares the holder lost."""
         self.is_cut_off = True
-        world = self.world
-        world.say(f"{self.name} is cut off")
-        world.at(world.now + 1.0, lambda: self.die(suspects=False, recovered=False))
+        self.home.say(f"{self.name} is cut off")
+        self.home.at(self.home.now + 1.0, partial(self.die, recovered=False))
+
+    # -- working ------------------------------------------------------------------------------------
 
     def run(self, lease: Lease) -> None:
         """Take a lease."""
         if not self.is_gone:
-            held = VirtualLease(lease, self.world.now, end=len(lease.indices))
-            self.leases[lease.lease_id] = held
+            self.leases[lease.lease_id] = VirtualLease(lease, self.home.now, end=len(lease.indices))
             self.work()
 
     def work(self) -> None:
-        """Start items while there are slots and unstarted positions."""
+        """Start calls while there are slots and unstarted positions."""
         for held in list(self.leases.values()):
-            if not self.shared and self.world.now - held.started_at > held.lease.budget:
-                held.end = held.next
-            busy = sum(len(other.running) for other in self.leases.values())
-            while busy < self.slots and held.next < held.end:
-                self._start(held, held.next)
-                held.next += 1
-                busy += 1
+            if not self.shared and self.home.now - held.started_at > held.lease.budget:
+                held.end = min(held.end, held.next)
+            while self._calls < self.slots and held.next < held.end:
+                self._start(held)
             self._finish_if_done(held)
 
-    def _start(self, held: VirtualLease, position: int) -> None:
-        held.running.add(position)
-        world = self.world
-        duration = world.duration()
-        world.calls += 1
-        world.called(held.lease.indices[position], held.lease.attempt)
+    def _start(self, held: VirtualLease) -> None:
+        home, lease = self.home, held.lease
+        call = range(held.next, min(held.end, held.next + home.day.unit))
+        held.next = call.stop
+        held.running.update(call)
+        self._calls += 1
+        for position in call:
+            index = lease.indices[position]
+            pending = home.store.pending.get(index)
+            home.witness.starts(
+                home,
+                lease,
+                index,
+                on_disk=pending.attempts if pending else 0,
+                alone=len(lease.indices) == 1,
+            )
+        duration = self._duration()
         if duration > 0.02 and not self.shared:
-            world.at(world.now + 0.02, partial(self._say_it_runs_long, held, position))
-        world.at(world.now + duration, lambda: self._done(held, position, duration))
+            home.at(home.now + 0.02, partial(self._say_it_runs_long, held, call))
+        home.at(home.now + duration, partial(self._done, held, call, duration))
 
-    def _say_it_runs_long(self, held: VirtualLease, position: int) -> None:
-        if self._is_working(held, position):
-            self.post(ItemRunsLong(self.world.now, self.name, held.lease.lease_id))
+    def _duration(self) -> float:
+        chance, day = self.home.chance, self.home.day
+        if day.slow_share and chance.random() < day.slow_share:
+            return chance.uniform(0.05, 0.5)
+        return chance.uniform(0.0001, 0.005)
 
-    def _is_working(self, held: VirtualLease, position: int) -> bool:
-        return not self.is_gone and position in held.running and held.lease.lease_id in self.leases
+    def _say_it_runs_long(self, held: VirtualLease, call: range) -> None:
+        if self._is_at(held, call):
+            self.post(ItemRunsLong(self.home.now, self.name, held.lease.lease_id))
 
-    def _done(self, held: VirtualLease, position: int, duration: float) -> None:
-        if not self._is_working(held, position):
+    def _is_at(self, held: VirtualLease, call: range) -> bool:
+        return not self.is_gone and call.start in held.running and held.lease.lease_id in self.leases
+
+    def _done(self, held: VirtualLease, call: range, duration: float) -> None:
+        if not self._is_at(held, call):
             return
-        world = self.world
-        index = held.lease.indices[position]
-        if world.chance.random() < world.killer_share and not self.shared:
-            self.die(suspects=True, recovered=True)
+        home, lease = self.home, held.lease
+        whats = [self._what(lease, position) for position in call]
+        if not self.shared and (lethal := {Kind.KILLS, Kind.HANGS}.intersection(whats)):
+            self._killed(held, call, min(lethal))
             return
-        held.running.discard(position)
-        kind = world.chance.random()
-        micros = int(duration * 1e6)
-        if kind < world.failing:
-            later = 0.01 if kind < world.failing * 0.1 else None
-            permanent = kind > world.failing * 0.9
-            held.block.failures.append(
-                Failure(
-                    index,
-                    held.lease.attempt,
-                    ErrorCode.ITEM_ERROR,
-                    "Boom",
-                    "boom",
-                    duration_us=micros,
-                    permanent=permanent,
-                    retry_after=None if world.at_most_once else later,
-                )
-            )
-            last = permanent or (
-                (later is None or world.at_most_once) and held.lease.attempt >= world.max_attempts
-            )
-            if held.lease.until_failure and last:
-                held.end = held.next
-        else:
-            held.block.successes.append(
-                Successes([(index, 1)], held.lease.attempt, [micros], b"[%d]" % index)
-            )
-        if world.chance.random() < 0.3:
+        self._calls -= 1
+        micros = int(duration * 1e6) // len(call)
+        for position, what in zip(call, whats, strict=True):
+            held.running.discard(position)
+            home.witness.answered(home, lease.indices[position])
+            self._note_outcome(held, position, what, micros)
+        if home.chance.random() < 0.3:
             self._flush(held)
         self.work()
 
+    def _what(self, lease: Lease, position: int) -> Kind:
+        index = lease.indices[position]
+        what = self.home.day.fates[index].at(lease.attempt, self.home.witness.round)
+        if what is Kind.LATER and not self.home.witness.asks_again(index):
+            return Kind.GOOD
+        return what
+
+    def _note_outcome(self, held: VirtualLease, position: int, what: Kind, micros: int) -> None:
+        lease, home = held.lease, self.home
+        index = lease.indices[position]
+        if what is Kind.GOOD:
+            held.block.successes.append(Successes([(index, 1)], lease.attempt, [micros], b"[%d]" % index))
+            return
+        again = what is Kind.LATER
+        failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, "Boom", "boom", duration_us=micros)
+        failure.permanent = what is Kind.PERMANENT
+        failure.retry_after = 0.01 if again else None
+        held.block.failures.append(failure)
+        if again:
+            home.witness.excuse(home, index, lease.attempt)
+        is_last = failure.permanent or (not again and lease.attempt >= home.day.max_attempts)
+        if lease.until_failure and is_last:
+            # nothing starts before the engine has heard of it
+            for other in self.leases.values():
+                other.end = min(other.end, other.next)
+
     def _flush(self, held: VirtualLease) -> None:
         if len(held.block):
-            self.post(OutcomesArrived(self.world.now, self.name, held.lease.lease_id, held.block))
+            self.post(OutcomesArrived(self.home.now, self.name, held.lease.lease_id, held.block))
             held.block = OutcomeBlock([], [])
 
     def _finish_if_done(self, held: VirtualLease) -> None:
         if held.next >= held.end and not held.running and held.lease.lease_id in self.leases:
             del self.leases[held.lease.lease_id]
-            self.post(SliceFinished(self.world.now, self.name, held.lease.lease_id, held.block))
+            self.post(SliceFinished(self.home.now, self.name, held.lease.lease_id, held.block))
+            self._over.append((math.inf if self.is_cut_off else self._last_post, held))
 
     def revoke(self, lease_id: int) -> None:
         """Give back what is unstarted."""
@@ -189,52 +206,93 @@ class VirtualHolder:
         if held is None:
             return
         held.end = min(held.end, held.next)
-        self.post(SliceShortened(self.world.now, self.name, lease_id, held.end))
+        self.post(SliceShortened(self.home.now, self.name, lease_id, held.end))
         self.work()
 
-    def die(self, *, suspects: bool, recovered: bool, replaced: bool | None = None) -> None:
-        """End: what had finished may be recovered, one running item may be charged."""
+    # -- dying --------------------------------------------------------------------------------------
+
+    def _killed(self, held: VirtualLease, call: range, by: Kind) -> None:
+        """A call has killed its worker or hung: its one item is charged, of several each is suspect."""
+        indices = tuple(held.lease.indices[position] for position in call)
+        if len(indices) > 1:
+            self.die(isolate=indices)
+            return
+        attempt = held.lease.attempt
+        charge = Failure(indices[0], attempt, ErrorCode.SYSTEM_ERROR, "WorkerDied", "killed", alone=True)
+        if by is Kind.HANGS:
+            charge.code, charge.type, charge.alone = ErrorCode.TIMEOUT_ERROR, "ItemTimeout", False
+        else:
+            self.home.witness.charge(self.home, indices[0], attempt)
+        self.die(charge=charge)
+
+    def is_killed(self) -> None:
+        """Somebody kills the worker; where that can be told, the item it was on is charged."""
+        running = [(held, position) for held in self.leases.values() for position in sorted(held.running)]
+        if self.shared or not running or self.home.chance.random() < 0.5:
+            self.die()
+            return
+        held, position = running[0]
+        if len(held.running) == 1:
+            self.home.witness.unlucky.add((self.home.witness.round, held.lease.indices[position]))
+        self._killed(held, range(position, position + len(held.running)), Kind.KILLS)
+
+    def die(
+        self,
+        *,
+        charge: Failure | None = None,
+        isolate: tuple[int, ...] = (),
+        recovered: bool = True,
+        replaced: bool | None = None,
+    ) -> None:
+        """End: what had finished may be recovered, one running item may be charged, several suspected."""
         if self.is_gone:
             return
-        self.is_gone = True
-        world = self.world
-        world.say(f"{self.name} dies")
+        home = self.home
+        home.say(f"{self.name} dies" + (f" of item {charge.index}" if charge else ""))
         block = OutcomeBlock([], [])
-        isolate: list[int] = []
-        begun: list[int] = []
+        self._abandon_all(heard_until=sys.float_info.max)
         for held in self.leases.values():
-            begun += [held.lease.indices[position] for position in held.running]
-            if not suspects and not self.shared and world.chance.random() < 0.3:
-                # it was on a chunk: any of these may have done it
-                isolate += [held.lease.indices[position] for position in held.running]
             if recovered:
                 block.successes += held.block.successes
                 block.failures += held.block.failures
-            if suspects and held.running:
-                index = held.lease.indices[min(held.running)]
-                block.failures.append(
-                    Failure(
-                        index, held.lease.attempt, ErrorCode.SYSTEM_ERROR, "WorkerDied", "killed", alone=True
-                    )
-                )
-                suspects = False
+        if charge:
+            block.failures.append(charge)
+        self.is_gone = True
         if replaced is None:
-            replaced = world.chance.random() < 0.9 or world.is_last(self)
-        world.holders.pop(self.name, None)
-        can_tell = recovered and not self.is_cut_off
+            is_last = len(home.holders) <= 1
+            replaced = home.chance.random() < 0.9 or is_last
+        home.holders.pop(self.name, None)
         self.is_cut_off = False
-        message = HolderLost(
-            world.now,
-            self.name,
-            block,
-            "died",
-            isolate=tuple(isolate),
-            replaced=replaced,
-            # what had ended and was not recovered, or was said to nobody, was begun as well
-            begun=tuple(begun) if can_tell else None,
-        )
+        message = HolderLost(home.now, self.name, block, "died", isolate=isolate, replaced=replaced)
         # behind everything it said before
-        when = max(self._last_post, world.now)
-        world.at(when, lambda: world.deliver(message))
+        when = max(self._last_post, home.now)
+        home.at(when, partial(home.deliver, message))
         if replaced:
-            world.at(when + 0.05, lambda: world.join(self.node_id, self.slots, shared=self.shared))
+            home.at(when + 0.05, partial(home.join, self.node_id, self.slots, shared=self.shared))
+
+    def vanish(self) -> None:
+        """Be gone without a word, or without the last words of one that has died."""
+        if self.is_gone:
+            self._abandon_over(heard_until=self.home.now)
+            return
+        self.is_gone = True
+        self._abandon_all(heard_until=self.home.now)
+        self.home.holders.pop(self.name, None)
+
+    def _abandon_all(self, *, heard_until: float) -> None:
+        """What the engine has not heard by then is lost, finished or not."""
+        for held in self.leases.values():
+            self._abandon(held)
+        self._abandon_over(heard_until=heard_until)
+
+    def _abandon_over(self, *, heard_until: float) -> None:
+        for heard_at, held in self._over:
+            if heard_at > heard_until:
+                self._abandon(held)
+
+    def _abandon(self, held: VirtualLease) -> None:
+        for position in range(held.next):
+            index = held.lease.indices[position]
+            if position in held.running:
+                self.home.witness.ends(self.home, index)
+            self.home.witness.excuse(self.home, index, held.lease.attempt)

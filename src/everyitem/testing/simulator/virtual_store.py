@@ -1,102 +1,389 @@
-"""The simulator's store."""
+"""The simulator's store: what is durable, written through the same `Transactions` as the real one's."""
 
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from everyitem.engine.messages import RetryChange, SaveCheckpoint
-from everyitem.engine.settling import SETTLED_AS_FAILED, settled_failure, settled_success
-from everyitem.ports.store import Counters, Decision, Intent, SegmentDraft, Settlement
+from everyitem.adapters.stores.liveness import LEASE, keeps
+from everyitem.adapters.stores.transactions import Position, Transactions
+from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
+from everyitem.model.status import ExecutionStatus, may_move
+from everyitem.ports.store import (
+    Commit,
+    Control,
+    Counters,
+    ExecutionRecord,
+    OutboxEvent,
+    PendingRetry,
+    Progress,
+    Recorded,
+    SegmentDraft,
+)
+from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.witness import Witness
+
+OPEN, SUCCEEDED, FAILED = 0, 1, 2
 
 
-@dataclass
+class Process(Protocol):
+    """A process that may own the execution."""
+
+    name: str
+    is_dead: bool
+    #: Whether it is on the host of everybody else, who can then see that it is dead.
+    here: bool
+
+
+class World(Protocol):
+    """What the store needs of the simulation."""
+
+    now: float
+    chance: random.Random
+    day: Day
+    witness: Witness
+    #: When the wall clock was set last.
+    clock_set_at: float
+
+    @property
+    def wall(self) -> float: ...
+
+    @property
+    def is_store_away(self) -> bool: ...
+
+    @property
+    def is_calm(self) -> bool: ...
+
+    def say(self, text: str) -> None: ...
+
+
 class VirtualStore:
-    """What is durable: survives every crash of the coordinator, refuses to record anything twice."""
+    """One execution as it stands on disk: survives every crash, and checks each transaction."""
 
-    items: int
-    max_attempts: int
-    marks: bytearray = field(default_factory=bytearray)
-    pending: dict[int, RetryChange] = field(default_factory=dict)
-    counters: Counters = Counters()
-    segments: int = 0
-    #: At-most-once: items that may be called, and those a crash left in doubt.
-    intents: dict[int, Intent] = field(default_factory=dict)
-    at_most_once: bool = False
-    in_doubt_limit: int = 0
-    #: Attempts people granted beyond the retries.
-    granted: int = 0
-    #: Failures people vouched for; these count towards no limit.
-    settled_as_failed: int = 0
+    def __init__(self, world: World) -> None:
+        self._world, self._day = world, world.day
+        self.marks = bytearray(world.day.items)
+        self.pending: dict[int, PendingRetry] = {}
+        self.counters = Counters()
+        self.status = ExecutionStatus.QUEUED
+        self.round = 1
+        self.runs = 0
+        self.response: bytes | None = None
+        self.events: list[OutboxEvent] = []
+        #: The round of each segment.
+        self.segments: list[int] = []
+        self.last_checkpoint_at: float | None = None
+        #: Items of the round that needed more than one attempt; the last attempt recorded of each.
+        self._retried: set[int] = set()
+        self._attempts: dict[int, int] = {}
+        # ownership
+        self.token = self.writes = 0
+        self.owner: Process | None = None
+        self.expires_at: float | None = None
+        self._written_at = 0.0
 
-    def __post_init__(self) -> None:
-        self.marks = bytearray(self.items)
+    # -- being reached ------------------------------------------------------------------------------
 
-    def apply(self, save: SaveCheckpoint) -> None:
-        """One transaction."""
-        for segment in save.segments:
-            self.segments += 1
-            for run in segment.successes:
-                if len(run.result_texts()) != len(run) or len(run.indices()) != len(run):
-                    raise SimulationFailed("a run's ranges, durations and results differ in length")
-                if run.attempt > self.max_attempts + self.granted:
-                    raise SimulationFailed(f"attempt {run.attempt} of {run.indices()} is one too many")
-                for index, text in zip(run.indices(), run.result_texts(), strict=True):
-                    if text != str(index).encode():
-                        raise SimulationFailed(f"item {index} got the result of item {text.decode()}")
-                    self._record(index, 1)
-            for failure in segment.failures:
-                if failure.attempt > self.max_attempts + self.granted:
-                    raise SimulationFailed(
-                        f"attempt {failure.attempt} of item {failure.index} is one too many"
-                    )
-                if failure.final:
-                    self.settled_as_failed += failure.type == SETTLED_AS_FAILED
-                    self._record(failure.index, 2)
-        for change in save.retries:
-            if change.due is None:
-                self.pending.pop(change.index, None)
-            else:
-                self.pending[change.index] = change
-        self._change_intents(save)
-        self.counters = save.counters
-        if (self.counters.succeeded, self.counters.failed) != (self.marks.count(1), self.marks.count(2)):
-            raise SimulationFailed(f"counters {self.counters} differ from what is recorded")
-        if any(self.marks[index] for index in self.pending):
-            raise SimulationFailed("an item with an outcome still waits for a retry")
+    def _reach(self) -> None:
+        if self._world.is_store_away:
+            raise StoreError("the store is out of reach")
 
-    def settle(self, said: Settlement) -> None:
-        """A person's decision where nobody runs: one transaction, as `engine/settling.py` writes it."""
-        doubt = self.intents[said.index]
-        said = replace(said, attempt=doubt.attempt, doubt=doubt.doubt)
-        segment = SegmentDraft([], [], settlements=[said])
-        pending = RetryChange(said.index, 0, None)
-        match said.decision:
-            case Decision.SUCCEEDED:
-                segment.successes.append(settled_success(said))
-            case Decision.FAILED:
-                segment.failures.append(settled_failure(said))
-            case Decision.AGAIN:
-                pending = RetryChange(said.index, doubt.attempt, said.at)
-        counters = replace(
-            self.counters,
-            succeeded=self.counters.succeeded + segment.succeeded,
-            failed=self.counters.failed + segment.failed,
-            checkpoints=self.counters.checkpoints + 1,
+    def transaction(self, write: Callable[[], None]) -> None:
+        """All of it or nothing; an error says nothing about which."""
+        self._reach()
+        world = self._world
+        fate = 1.0 if world.is_calm else world.chance.random() / (self._day.store_faults or 1e-9)
+        if fate < 0.05:
+            world.say("store: the disk is full")
+            raise StoreFull("the disk is full")
+        if fate < 0.5:
+            world.say("store: a transaction fails")
+            raise StoreError("it failed")
+        write()
+        if fate < 1.0:
+            world.say("store: a transaction succeeds, but nobody gets to know")
+            raise StoreError("its end was not seen")
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    @property
+    def _is_owned(self) -> bool:
+        owner = self.owner
+        return (
+            owner is not None
+            and self.expires_at is not None
+            and keeps(self.expires_at, self._world.wall, alive=not owner.is_dead if owner.here else None)
         )
-        self.apply(SaveCheckpoint(0, [segment], [pending], counters, intents_cleared=[said.index]))
 
-    def _change_intents(self, save: SaveCheckpoint) -> None:
-        for index in save.intents_cleared:
-            self.intents.pop(index, None)
-        self.intents.update((intent.index, intent) for intent in save.intents)
-        undecided = sum(not intent.doubt for intent in self.intents.values())
-        if self.at_most_once and undecided > self.in_doubt_limit:
-            raise SimulationFailed(f"a crash would leave {undecided} items in doubt")
-        if any(self.marks[index] for index in self.intents):
-            raise SimulationFailed("an item with an outcome is still said to be in doubt")
+    def find(self) -> ExecutionRecord:
+        """The execution's record, as the real store reads it."""
+        self._reach()
+        owned = self._is_owned
+        status = ExecutionStatus.INTERRUPTED if self.status.is_active and not owned else self.status
+        at_rest = status.is_finished or status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+        return ExecutionRecord(
+            execution_key=1,
+            batch_id="simulated",
+            execution=1,
+            round=self.round,
+            status=status,
+            content="",
+            items_digest="",
+            item_count=self._day.items,
+            named=False,
+            processor="simulated",
+            processor_code="",
+            envelope=b"{}",
+            settings=b"{}",
+            source=None,
+            created_at=0.0,
+            finished_at=None,
+            runs=self.runs,
+            counters=self.counters,
+            progress=None,
+            response=self.response if at_rest else None,
+            last_checkpoint_at=self.last_checkpoint_at,
+            owned=owned,
+        )
 
-    def _record(self, index: int, mark: int) -> None:
+    def recorded(self) -> Recorded:
+        """What a run begins with."""
+        self._reach()
+        return Recorded(
+            ledger=bytearray(self.marks),
+            retries=[retry for retry in self.pending.values() if not self.marks[retry.index]],
+            last_sequence=len(self.segments),
+            counters=self.counters,
+        )
+
+    # -- ownership ----------------------------------------------------------------------------------
+
+    def claim(self, process: Process) -> "VirtualOwnership | None":
+        """Own the execution unless its owner lives."""
+        taken = False
+
+        def write() -> None:
+            nonlocal taken
+            if self._is_owned:
+                return
+            self._check_take_over()
+            taken = True
+            self.token += 1
+            self.runs += 1
+            self.owner = process
+            self.expires_at = self._world.wall + LEASE
+            self._written_at = self._world.now
+            self._world.witness.owner = process
+
+        self.transaction(write)
+        return VirtualOwnership(self, process, self.token) if taken else None
+
+    def _check_take_over(self) -> None:
+        """Nobody takes an execution from an owner that was heard of within its lease."""
+        owner = self.owner
+        if owner is None or self.expires_at is None or owner.is_dead or not owner.here:
+            return
+        if self._written_at < self._world.clock_set_at:
+            # with a new time of day its lease looks over until it is renewed, a second later at most
+            return
+        if self._world.now - self._written_at < LEASE:
+            raise SimulationFailed("F21: a living owner is replaced before its lease is over")
+
+    def position(self, token: int) -> Position | None:
+        """Where the record stands for the owner with this token; None when it was given back."""
+        self._reach()
+        if token != self.token:
+            raise OwnershipLost(f"token {token} has been replaced")
+        if self.expires_at is None:
+            return None
+        return Position(self.writes, self.round, len(self.segments), b"")
+
+    def admits(self, token: int, position: Position) -> bool:
+        """The guard of every transaction: what the real store's first statement asks for."""
+        return self.token == token and self.writes == position.writes and self.expires_at is not None
+
+    def pass_guard(self, process: Process, token: int, position: Position, *, keep: bool = True) -> None:
+        """Raise `OwnershipLost` unless the writer is the owner."""
+        if not self.admits(token, position):
+            raise OwnershipLost(f"token {token} has been replaced")
+        if process is not self.owner or self.expires_at is None:
+            raise SimulationFailed(f"I5: {process.name} writes, but does not own the execution")
+        self.writes += 1
+        self.expires_at = self._world.wall + LEASE if keep else None
+        self._written_at = self._world.now
+
+    def move(self, status: ExecutionStatus | None) -> None:
+        """Change the status; only legal moves are made."""
+        if status is None:
+            return
+        # a run that begins and rests, or ends, at once is one transaction
+        through = ExecutionStatus.RUNNING
+        at_once = may_move(self.status, through) and may_move(through, status)
+        if not (may_move(self.status, status) or at_once):
+            raise SimulationFailed(f"an execution goes from {self.status} to {status}")
+        self.status = status
+
+    # -- what a transaction writes ------------------------------------------------------------------
+
+    def open_round(self, indices: Sequence[int]) -> None:
+        """The next round, over some failed items."""
+        self.round += 1
+        for index in indices:
+            if self.marks[index] != FAILED:
+                raise SimulationFailed(f"a round opens over item {index}, which has not failed")
+            self.marks[index] = OPEN
+        self._attempts.clear()
+        self._retried.clear()
+        self.move(ExecutionStatus.RUNNING)
+
+    def apply(self, commit: Commit) -> None:
+        """One commit, and what must be true of it."""
+        for draft in commit.segments:
+            self.segments.append(self.round)
+            self._record_segment(draft)
+        if commit.segments:
+            self.last_checkpoint_at = self._world.wall
+        self._change_retries(commit)
+        self._add_events(commit)
+        self.move(commit.status)
+        if commit.response is not None:
+            self.response = commit.response
+        if commit.counters is not None:
+            self._count(commit.counters)
+
+    def _record_segment(self, draft: SegmentDraft) -> None:
+        how = self._day.configuration
+        if how.enable_checkpointing and draft.succeeded + draft.failed > how.checkpoint_interval:
+            raise SimulationFailed(f"I8: a segment holds {draft.succeeded + draft.failed} outcomes")
+        for run in draft.successes:
+            indices = run.indices()
+            if len(run.result_texts()) != len(run) or len(indices) != len(run):
+                raise SimulationFailed("I6: a run's ranges, durations and results differ in length")
+            for index, text in zip(indices, run.result_texts(), strict=True):
+                if text != b"%d" % index:
+                    raise SimulationFailed(f"I10: item {index} got the result of item {text.decode()}")
+                self._record_outcome(index, SUCCEEDED, run.attempt)
+        for failure in draft.failures:
+            if failure.attempt > self._day.max_attempts:
+                raise SimulationFailed(f"I4: attempt {failure.attempt} of item {failure.index}")
+            if failure.final:
+                self._record_outcome(failure.index, FAILED, failure.attempt)
+            elif failure.retry_after is None:
+                if failure.attempt <= self._attempts.get(failure.index, 0):
+                    raise SimulationFailed(
+                        f"I3: attempt {failure.attempt} of item {failure.index} comes twice"
+                    )
+                self._attempts[failure.index] = failure.attempt
+                self._retried.add(failure.index)
+
+    def _record_outcome(self, index: int, mark: int, attempt: int) -> None:
         if self.marks[index]:
-            raise SimulationFailed(f"a second outcome for item {index}")
+            raise SimulationFailed(f"I3: a second outcome for item {index}")
         self.marks[index] = mark
+        if attempt > self._day.max_attempts:
+            raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
+        if (self.round, index) in self._world.witness.unlucky:
+            return
+        expected = self._day.fates[index].expected(self.round, self._day.max_attempts)
+        if (mark == SUCCEEDED, attempt) != expected:
+            raise SimulationFailed(
+                f"I10: item {index} {'succeeds' if mark == SUCCEEDED else 'fails'} at attempt {attempt}; "
+                f"undisturbed it {'succeeds' if expected[0] else 'fails'} at attempt {expected[1]}"
+            )
+
+    def _change_retries(self, commit: Commit) -> None:
+        for index in commit.retries_cleared:
+            self.pending.pop(index, None)
+        for retry in commit.retries_set:
+            self.pending[retry.index] = retry
+            if retry.attempts:
+                self._retried.add(retry.index)
+        if any(self.marks[index] for index in self.pending):
+            raise SimulationFailed("I6: an item with an outcome still waits for a retry")
+
+    def _add_events(self, commit: Commit) -> None:
+        known = {event.event_id for event in self.events}
+        for event in commit.events:
+            if event.event_id in known:
+                raise SimulationFailed(f"I7: event {event.event_id} comes twice")
+        self.events += commit.events
+        if (commit.response is None) != all(event.type == "CheckpointCreated" for event in commit.events):
+            raise SimulationFailed("I7: a response and its terminal event belong together")
+
+    def _count(self, counters: Counters) -> None:
+        before, self.counters = self.counters, counters
+        if (counters.succeeded, counters.failed) != (self.marks.count(SUCCEEDED), self.marks.count(FAILED)):
+            raise SimulationFailed(f"I2: {counters} differ from what is recorded")
+        if counters.checkpoints != len(self.segments):
+            raise SimulationFailed(f"I6: {counters.checkpoints} checkpoints, {len(self.segments)} segments")
+        if counters.retried != len(self._retried):
+            raise SimulationFailed(f"I2: retried {counters.retried}, but {len(self._retried)} items were")
+        if not before.active_ms <= counters.active_ms or counters.window_ms > counters.active_ms:
+            raise SimulationFailed(f"F21: active time goes from {before} to {counters}")
+
+    def check_end(self) -> None:
+        """What is true once the batch is complete."""
+        if self.marks.count(OPEN):
+            raise SimulationFailed(f"I1: {self.marks.count(OPEN)} items are open, but it says {self.status}")
+        if not self.segments:
+            raise SimulationFailed("the batch ended without a checkpoint")
+        if self.pending:
+            raise SimulationFailed("I6: the batch is complete, but items wait for a retry")
+        created = [event for event in self.events if event.type == "CheckpointCreated"]
+        if self._day.configuration.enable_checkpointing and len(created) != len(self.segments):
+            raise SimulationFailed(f"I7: {len(created)} CheckpointCreated, {len(self.segments)} segments")
+        executed = [event for event in self.events if event.type == "BatchExecuted"]
+        if len(executed) != self.round:
+            raise SimulationFailed(f"I7: {len(executed)} BatchExecuted for {self.round} rounds")
+
+
+class VirtualOwnership:
+    """`ports.store.Ownership` over the virtual store."""
+
+    def __init__(self, store: VirtualStore, process: Process, token: int) -> None:
+        self.execution_key, self.token = 1, token
+        self._store, self._process = store, process
+        self._transactions = Transactions(lambda: store.position(token), name="the simulated execution")
+
+    def commit(self, commit: Commit) -> int:
+        segments = len(commit.segments)
+        write = self._writing(lambda: self._store.apply(commit), segments=segments)
+        return self._transactions.run(write, what=commit).last_sequence
+
+    def renew(self, progress: Progress | None) -> list[Control]:
+        self._transactions.run(self._writing(lambda: None))
+        return []
+
+    def controls(self) -> list[Control]:
+        return []
+
+    def open_round(self, indices: Sequence[int]) -> int:
+        """Open the next round over some failed items."""
+        write = self._writing(lambda: self._store.open_round(indices), rounds=1)
+        return self._transactions.run(write, what=indices).round
+
+    def release(self, status: ExecutionStatus | None = None) -> None:
+        self._transactions.give_back(self._writing(lambda: self._store.move(status), keep=False))
+
+    def _writing(
+        self, effect: Callable[[], None], *, segments: int = 0, rounds: int = 0, keep: bool = True
+    ) -> Callable[[Position], Position]:
+        """A transaction of this owner that has an effect on the store."""
+        store = self._store
+
+        def write(position: Position) -> Position:
+            def inside() -> None:
+                store.pass_guard(self._process, self.token, position, keep=keep)
+                effect()
+
+            store.transaction(inside)
+            return replace(
+                position,
+                writes=position.writes + 1,
+                round=position.round + rounds,
+                last_sequence=position.last_sequence + segments,
+            )
+
+        return write

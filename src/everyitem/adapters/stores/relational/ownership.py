@@ -14,8 +14,9 @@ from everyitem.adapters.stores.relational import rows
 from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
+from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.failpoints import Failpoint, passing
-from everyitem.model.errors import IllegalMove, OwnershipLost, StoreError, UsageError
+from everyitem.model.errors import IllegalMove, OwnershipLost
 from everyitem.model.status import ExecutionStatus, may_become
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
 
@@ -57,15 +58,6 @@ _LEGAL: dict[ExecutionStatus | None, str] = {
 }
 
 
-class _Position(msgspec.Struct, frozen=True):
-    """Where the execution's record stands, as far as this owner knows."""
-
-    writes: int
-    round: int
-    last_sequence: int
-    last_digest: bytes
-
-
 class TableOwnership:
     """`ports.store.Ownership` in tables; usable from any thread.
 
@@ -79,20 +71,14 @@ class TableOwnership:
         self._chain = chain
         self._connection = connection
         self._guard = threading.Lock()  # one transaction at a time, and every field below
-        #: None while only the store knows.
-        self._position: _Position | None = None
-        #: What was being written when an error came, and the count of transactions it would lead to.
-        self._uncertain: tuple[object, int] | None = None
-        #: What raised an error and was found written afterwards.
-        self._done: object | None = None
+        self._transactions = Transactions(self._read_position, name=f"execution {execution_key}")
         #: Requests read from the inbox and not handed over yet.
         self._taken: list[Control] = []
-        self._released = False
 
     def commit(self, commit: Commit) -> int:
         """Write one checkpoint transaction; returns the sequence number of the last segment."""
 
-        def write(position: _Position) -> _Position:
+        def write(position: Position) -> Position:
             now = time.time()
             sealed = self._seal(commit, position, now)
             passing(Failpoint.COMMIT_SEALED)
@@ -128,7 +114,7 @@ class TableOwnership:
     def renew(self, progress: Progress | None) -> list[Control]:
         """Prolong the lease, publish progress, and take the requests that have come in."""
 
-        def write(position: _Position) -> _Position:
+        def write(position: Position) -> Position:
             with self._connection.writing() as database:
                 after = self._pass_guard(database, position, progress=progress)
                 # one statement: what comes in between a look and a deletion would be lost
@@ -148,7 +134,7 @@ class TableOwnership:
     def controls(self) -> list[Control]:
         """Requests that have come in and were not taken yet (a cheap read)."""
         with self._guard:
-            self._refuse_released()
+            self._transactions.refuse_given_back()
             with self._connection.reading() as database:
                 return _controls(database, f"SELECT {_CONTROL} {_WAITING}", self.execution_key)
 
@@ -158,7 +144,7 @@ class TableOwnership:
         Raises `UsageError` when one of them does not count as failed.
         """
 
-        def write(position: _Position) -> _Position:
+        def write(position: Position) -> Position:
             number = position.round + 1
             opened = seal_round(
                 self._chain, number, time.time(), pack_ranges((index, 1) for index in set(indices))
@@ -188,26 +174,20 @@ class TableOwnership:
     def release(self, status: ExecutionStatus | None = None) -> None:
         """Give ownership back, leaving the execution in `status` (None: as it is); safe to repeat."""
 
-        def write(position: _Position) -> _Position:
+        def write(position: Position) -> Position:
             with self._connection.writing() as database:
                 after = self._pass_guard(database, position, keep=False, status=status)
                 passing(Failpoint.RELEASE_WRITTEN)
             passing(Failpoint.RELEASE_COMMITTED)
             return after
 
-        if self._released:
-            return
         try:
-            self._transact(write)
-            self._released = True
-        except OwnershipLost:
-            # given back by a transaction whose end was not seen is given back all the same
-            if not self._released:
-                raise
+            with self._guard:
+                self._transactions.give_back(write)
         finally:
             self._connection.close()
 
-    def _seal(self, commit: Commit, position: _Position, now: float) -> list[StoredSegment]:
+    def _seal(self, commit: Commit, position: Position, now: float) -> list[StoredSegment]:
         """Encode, pack and chain the segments: outside of any lock, it is the long part."""
         sealed: list[StoredSegment] = []
         previous = position.last_digest
@@ -224,78 +204,34 @@ class TableOwnership:
             previous = segment.digest
         return sealed
 
-    def _transact(self, write: Callable[[_Position], _Position], *, what: object = None) -> _Position:
-        """Run one transaction, or find that it has happened already; the position after it.
-
-        `what` is the caller's object by which a repeated call is known again.
-        """
+    def _transact(self, write: Callable[[Position], Position], *, what: object = None) -> Position:
         with self._guard:
-            self._refuse_released()
-            position = self._read_position()
-            if self._was_done(what):
-                return position
-            # until the end of the transaction was seen, only the store knows where we are
-            self._position = None
-            self._uncertain = None if what is None else (what, position.writes + 1)
-            try:
-                self._position = write(position)
-                self._uncertain = None
-            except (OwnershipLost, IllegalMove, UsageError):
-                self._uncertain = None
-                raise
-            except StoreError:
-                if not self._happened(what):
-                    raise
-            return self._read_position()
+            return self._transactions.run(write, what=what)
 
-    def _happened(self, what: object) -> bool:
-        """After an error: whether the store holds the transaction all the same; False while unreadable."""
-        try:
-            self._read_position()
-        except OwnershipLost:
-            raise
-        except StoreError:
-            return False
-        return self._was_done(what)
-
-    def _was_done(self, what: object) -> bool:
-        if what is None or self._done is not what:
-            return False
-        self._done = None
-        return True
-
-    def _read_position(self) -> _Position:
-        """Where the record stands, read from the store where that is not known."""
-        if self._position is None:
-            with self._connection.reading() as database:
-                row = database.execute(
-                    "SELECT owner_expires_at IS NULL, owner_writes, round, last_sequence, last_digest "
-                    "FROM execution_states WHERE execution_key = ? AND owner_token = ?",
-                    (self.execution_key, self.token),
-                ).fetchone()
-            if row is None:
-                raise self._lost()
-            given_back, *position = row
-            self._released = bool(given_back)
-            self._refuse_released()
-            self._position = _Position(*position)
-            if self._uncertain is not None:
-                what, writes = self._uncertain
-                self._uncertain = None
-                self._done = what if writes == self._position.writes else None
-        return self._position
+    def _read_position(self) -> Position | None:
+        """Where the record stands; None when it was given back."""
+        with self._connection.reading() as database:
+            row = database.execute(
+                "SELECT owner_expires_at IS NULL, owner_writes, round, last_sequence, last_digest "
+                "FROM execution_states WHERE execution_key = ? AND owner_token = ?",
+                (self.execution_key, self.token),
+            ).fetchone()
+        if row is None:
+            raise self._lost()
+        given_back, *position = row
+        return None if given_back else Position(*position)
 
     def _pass_guard(
         self,
         database: Database,
-        after: _Position,
+        after: Position,
         *,
         keep: bool = True,
         checkpoint_at: float | None = None,
         counters: Counters | None = None,
         progress: Progress | None = None,
         status: ExecutionStatus | None = None,
-    ) -> _Position:
+    ) -> Position:
         """The first statement of every transaction: prove the token and write the state row."""
         changed = database.execute(
             _GUARD.format(clock=self._connection.dialect.clock) + _LEGAL.get(status, ""),
@@ -333,10 +269,6 @@ class TableOwnership:
             f"execution {self.execution_key} is owned by another process now (token {self.token} has been "
             "replaced); nothing more is recorded by this one"
         )
-
-    def _refuse_released(self) -> None:
-        if self._released:
-            raise OwnershipLost(f"ownership of execution {self.execution_key} was given back")
 
 
 _CONTROL = "position, kind, requested_at, requested_by, settlement"

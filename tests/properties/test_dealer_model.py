@@ -1,0 +1,137 @@
+"""The dealer and its holders: no item is dealt to two, none is lost, whoever joins, finishes or dies."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from everyitem.engine.dealer import Dealer
+from everyitem.engine.ledger import Ledger, Mark
+from everyitem.engine.messages import RunSlice
+from everyitem.engine.retries import Retry, RetryHeap
+
+COUNT = 80
+NODES = ("a", "b")
+
+
+class DealerModel(RuleBasedStateMachine):
+    """Eighty items; who has which of them by the commands that were given."""
+
+    @initialize(
+        cut=st.integers(0, COUNT), unit=st.sampled_from([1, 3]), isolating=st.sets(st.sampled_from(NODES))
+    )
+    def begin(self, cut: int, unit: int, isolating: set[str]) -> None:
+        self.now = 0.0
+        self.ledger = Ledger(bytearray(COUNT))
+        self.retries = RetryHeap()
+        self.dealer = Dealer(self.ledger, self.retries, until_failure=False, isolating=isolating, unit=unit)
+        self.dealer.queues.put("a", 0, cut)
+        self.dealer.queues.put("b", cut, COUNT)
+        self.names = 0
+        #: The items of each lease in force that have no answer yet, in the order of their positions.
+        self.held: dict[tuple[str, int], list[int]] = {}
+        self.leases: dict[tuple[str, int], RunSlice] = {}
+        self.alone: set[int] = set()
+
+    def deal(self) -> None:
+        """Carry out what the dealer says."""
+        for command in self.dealer.deal(self.now):
+            if not isinstance(command, RunSlice):
+                continue
+            lease = command.lease
+            indices = list(lease.indices)
+            assert indices
+            assert not {index for held in self.held.values() for index in held}.intersection(indices)
+            assert all(self.ledger.mark(index) == Mark.LEASED for index in indices)
+            if self.alone.intersection(indices):
+                assert len(indices) == 1
+            self.held[command.holder, lease.lease_id] = indices
+            self.leases[command.holder, lease.lease_id] = command
+
+    @rule(node=st.sampled_from(NODES), slots=st.integers(1, 4), shared=st.booleans())
+    def join(self, node: str, slots: int, *, shared: bool) -> None:
+        """A holder comes; a second announcement changes nothing."""
+        self.names += 1
+        for _ in range(2):
+            self.dealer.join(f"{node}/{self.names}", node, slots if shared else 1, shared=shared)
+        self.deal()
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), fails=st.booleans(), alone=st.booleans())
+    def answer(self, data: st.DataObject, *, fails: bool, alone: bool) -> None:
+        """Some items of a lease are done; or one of them failed and will be tried again."""
+        key = data.draw(st.sampled_from(sorted(key for key, held in self.held.items() if held)))
+        held = self.dealer.held(*key)
+        assert held is not None
+        count = 1 if fails else data.draw(st.integers(1, len(self.held[key])))
+        done, self.held[key] = self.held[key][:count], self.held[key][count:]
+        self.now += 0.01
+        for index in done:
+            if fails:
+                held.settled.add(index)
+                self.ledger.wait(index)
+                self.retries.push(Retry(index, held.lease.attempt + 1, self.now, alone))
+                self.alone.add(index) if alone else self.alone.discard(index)
+            else:
+                self.ledger.succeed(index, index + 1)
+        self.dealer.note(key[0], held, count, self.now)
+        self.wait()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def shorten(self, data: st.DataObject) -> None:
+        """A holder gives back what it has not begun."""
+        key = data.draw(st.sampled_from(sorted(self.held)))
+        held = self.dealer.held(*key)
+        assert held is not None
+        answered = held.end - len(self.held[key])
+        kept = data.draw(st.integers(answered, held.end))
+        self.dealer.shorten(*key, kept, self.now)
+        self.held[key] = self.held[key][: kept - answered]
+        self.deal()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        """A lease is over, with or without an answer to every item."""
+        key = data.draw(st.sampled_from(sorted(self.held)))
+        del self.held[key]
+        self.dealer.finish(*key, self.now)
+        assert self.dealer.held(*key) is None
+        self.deal()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """A holder dies with all its leases; some of its items may be at fault."""
+        name, _ = data.draw(st.sampled_from(sorted(self.held)))
+        items = [index for key, held in self.held.items() if key[0] == name for index in held]
+        suspects = data.draw(st.sets(st.sampled_from(items), max_size=3)) if items else set()
+        self.dealer.lose(name, self.now, isolate=tuple(suspects))
+        self.alone |= suspects
+        self.held = {key: held for key, held in self.held.items() if key[0] != name}
+        assert self.dealer.lose(name, self.now) is None
+        self.deal()
+
+    @rule()
+    def wait(self) -> None:
+        """Time passes, and what is due is dealt."""
+        self.now += 0.02
+        self.retries.release(self.now)
+        self.deal()
+
+    @invariant()
+    def every_item_is_in_one_place(self) -> None:
+        held = [index for items in self.held.values() for index in items]
+        assert len(held) == len(set(held))
+        assert all(self.ledger.mark(index) == Mark.LEASED for index in held)
+        leased = sum(stop - start for start, stop in self.ledger.runs(Mark.LEASED))
+        waiting = sum(stop - start for start, stop in self.ledger.runs(Mark.WAITING))
+        fresh = sum(stop - start for start, stop in self.ledger.runs(Mark.OPEN))
+        assert leased == len(held) == self.dealer.leased
+        assert waiting == len(self.retries)
+        assert fresh == self.dealer.queues.remaining
+        assert self.dealer.is_idle == (not self.held)
+
+
+TestDealerModel = DealerModel.TestCase
+TestDealerModel.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -1,0 +1,388 @@
+"""Deliberate bugs, each a small change of the code that runs for real; the simulator must find every one."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from everyitem.adapters.stores import transactions
+from everyitem.engine import commits, dealer, holders, ledger, recorder, resumption, retries, segments, state
+from everyitem.engine.messages import Ending, Verdict
+from everyitem.engine.retries import Retry
+from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
+from everyitem.model.errors import StoreError
+from everyitem.testing.simulator import coordinator, virtual_store
+
+Patch = pytest.MonkeyPatch
+MUTANTS: dict[str, Callable[[Patch], None]] = {}
+
+
+def mutant(breaks: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    """Register a deliberate bug under its function's name."""
+    MUTANTS[breaks.__name__] = breaks
+    return breaks
+
+
+# -- outcomes ---------------------------------------------------------------------------------------
+
+
+@mutant
+def a_late_outcome_is_taken(patch: Patch) -> None:
+    """The recorded-once guard is gone."""
+
+    def believe(self, ranges):
+        for first, count in ranges:
+            self._marks[first : first + count] = bytes((ledger.Mark.SUCCEEDED,)) * count
+            self.succeeded += count
+        return True
+
+    patch.setattr(state.ExecutionState, "_awaits", lambda self, held, index: True)
+    patch.setattr(holders.HeldLease, "expects", lambda self, run: True)
+    patch.setattr(ledger.Ledger, "succeed", believe)
+    patch.setattr(ledger.Ledger, "_expect", lambda self, mark, start, stop: None)
+
+
+@mutant
+def a_doubled_failure_counts_twice(patch: Patch) -> None:
+    """A second message about the same failed attempt is taken while the item waits."""
+
+    def awaits(self, held, index):
+        return held.covers(index, index + 1) and self.ledger.mark(index) in (
+            ledger.Mark.LEASED,
+            ledger.Mark.WAITING,
+        )
+
+    patch.setattr(state.ExecutionState, "_awaits", awaits)
+
+
+@mutant
+def a_lost_give_back(patch: Patch) -> None:
+    """What a lost holder had is never dealt again."""
+    patch.setattr(dealer.Dealer, "_give_back", lambda self, node_id, held, indices, at: None)
+
+
+@mutant
+def a_shortened_lease_is_not_given_back(patch: Patch) -> None:
+    """The rest of a revoked slice belongs to nobody."""
+
+    def shorten(self, name, lease_id, kept, at):
+        if (held := self.held(name, lease_id)) is not None:
+            held.shorten(kept)
+
+    patch.setattr(dealer.Dealer, "shorten", shorten)
+
+
+@mutant
+def a_running_item_is_dealt_again(patch: Patch) -> None:
+    """A revocation takes back one item too many: the one that runs."""
+    shorten = dealer.Dealer.shorten
+    patch.setattr(
+        dealer.Dealer,
+        "shorten",
+        lambda self, name, lease_id, kept, at: shorten(self, name, lease_id, max(0, kept - 1), at),
+    )
+
+
+# -- attempts ---------------------------------------------------------------------------------------
+
+
+@mutant
+def a_retry_counts_twice(patch: Patch) -> None:
+    """A failed attempt uses up two."""
+    following = state.ExecutionState._next_attempt
+
+    def next_attempt(self, failure, at):
+        retry = following(self, failure, at)
+        if retry is not None and failure.retry_after is None:
+            retry.attempt += 1
+        return retry
+
+    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+
+
+@mutant
+def one_attempt_too_many(patch: Patch) -> None:
+    """The budget of retries is off by one."""
+
+    def next_attempt(self, failure, at):
+        if failure.permanent:
+            return None
+        if failure.retry_after is not None:
+            return Retry(failure.index, failure.attempt, at + failure.retry_after, failure.alone)
+        if failure.attempt > self.configuration.retry.max_retries + 1:
+            return None
+        if failure.attempt == 1:
+            self.retried += 1
+        return Retry(failure.index, failure.attempt + 1, at, failure.alone)
+
+    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+
+
+@mutant
+def retry_later_uses_up_an_attempt(patch: Patch) -> None:
+    """An item that asked for more time is charged for it."""
+    following = state.ExecutionState._next_attempt
+    patch.setattr(
+        state.ExecutionState,
+        "_next_attempt",
+        lambda self, failure, at: following(self, replace(failure, retry_after=None), at),
+    )
+
+
+@mutant
+def a_permanent_failure_is_retried(patch: Patch) -> None:
+    """PermanentItemError is an error like any other."""
+    following = state.ExecutionState._next_attempt
+    patch.setattr(
+        state.ExecutionState,
+        "_next_attempt",
+        lambda self, failure, at: following(self, replace(failure, permanent=False), at),
+    )
+
+
+@mutant
+def a_charge_is_not_awaited(patch: Patch) -> None:
+    """A killer item runs again before the death it caused is on disk."""
+    patch.setattr(recorder.Recorder, "secure_charges", lambda self: 0)
+    failed = state.ExecutionState._failed
+
+    def push_at_once(self, failure, at):
+        failed(self, failure, at)
+        self._charges_saved(0)
+
+    patch.setattr(state.ExecutionState, "_failed", push_at_once)
+
+
+@mutant
+def a_charge_is_never_saved(patch: Patch) -> None:
+    """Who waits for the charge of a death waits for ever."""
+    patch.setattr(state.ExecutionState, "_charges_saved", lambda self, ticket: None)
+
+
+@mutant
+def a_suspect_runs_in_company(patch: Patch) -> None:
+    """A killer item joins a group of ordinary retries."""
+    ready = retries.RetryHeap.make_ready
+    patch.setattr(
+        retries.RetryHeap,
+        "make_ready",
+        lambda self, retry, at: ready(self, Retry(retry.index, retry.attempt, retry.due), at),
+    )
+
+
+@mutant
+def a_given_back_retry_starts_over(patch: Patch) -> None:
+    """A retry that was given back unstarted becomes a fresh item."""
+    give_back = dealer.Dealer._give_back
+
+    def forget(self, node_id, held, indices, at):
+        held.retries.clear()
+        give_back(self, node_id, held, tuple(indices), at)
+
+    patch.setattr(dealer.Dealer, "_give_back", forget)
+
+
+# -- what is durable --------------------------------------------------------------------------------
+
+
+@mutant
+def a_segment_is_cut_one_too_late(patch: Patch) -> None:
+    """Off by one where a run of outcomes fills a segment."""
+    create = segments.SegmentCutter.__init__
+
+    def init(self, interval):
+        create(self, None if interval is None else interval + 1)
+
+    patch.setattr(segments.SegmentCutter, "__init__", init)
+
+
+@mutant
+def the_last_checkpoint_is_forgotten(patch: Patch) -> None:
+    """The run ends without saving what is left."""
+    patch.setattr(recorder.Recorder, "cut_last", lambda self: None)
+
+
+@mutant
+def outcomes_behind_a_full_segment_are_dropped(patch: Patch) -> None:
+    """Taking everything takes the full segments only."""
+
+    def take_all(self):
+        if self._full:
+            self._draft = segments.SegmentDraft([], [])
+            self.outcomes = 0
+        elif self.outcomes or self._draft.failures:
+            self._close()
+        return self.take_full()
+
+    patch.setattr(segments.SegmentCutter, "take_all", take_all)
+
+
+@mutant
+def pending_retries_are_not_stored(patch: Patch) -> None:
+    """Checkpoints hold no attempts that were used up."""
+    build = commits.CommitBuilder.build
+
+    def without(self, waiting, **more):
+        commit = build(self, waiting, **more)
+        commit.retries_set = []
+        return commit
+
+    patch.setattr(commits.CommitBuilder, "build", without)
+
+
+@mutant
+def pending_retries_are_forgotten_at_a_resume(patch: Patch) -> None:
+    """A new run begins every open item from its first attempt."""
+    begin = coordinator.begin_run
+    patch.setattr(
+        coordinator,
+        "begin_run",
+        lambda how, recorded, *rest, **more: begin(how, replace(recorded, retries=[]), *rest, **more),
+    )
+
+
+@mutant
+def a_retry_is_not_cleared(patch: Patch) -> None:
+    """An item's pending retry outlives its outcome."""
+    build = commits.CommitBuilder.build
+
+    def without(self, waiting, **more):
+        commit = build(self, waiting, **more)
+        commit.retries_cleared = []
+        return commit
+
+    patch.setattr(commits.CommitBuilder, "build", without)
+
+
+@mutant
+def counters_start_from_nothing(patch: Patch) -> None:
+    """A resumed run forgets how many checkpoints there were."""
+    start = coordinator.counters_at_start
+    patch.setattr(
+        coordinator, "counters_at_start", lambda *of, **more: replace(start(*of, **more), checkpoints=0)
+    )
+
+
+# -- ownership --------------------------------------------------------------------------------------
+
+
+@mutant
+def the_token_is_not_checked(patch: Patch) -> None:
+    """Whoever was an owner once may write."""
+    patch.setattr(virtual_store.VirtualStore, "admits", lambda self, token, position: True)
+    patch.setattr(
+        virtual_store.VirtualStore,
+        "position",
+        lambda self, token: transactions.Position(self.writes, self.round, len(self.segments), b""),
+    )
+
+
+@mutant
+def an_unseen_commit_is_written_again(patch: Patch) -> None:
+    """A transaction whose end was not seen is repeated without a look."""
+    patch.setattr(transactions.Transactions, "_was_done", lambda self, what: False)
+
+
+@mutant
+def an_unseen_commit_is_believed(patch: Patch) -> None:
+    """A transaction whose end was not seen counts as done."""
+
+    def run(self, write, *, what=None):
+        self.refuse_given_back()
+        try:
+            self._position = write(self._current())
+        except StoreError as error:
+            if type(error) is not StoreError:
+                raise
+            self._position = None
+        return self._current()
+
+    patch.setattr(transactions.Transactions, "run", run)
+
+
+@mutant
+def a_living_owner_is_replaced(patch: Patch) -> None:
+    """Leases count for nothing."""
+    patch.setattr(virtual_store, "keeps", lambda expires_at, now, *, alive: False)
+
+
+# -- how a run ends ---------------------------------------------------------------------------------
+
+
+@mutant
+def the_limit_is_off_by_one(patch: Patch) -> None:
+    """One failure more is tolerated than was asked for."""
+    tolerated = ProcessingConfiguration.tolerated_failures
+    create = state.FailureTally.__init__
+
+    def init(self, configuration, *, items):
+        create(self, configuration, items=items)
+        if configuration.strategy is not ErrorStrategy.CONTINUE_ON_ERROR:
+            self.tolerated = (tolerated(configuration, items) or 0) + 1
+
+    patch.setattr(state.FailureTally, "__init__", init)
+
+
+@mutant
+def failures_after_the_deciding_one_are_recorded(patch: Patch) -> None:
+    """What fails while a stopped run drains counts as failed, too."""
+
+    def failed_for_good(self, failure):
+        failure.final = True
+        self.ledger.fail(failure.index)
+        self.recorder.add_failure(failure)
+        self.tally.add(failure)
+        if self.tally.is_decided():
+            self._close(self.tally.verdict())
+
+    patch.setattr(state.ExecutionState, "_failed_for_good", failed_for_good)
+
+
+@mutant
+def the_deadline_counts_paused_time(patch: Patch) -> None:
+    """A pause uses up the batch timeout."""
+    resume = state.ExecutionState._resume
+
+    def without(self, at):
+        deadline = self._deadline
+        commands = resume(self, at)
+        self._deadline = deadline
+        return commands
+
+    patch.setattr(state.ExecutionState, "_resume", without)
+
+
+@mutant
+def paused_time_is_active_time(patch: Patch) -> None:
+    """Pauses are counted as work, so that the next window of a recovered run is too short."""
+    patch.setattr(state.ExecutionState, "_stand_still", lambda self, at: None)
+
+
+@mutant
+def a_terminal_event_has_no_id_of_its_own(patch: Patch) -> None:
+    """Every response of an execution goes out under the same event id."""
+    terminal = resumption.terminal_event
+    patch.setattr(
+        resumption,
+        "terminal_event",
+        lambda record, **more: terminal(replace(record, runs=1), **more),
+    )
+
+
+@mutant
+def complete_with_open_items(patch: Patch) -> None:
+    """A run that was cancelled says that it is complete."""
+    close = state.ExecutionState._close
+    patch.setattr(
+        state.ExecutionState,
+        "_close",
+        lambda self, verdict: close(
+            self, Verdict(Ending.COMPLETED) if verdict.ending is Ending.CANCELLED else verdict
+        ),
+    )
+
+
+@mutant
+def the_state_is_written_after_the_end(patch: Patch) -> None:
+    """The last transaction does not wait for what the writer still has (found by the simulator itself)."""
+    patch.setattr(coordinator.VirtualWriter, "is_idle", property(lambda self: True))
