@@ -72,7 +72,7 @@ class DealerModel(RuleBasedStateMachine):
                 self.retries.push(Retry(index, held.lease.attempt + 1, self.now, alone))
                 self.alone.add(index) if alone else self.alone.discard(index)
             else:
-                self.ledger.succeed(index, index + 1)
+                assert self.ledger.succeed([(index, 1)])
         self.dealer.note(key[0], held, count, self.now)
         self.wait()
 
