@@ -388,7 +388,7 @@ class Coordinator:
 
     def _stop_writer(self) -> None:
         if self._writer is not None:
-            self._writer.is_over = True
+            self._writer.stop()
 
     def _give_back(self, status: ExecutionStatus | None) -> None:
         """As well as still possible."""

@@ -1,6 +1,7 @@
 """The simulator's checkpoint writer: the real one's commits, on virtual time."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -53,6 +54,20 @@ class VirtualWriter:
         """Whether everything handed over is written, or never will be."""
         return self.is_over or not (self._busy or self._waiting)
 
+    def stop(self) -> None:
+        """Write what waits and end."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self.is_over:
+            with suppress(StoreError):
+                self._ownership.commit(self._commit_of(waiting))
+        self.is_over = True
+
+    def _commit_of(self, waiting: list[SaveCheckpoint | ChangeStatus]) -> Commit:
+        desk = self._desk
+        return self._builder.build(
+            waiting, progress=None, active_ms=desk.active_ms(), wall=desk.wall, monotonic=desk.now
+        )
+
     def _go_on(self) -> None:
         if self._waiting and not self._busy and not self.is_over:
             self._busy = True
@@ -62,10 +77,7 @@ class VirtualWriter:
         if self.is_over:
             return
         waiting, self._waiting = self._waiting, []
-        desk = self._desk
-        commit = self._builder.build(
-            waiting, progress=None, active_ms=desk.active_ms(), wall=desk.wall, monotonic=desk.now
-        )
+        commit = self._commit_of(waiting)
         saves = [one.ticket for one in waiting if isinstance(one, SaveCheckpoint)]
         self._commit(commit, saves, TRIES)
 
