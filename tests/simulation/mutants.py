@@ -171,6 +171,20 @@ def a_suspect_runs_in_company(patch: Patch) -> None:
 
 
 @mutant
+def a_killer_that_merely_failed_is_forgiven(patch: Patch) -> None:
+    """After an ordinary error it runs in company again."""
+    following = state.ExecutionState._next_attempt
+
+    def next_attempt(self, failure, at):
+        retry = following(self, failure, at)
+        if retry is not None:
+            retry.alone = failure.alone
+        return retry
+
+    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+
+
+@mutant
 def a_given_back_retry_starts_over(patch: Patch) -> None:
     """A retry that was given back unstarted becomes a fresh item."""
     give_back = dealer.Dealer._give_back

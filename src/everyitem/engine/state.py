@@ -144,6 +144,8 @@ class ExecutionState:
         self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
         self._awaiting_charge: list[tuple[int, Retry]] = []
+        #: Items that run alone from now on: they killed a worker, in whichever run, or a chunk of them raised.
+        self._alone = {one.index for one in pending if one.alone}
         # first: what is in doubt is for a person, whoever killed whom
         self._doubt_found(intents)
         self._quarantine(suspicion, pending)
@@ -272,7 +274,7 @@ class ExecutionState:
         self.ledger.wait(failure.index)
         attempts = failure.attempt if failure.retry_after is None else failure.attempt - 1
         self.recorder.pending(failure.index, attempts, retry.due, alone=retry.alone)
-        if retry.alone:
+        if failure.alone:
             # a worker's death is charged on disk before the item may kill the next worker
             self._awaiting_charge.append((self.recorder.secure_charges(), retry))
         else:
@@ -282,17 +284,21 @@ class ExecutionState:
         if failure.permanent or (self.intents.is_on and failure.type == _UNUSABLE):
             # the call itself came to its end: at-most-once does not repeat it for the sake of its result
             return None
+        if failure.alone:
+            self._alone.add(failure.index)
         if failure.retry_after is not None:
-            return Retry(failure.index, failure.attempt, at + max(0.0, failure.retry_after), failure.alone)
+            due = at + max(0.0, failure.retry_after)
+            return Retry(failure.index, failure.attempt, due, failure.index in self._alone)
         policy = self.configuration.retry
         if failure.attempt > policy.max_retries:
             return None
         if failure.attempt == 1:
             self.retried += 1
         delay = policy.delay(failure.attempt, chance=self._chance())
-        # a chunk of which one item made the call raise: each is called singly from now on
-        alone = failure.alone or (self.intents.is_on and self._unit > 1)
-        return Retry(failure.index, failure.attempt + 1, at + delay, alone)
+        if self.intents.is_on and self._unit > 1:
+            # a chunk of which one item made the call raise: each is called singly
+            self._alone.add(failure.index)
+        return Retry(failure.index, failure.attempt + 1, at + delay, failure.index in self._alone)
 
     def _failed_for_good(self, failure: Failure) -> None:
         if self.tally.is_decided():

@@ -229,6 +229,28 @@ def test_a_dead_workers_suspect_runs_alone_after_its_charge_is_durable() -> None
     assert lease.lease_id
 
 
+def test_who_killed_a_worker_runs_alone_from_then_on() -> None:
+    """An ordinary error afterwards, or a request for more time, is no proof of innocence."""
+    driver = Driver(1, retry=NO_WAIT, pending=[PendingAttempt(0, attempts=1, alone=True)])
+    (second,) = driver.join()
+    (again,) = driver.finish(second, failure(0, attempt=2, retry_after=0.0))
+    driver.finish(again, failure(0, attempt=2))
+    driver.state.recorder.cut_soon()
+    driver.tell(TimePassed(driver.now))
+    assert [(one.index, one.attempts, one.alone) for one in driver.saves[-1].retries] == [(0, 2, True)]
+
+
+def test_an_isolated_item_that_merely_fails_is_retried_in_company() -> None:
+    """It was suspected with its chunk, and has not killed the worker it had for itself."""
+    driver = Driver(2, retry=NO_WAIT, unit=2)
+    driver.join()
+    driver.tell(HolderLost(0.0, "n/1", OutcomeBlock([], []), "died", isolate=(0, 1)))
+    (alone,) = driver.join("n/2")
+    (other,) = driver.finish(alone, failure(alone.indices[0]), "n/2")
+    (company,) = driver.finish(other, failure(other.indices[0]), "n/2")
+    assert sorted(company.indices) == [0, 1]
+
+
 def test_a_lost_holder_charges_nobody_else() -> None:
     """Neighbours of the suspect pay nothing: they are fresh items again."""
     driver = Driver(64)

@@ -157,7 +157,7 @@ class VirtualHolder:
         micros = int(duration * 1e6) // len(call)
         for position, what in zip(call, whats, strict=True):
             held.running.discard(position)
-            home.witness.answered(home, lease.indices[position])
+            home.witness.ends(home, lease.indices[position])
             self._note_outcome(held, position, what, micros)
         if home.chance.random() < 0.3:
             self._flush(held)

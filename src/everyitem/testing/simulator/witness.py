@@ -22,7 +22,7 @@ class Witness:
         self._calls: Counter[tuple[int, int]] = Counter()
         self._excused: Counter[tuple[int, int]] = Counter()
         self._running: set[tuple[object, int]] = set()
-        #: Attempts used up by items that killed their worker, not known to be on disk.
+        #: Items that killed their worker, and the attempts used up by then.
         self._charged: dict[int, int] = {}
         self._laters: Counter[tuple[int, int]] = Counter()
         #: (round, index) of items charged for a death that was not their fault.
@@ -37,7 +37,7 @@ class Witness:
         self._used = {retry.index: retry.attempts for retry in recorded.retries}
         self._calls.clear()
         self._excused.clear()
-        self._charged.clear()
+        self._charged = {retry.index: retry.attempts for retry in recorded.retries if retry.alone}
 
     def starts(self, process: object, lease: Lease, index: int, *, on_disk: int, alone: bool) -> None:
         """A call begins; `on_disk` are the item's attempts as the store knows them.
@@ -69,12 +69,6 @@ class Witness:
     def ends(self, process: object, index: int) -> None:
         """A call is over, however."""
         self._running.discard((process, index))
-
-    def answered(self, process: object, index: int) -> None:
-        """A call came back: whatever killed a worker before, it was not this time."""
-        self.ends(process, index)
-        if process is self.owner:
-            self._charged.pop(index, None)
 
     def excuse(self, process: object, index: int, attempt: int) -> None:
         """What came of a call is lost with its worker, or it asked for another: it may be repeated."""
