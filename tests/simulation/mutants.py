@@ -6,9 +6,21 @@ import pytest
 from msgspec.structs import replace
 
 from everyitem.adapters.stores import transactions
-from everyitem.engine import commits, dealer, holders, ledger, recorder, resumption, retries, segments, state
+from everyitem.engine import (
+    commits,
+    dealer,
+    holders,
+    intents,
+    ledger,
+    recorder,
+    resumption,
+    retries,
+    segments,
+    state,
+)
 from everyitem.engine.messages import Ending, Verdict
 from everyitem.engine.retries import Retry
+from everyitem.engine.settling import settled_failure
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import StoreError
 from everyitem.testing.simulator import coordinator, virtual_store
@@ -318,6 +330,61 @@ def an_unseen_commit_is_believed(patch: Patch) -> None:
 def a_living_owner_is_replaced(patch: Patch) -> None:
     """Leases count for nothing."""
     patch.setattr(virtual_store, "keeps", lambda expires_at, now, *, alive: False)
+
+
+# -- at-most-once -----------------------------------------------------------------------------------
+
+
+@mutant
+def a_lost_worker_leaves_no_doubt(patch: Patch) -> None:
+    """What a worker had begun when it was lost runs again."""
+    patch.setattr(state.ExecutionState, "_doubt_lease", lambda self, held, begun, reason: None)
+
+
+@mutant
+def a_killed_call_is_a_failed_attempt(patch: Patch) -> None:
+    """Who killed its worker, or was late, has told its outcome by that."""
+    patch.setattr(state, "tells_outcome", lambda failure: True)
+
+
+@mutant
+def items_found_in_doubt_run_again(patch: Patch) -> None:
+    """A new run believes that nothing without an outcome was called."""
+    patch.setattr(state.ExecutionState, "_doubt_found", lambda self, found: None)
+
+
+@mutant
+def a_lease_does_not_wait_for_its_intents(patch: Patch) -> None:
+    """Items are called while their intents are on their way to the disk."""
+    issue = intents.Intents.issue
+    patch.setattr(intents.Intents, "issue", lambda self, ticket: issue(self, ticket + 1))
+
+
+@mutant
+def more_is_leased_than_may_be_in_doubt(patch: Patch) -> None:
+    """The limit is off by one."""
+    create = dealer.Dealer.__init__
+
+    def init(self, *of, intent_limit, **more):
+        create(self, *of, intent_limit=None if intent_limit is None else intent_limit + 1, **more)
+
+    patch.setattr(dealer.Dealer, "__init__", init)
+
+
+@mutant
+def a_settled_failure_counts_towards_the_limit(patch: Patch) -> None:
+    """A person's word stops the batch."""
+    settle = state.ExecutionState._settle
+
+    def settle_and_count(self, message):
+        failed = self.ledger.failed
+        settle(self, message)
+        if self.ledger.failed > failed:
+            self.tally.add(settled_failure(message.settlement))
+            if self.tally.is_decided():
+                self._close(self.tally.verdict())
+
+    patch.setattr(state.ExecutionState, "_settle", settle_and_count)
 
 
 # -- how a run ends ---------------------------------------------------------------------------------

@@ -61,6 +61,9 @@ def test_one_seed_is_one_exact_replay() -> None:
         "verdict: tolerance exceeded",
         "verdict: out of resources",
         "verdict: store failed",
+        "verdict: in doubt",
+        "a person settles",
+        "a person cannot",
     ],
 )
 def test_the_days_are_bad_enough(trouble: str) -> None:

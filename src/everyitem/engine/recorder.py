@@ -69,6 +69,11 @@ class Recorder:
         )
 
     @property
+    def confirmed(self) -> int:
+        """The ticket up to which every save is durable."""
+        return self._saved
+
+    @property
     def is_empty(self) -> bool:
         """Nothing waits to be cut into a segment."""
         return self._cutter.is_empty

@@ -1,7 +1,5 @@
 """Items in doubt, settled by a person: the outcome a decision stands for, and settling where nobody runs."""
 
-import time
-
 from msgspec.structs import replace
 
 from everyitem.engine.events import checkpoint_created
@@ -54,7 +52,7 @@ def settle_at_rest(
         raise UsageError("the item is not in doubt (any more); see `everyitem explain`")
     settlement = replace(asked, attempt=doubt.attempt, doubt=asked.doubt or doubt.doubt)
     segment = SegmentDraft([], [], settlements=[settlement])
-    now, before = time.time(), recorded.counters
+    now, before = asked.at, recorded.counters
     commit = Commit(segments=[segment], intents_cleared=[asked.index])
     match settlement.decision:
         case Decision.SUCCEEDED:
@@ -66,7 +64,8 @@ def settle_at_rest(
             commit.failed = [_row(failure, items)]
             commit.retries_cleared = [asked.index]
         case Decision.AGAIN:
-            commit.retries_set = [PendingRetry(asked.index, doubt.attempt, now)]
+            alone = any(one.alone for one in recorded.retries if one.index == asked.index)
+            commit.retries_set = [PendingRetry(asked.index, doubt.attempt, now, alone)]
     commit.counters = replace(
         before,
         succeeded=before.succeeded + segment.succeeded,

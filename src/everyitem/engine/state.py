@@ -144,7 +144,7 @@ class ExecutionState:
         self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
         self._awaiting_charge: list[tuple[int, Retry]] = []
-        #: Items that run alone from now on: they killed a worker, in whichever run, or a chunk of them raised.
+        #: Items that run alone from now on: a worker died of them, in whichever run, or their chunk raised.
         self._alone = {one.index for one in pending if one.alone}
         # first: what is in doubt is for a person, whoever killed whom
         self._doubt_found(intents)
@@ -195,7 +195,6 @@ class ExecutionState:
             case CheckpointSaved():
                 self._charges_saved(message.ticket)
                 self.recorder.saved(message.ticket)
-                commands += self.intents.issue(message.ticket)
             case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
             case HolderLost():
@@ -379,8 +378,9 @@ class ExecutionState:
                 self.recorder.add_failure(settled_failure(settlement))
             case Decision.AGAIN:
                 self.ledger.settle(asked.index, Mark.WAITING)
-                self.retries.push(Retry(asked.index, doubt.attempt + 1, message.at))
-                self.recorder.pending(asked.index, doubt.attempt, message.at, alone=False)
+                alone = asked.index in self._alone
+                self.retries.push(Retry(asked.index, doubt.attempt + 1, message.at, alone))
+                self.recorder.pending(asked.index, doubt.attempt, message.at, alone=alone)
 
     # -- holders and nodes ------------------------------------------------------------------------
 
@@ -480,6 +480,9 @@ class ExecutionState:
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
             self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
+        if self.phase is Phase.OPEN and self.intents.is_on:
+            # here, not as soon as the disk has them: by then the batch may be over
+            commands += self.intents.issue(self.recorder.confirmed)
         if self.phase is Phase.OPEN and self.recorder.has_room:
             commands += self._deal(at)
         if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:

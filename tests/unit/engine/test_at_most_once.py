@@ -48,6 +48,15 @@ def test_a_lease_is_issued_only_when_its_intents_are_durable() -> None:
     assert [list(lease.indices) for lease in leases(one.confirm_saves())] == [[0]]
 
 
+def test_a_lease_whose_intents_are_durable_after_the_batch_timeout_is_not_issued() -> None:
+    """A process that was stopped meanwhile may hear of the disk before it hears of the time."""
+    one = driver(1, deadline=5.0)
+    one.join()
+    one.now = 6.0
+    assert leases(one.confirm_saves()) == []
+    assert intents(one) == {}
+
+
 def test_an_outcome_and_the_next_intents_share_a_save() -> None:
     """One commit covers what ended and what comes next."""
     one = driver(2)

@@ -3,10 +3,10 @@
 `Simulation` is the world: an event heap, one monotonic clock and a wall clock that is set now and then,
 processes that are started, crash, are stopped and woken, and one store. What is real in it: the state
 machine and all beneath it, building commits (`engine/commits.py`), beginning and ending a run
-(`engine/resumption.py`), who may answer from the record (`engine/submission.has_answered`), and an owner's
-transactions with their unknown ends (`adapters/stores/transactions.py`). What is virtual: `Coordinator`
-(the process: submission, execution, runtime), `VirtualWriter`, `VirtualHolder` (the nodes) and
-`VirtualStore`.
+(`engine/resumption.py`), settling items in doubt (`engine/settling.py`), who may answer from the record
+(`engine/submission.has_answered`), and an owner's transactions with their unknown ends
+(`adapters/stores/transactions.py`). What is virtual: `Coordinator` (the process: submission, execution,
+runtime), `VirtualWriter`, `VirtualHolder` (the nodes), `Person` (who settles) and `VirtualStore`.
 
 What is checked, by the numbers of the invariants:
 
@@ -25,7 +25,10 @@ What is checked, by the numbers of the invariants:
   unrecorded, or an item that asked for it (`Witness.starts`); segments hold what they may, no checkpoint is
   late.
 - I10: every outcome, its attempt and its result are those of an undisturbed run (`Fate.expected`), but for
-  items that were charged for somebody else's kill.
+  items that were charged for somebody else's kill or settled by a person.
+- At-most-once: no attempt is called twice by anybody, none without an intent on disk, none while it is not
+  known what became of an earlier one (`Witness.starts`); no crash leaves more in doubt than it may, only
+  what is in doubt is settled, nothing is in doubt at the end (`VirtualIntents`, `check_end`).
 - F21: timeouts count active time only, and active time never shrinks (`Coordinator._check_time`, `_count`).
 - The error strategies stop at exactly the limit + 1 (`Coordinator._check_limit`), and states make legal
   moves only (`VirtualStore.move`).

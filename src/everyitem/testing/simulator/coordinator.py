@@ -112,6 +112,11 @@ class Coordinator:
         """Epoch seconds, by a clock that people set."""
         return self.world.wall
 
+    @property
+    def round(self) -> int:
+        """The round of its run."""
+        return self.store.round if self._record is None else self._record.round
+
     def at(self, when: float, what: Callable[[], object]) -> None:
         """Let something happen in this process, unless it is dead by then."""
         self.world.schedule(self, when, what)
@@ -166,7 +171,7 @@ class Coordinator:
         nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
         self._isolating = {node_id for node_id, _ in nodes if chance.random() < 0.5}
         self._record, self._counters = record, counters
-        self._failed_before = counters.failed
+        self._failed_before = counters.failed - self.store.intents.settled_as_failed
         self._cut = counters.succeeded + counters.failed
         self.state = begin_run(
             how,
@@ -337,7 +342,7 @@ class Coordinator:
         tolerated = how.tolerated_failures(self.day.items)
         if tolerated is None or not how.stops_on_failures or not self.owns:
             return
-        failed = self.store.marks.count(2) - self._failed_before
+        failed = self.store.marks.count(2) - self.store.intents.settled_as_failed - self._failed_before
         stopped = verdict.ending in (Ending.FAILED_FAST, Ending.TOLERANCE_EXCEEDED)
         if failed > tolerated + 1 or (stopped and failed != tolerated + 1):
             raise SimulationFailed(f"{failed} items failed for good in this run, {tolerated} tolerated")

@@ -18,10 +18,12 @@ class Kind(StrEnum):
     PERMANENT = "permanent"
     #: Raises RetryLater at its first calls.
     LATER = "later"
-    #: Kills the worker process at its first attempts (elsewhere it raises).
+    #: Kills the worker process at the first, third, … of its first attempts (elsewhere it raises).
     KILLS = "kills"
     #: Hangs at its first attempts, until its worker process is killed (elsewhere it raises).
     HANGS = "hangs"
+    #: Returns what is no JSON at its first attempts.
+    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,20 @@ class Fate:
             return Kind.PERMANENT if round_ <= self.times else Kind.GOOD
         if self.kind is Kind.LATER:
             return Kind.LATER
-        return self.kind if attempt <= self.times - 2 * (round_ - 1) else Kind.GOOD
+        if attempt > self.times - 2 * (round_ - 1):
+            return Kind.GOOD
+        return Kind.FAILS if self.kind is Kind.KILLS and attempt % 2 == 0 else self.kind
 
-    def expected(self, round_: int, most: int) -> tuple[bool, int]:
-        """Whether it succeeds in a round of at most `most` attempts, and at which attempt its outcome is."""
+    def expected(self, round_: int, most: int, *, at_most_once: bool) -> tuple[bool, int]:
+        """Whether it succeeds in a round of at most `most` attempts, and at which attempt its outcome is.
+
+        `at_most_once` repeats no call for the sake of its result.
+        """
         for attempt in range(1, most + 1):
             what = self.at(attempt, round_)
             if what in (Kind.GOOD, Kind.LATER):
                 return True, attempt
-            if what is Kind.PERMANENT:
+            if what is Kind.PERMANENT or (what is Kind.UNUSABLE and at_most_once):
                 return False, attempt
         return False, most
 
@@ -61,7 +68,7 @@ class Day:
         stops = strategy is not ErrorStrategy.CONTINUE_ON_ERROR
         self.items = chance.choice([0, 1, 2, 7, 40] if stops else [0, 1, 2, 7, 40, 40, 120, 300])
         failing = chance.choice([0.0, 0.05, 0.4])
-        lethal = chance.choice([0.0, 0.0, 0.03])
+        lethal = chance.choice([0.0, 0.0, 0.03, 0.2])
         self.fates = [self._fate(chance, failing, lethal) for _ in range(self.items)]
         #: Items one call takes.
         self.unit = chance.choice([1, 1, 1, 3])
@@ -82,6 +89,7 @@ class Day:
         self.crashes = chance.choice([0.0, 0.5, 0.9])
         self.one_host = chance.random() < 0.7
         self.clock_steps = chance.choice([0, 0, 1, 4])
+        self.at_most_once = chance.random() < 0.25
         self.configuration = ProcessingConfiguration(
             processor="simulated",
             retry=RetryPolicy(max_retries=chance.choice([0, 1, 3]), initial_delay=0.05, max_delay=1.0),
@@ -89,11 +97,17 @@ class Day:
             tolerated_failure_count=chance.choice([None, 0, 3]),
             checkpoint_interval=chance.choice([1, 7, 100, 1000]),
             checkpoint_interval_seconds=chance.choice([0.1, 30.0]),
-            enable_checkpointing=chance.random() < 0.9,
+            enable_checkpointing=self.at_most_once or chance.random() < 0.9,
+            at_most_once=self.at_most_once,
+            in_doubt_limit=chance.choice([1, 5, 100]),
             timeout=chance.choice([2.0, 3600.0, 3600.0]),
             drain=chance.choice([0.05, 30.0]),
         )
         self.max_attempts = self.configuration.retry.max_retries + 1
+
+    def expected(self, index: int, round_: int) -> tuple[bool, int]:
+        """Whether an item succeeds in a round where nothing disturbs it, and at which attempt."""
+        return self.fates[index].expected(round_, self.max_attempts, at_most_once=self.at_most_once)
 
     @staticmethod
     def _fate(chance: random.Random, failing: float, lethal: float) -> Fate:
@@ -101,7 +115,9 @@ class Day:
         if luck < lethal:
             return Fate(chance.choice([Kind.KILLS, Kind.HANGS]), chance.choice([1, 2, 5]))
         if luck < lethal + failing:
-            kind = chance.choice([Kind.FAILS, Kind.FAILS, Kind.FAILS, Kind.PERMANENT, Kind.LATER])
+            kind = chance.choice(
+                [Kind.FAILS, Kind.FAILS, Kind.FAILS, Kind.PERMANENT, Kind.LATER, Kind.UNUSABLE]
+            )
             return Fate(kind, chance.choice([1, 2, 5]))
         return _GOOD
 
@@ -113,4 +129,5 @@ class Day:
             f"{how.strategy}, at most {self.max_attempts} attempts, a checkpoint every "
             f"{how.checkpoint_interval} outcomes or {how.checkpoint_interval_seconds:g} s, "
             f"timeout {how.timeout:g} s, {self.unit} items a call, up to {self.rounds} rounds"
+            + (f", at most once with {how.in_doubt_limit} in doubt" if self.at_most_once else "")
         )

@@ -5,12 +5,16 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from everyitem.engine.messages import CancelAsked, Message, PauseAsked, ResumeAsked, StopAsked
+from everyitem.engine.messages import CancelAsked, Message, PauseAsked, ResumeAsked, SettleAsked, StopAsked
+from everyitem.engine.settling import settle_at_rest
+from everyitem.model.errors import StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.ports.node import NodeFailed
+from everyitem.ports.store import Decision, Settlement
 from everyitem.testing.simulator.coordinator import Coordinator
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.person import Person
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
@@ -118,6 +122,7 @@ class Simulation:
             raise SimulationFailed("the batch never ends, however often it is resumed")
         store = self.store
         if not store.status.is_finished:
+            self._settle_at_rest()
             self._start()
             if self.chance.random() < self.day.doubles:
                 self.schedule(None, self.now + self.chance.random() * 0.5, self._start)
@@ -151,6 +156,9 @@ class Simulation:
             rest = chance.random() * chance.choice([1.0, 5.0])
             coordinator.at(start, lambda: coordinator.deliver(PauseAsked(self.now)))
             coordinator.at(start + rest, lambda: coordinator.deliver(ResumeAsked(self.now)))
+        if day.at_most_once:
+            for _ in range(chance.choice([0, 1, 3])):
+                coordinator.at(self.now + chance.random() * span, partial(self._settle, coordinator))
         if self.is_calm:
             return
 
@@ -167,6 +175,35 @@ class Simulation:
             some_time(1.0, partial(self._kill_somebody, coordinator))
         for _ in range(day.clock_steps):
             some_time(0.5, self._step_clock, world=True)
+
+    # -- items in doubt -----------------------------------------------------------------------------
+
+    def _settle_at_rest(self) -> None:
+        """Somebody decides about some items in doubt where nobody runs, in one transaction each."""
+        for index in sorted(self.store.intents.on_disk):
+            if self.chance.random() < 0.5:
+                continue
+            said = self._decide(index)
+            person = Person(here=self.day.one_host)
+            try:
+                ownership = self.store.claim(person)
+                if ownership is not None:
+                    settle_at_rest(ownership, self.store.find(), self.store.recorded(), self.items, said)
+                    ownership.release()
+            except StoreError as error:
+                self.say(f"{person.name} cannot: {error}")
+            person.is_dead = True
+
+    def _settle(self, coordinator: Coordinator) -> None:
+        """Somebody decides about the items that are in doubt while the batch is carried out."""
+        for intent in list(self.store.intents.on_disk.values()):
+            if intent.doubt:
+                coordinator.deliver(SettleAsked(self.now, self._decide(intent.index)))
+
+    def _decide(self, index: int) -> Settlement:
+        decision = self.chance.choice(list(Decision))
+        self.say(f"a person settles item {index}: {decision}")
+        return Settlement(index, decision, "a person", self.wall, result=b"%d" % index)
 
     # -- trouble ------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from everyitem.ports.node import (
     SliceShortened,
 )
 from everyitem.testing.simulator.day import Day, Kind
+from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
@@ -35,6 +36,9 @@ class Home(Protocol):
 
     @property
     def now(self) -> float: ...
+
+    @property
+    def round(self) -> int: ...
 
     def at(self, when: float, what: Callable[[], object]) -> None: ...
 
@@ -125,6 +129,7 @@ class VirtualHolder:
                 lease,
                 index,
                 on_disk=pending.attempts if pending else 0,
+                intent=home.store.intents.on_disk.get(index),
                 alone=len(lease.indices) == 1,
             )
         duration = self._duration()
@@ -157,7 +162,7 @@ class VirtualHolder:
         micros = int(duration * 1e6) // len(call)
         for position, what in zip(call, whats, strict=True):
             held.running.discard(position)
-            home.witness.ends(home, lease.indices[position])
+            home.witness.answered(home, lease.indices[position], lease.attempt)
             self._note_outcome(held, position, what, micros)
         if home.chance.random() < 0.3:
             self._flush(held)
@@ -177,12 +182,13 @@ class VirtualHolder:
             held.block.successes.append(Successes([(index, 1)], lease.attempt, [micros], b"[%d]" % index))
             return
         again = what is Kind.LATER
-        failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, "Boom", "boom", duration_us=micros)
+        kind = "UnusableResult" if what is Kind.UNUSABLE else "Boom"
+        failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, kind, "boom", duration_us=micros)
         failure.permanent = what is Kind.PERMANENT
         failure.retry_after = 0.01 if again else None
         held.block.failures.append(failure)
         if again:
-            home.witness.excuse(home, index, lease.attempt)
+            home.witness.asked_again(home, index, lease.attempt)
         is_last = failure.permanent or (not again and lease.attempt >= home.day.max_attempts)
         if lease.until_failure and is_last:
             # nothing starts before the engine has heard of it
@@ -205,6 +211,8 @@ class VirtualHolder:
         held = self.leases.get(lease_id)
         if held is None:
             return
+        if self.home.day.at_most_once and not self.shared:
+            raise SimulationFailed("work is taken back from a worker that may start it at this very moment")
         held.end = min(held.end, held.next)
         self.post(SliceShortened(self.home.now, self.name, lease_id, held.end))
         self.work()
@@ -251,7 +259,9 @@ class VirtualHolder:
         home.say(f"{self.name} dies" + (f" of item {charge.index}" if charge else ""))
         block = OutcomeBlock([], [])
         self._abandon_all(heard_until=sys.float_info.max)
+        begun: list[int] = []
         for held in self.leases.values():
+            begun += [held.lease.indices[position] for position in sorted(held.running)]
             if recovered:
                 block.successes += held.block.successes
                 block.failures += held.block.failures
@@ -262,8 +272,18 @@ class VirtualHolder:
             is_last = len(home.holders) <= 1
             replaced = home.chance.random() < 0.9 or is_last
         home.holders.pop(self.name, None)
+        can_tell = recovered and not self.is_cut_off
         self.is_cut_off = False
-        message = HolderLost(home.now, self.name, block, "died", isolate=isolate, replaced=replaced)
+        message = HolderLost(
+            home.now,
+            self.name,
+            block,
+            "died",
+            isolate=isolate,
+            replaced=replaced,
+            # what had ended and was not recovered, or was said to nobody, was begun as well
+            begun=tuple(begun) if can_tell else None,
+        )
         # behind everything it said before
         when = max(self._last_post, home.now)
         home.at(when, partial(home.deliver, message))

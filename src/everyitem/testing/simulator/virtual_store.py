@@ -23,6 +23,7 @@ from everyitem.ports.store import (
 )
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.virtual_intents import VirtualIntents
 from everyitem.testing.simulator.witness import Witness
 
 OPEN, SUCCEEDED, FAILED = 0, 1, 2
@@ -66,6 +67,7 @@ class VirtualStore:
         self._world, self._day = world, world.day
         self.marks = bytearray(world.day.items)
         self.pending: dict[int, PendingRetry] = {}
+        self.intents = VirtualIntents(world.day, world.witness)
         self.counters = Counters()
         self.status = ExecutionStatus.QUEUED
         self.round = 1
@@ -156,6 +158,7 @@ class VirtualStore:
             retries=[retry for retry in self.pending.values() if not self.marks[retry.index]],
             last_sequence=len(self.segments),
             counters=self.counters,
+            intents=[intent for index, intent in self.intents.on_disk.items() if not self.marks[index]],
         )
 
     # -- ownership ----------------------------------------------------------------------------------
@@ -230,6 +233,7 @@ class VirtualStore:
     def open_round(self, indices: Sequence[int]) -> None:
         """The next round, over some failed items."""
         self.round += 1
+        self.intents.begin_round()
         for index in indices:
             if self.marks[index] != FAILED:
                 raise SimulationFailed(f"a round opens over item {index}, which has not failed")
@@ -246,6 +250,9 @@ class VirtualStore:
         if commit.segments:
             self.last_checkpoint_at = self._world.wall
         self._change_retries(commit)
+        self.intents.change(commit, self.round)
+        if any(self.marks[index] for index in self.intents.on_disk):
+            raise SimulationFailed("I6: an item with an outcome may still be called, or is in doubt")
         self._add_events(commit)
         self.move(commit.status)
         if commit.response is not None:
@@ -257,6 +264,7 @@ class VirtualStore:
         how = self._day.configuration
         if how.enable_checkpointing and draft.succeeded + draft.failed > how.checkpoint_interval:
             raise SimulationFailed(f"I8: a segment holds {draft.succeeded + draft.failed} outcomes")
+        self.intents.settle(draft, self.round)
         for run in draft.successes:
             indices = run.indices()
             if len(run.result_texts()) != len(run) or len(indices) != len(run):
@@ -266,8 +274,12 @@ class VirtualStore:
                     raise SimulationFailed(f"I10: item {index} got the result of item {text.decode()}")
                 self._record_outcome(index, SUCCEEDED, run.attempt)
         for failure in draft.failures:
-            if failure.attempt > self._day.max_attempts:
+            if failure.attempt > self.intents.budget(failure.index):
                 raise SimulationFailed(f"I4: attempt {failure.attempt} of item {failure.index}")
+            if (self.round, failure.index, failure.attempt) in self._world.witness.unanswered:
+                raise SimulationFailed(
+                    f"item {failure.index} fails of attempt {failure.attempt}: nobody knows"
+                )
             if failure.final:
                 self._record_outcome(failure.index, FAILED, failure.attempt)
             elif failure.retry_after is None:
@@ -276,17 +288,17 @@ class VirtualStore:
                         f"I3: attempt {failure.attempt} of item {failure.index} comes twice"
                     )
                 self._attempts[failure.index] = failure.attempt
-                self._retried.add(failure.index)
+                self._note_retry(failure.index, failure.attempt)
 
     def _record_outcome(self, index: int, mark: int, attempt: int) -> None:
         if self.marks[index]:
             raise SimulationFailed(f"I3: a second outcome for item {index}")
         self.marks[index] = mark
-        if attempt > self._day.max_attempts:
+        if attempt > self.intents.budget(index):
             raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
         if (self.round, index) in self._world.witness.unlucky:
             return
-        expected = self._day.fates[index].expected(self.round, self._day.max_attempts)
+        expected = self._day.expected(index, self.round)
         if (mark == SUCCEEDED, attempt) != expected:
             raise SimulationFailed(
                 f"I10: item {index} {'succeeds' if mark == SUCCEEDED else 'fails'} at attempt {attempt}; "
@@ -298,10 +310,14 @@ class VirtualStore:
             self.pending.pop(index, None)
         for retry in commit.retries_set:
             self.pending[retry.index] = retry
-            if retry.attempts:
-                self._retried.add(retry.index)
+            self._note_retry(retry.index, retry.attempts)
         if any(self.marks[index] for index in self.pending):
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
+
+    def _note_retry(self, index: int, attempts: int) -> None:
+        """An attempt failed and another follows; one that a person granted is no retry."""
+        if attempts and not self.intents.was_granted(index):
+            self._retried.add(index)
 
     def _add_events(self, commit: Commit) -> None:
         known = {event.event_id for event in self.events}
@@ -331,6 +347,8 @@ class VirtualStore:
             raise SimulationFailed("the batch ended without a checkpoint")
         if self.pending:
             raise SimulationFailed("I6: the batch is complete, but items wait for a retry")
+        if self.intents.on_disk:
+            raise SimulationFailed(f"the batch is complete, but {sorted(self.intents.on_disk)} are in doubt")
         created = [event for event in self.events if event.type == "CheckpointCreated"]
         if self._day.configuration.enable_checkpointing and len(created) != len(self.segments):
             raise SimulationFailed(f"I7: {len(created)} CheckpointCreated, {len(self.segments)} segments")

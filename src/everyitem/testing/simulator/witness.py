@@ -1,11 +1,19 @@
 """The witness: knows what really happened, and believes nobody."""
 
 from collections import Counter
+from typing import Protocol
 
 from everyitem.ports.node import Lease
-from everyitem.ports.store import Recorded
+from everyitem.ports.store import Intent, Recorded
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+
+
+class Caller(Protocol):
+    """A process whose workers call items."""
+
+    @property
+    def round(self) -> int: ...
 
 
 class Witness:
@@ -28,19 +36,29 @@ class Witness:
         #: (round, index) of items charged for a death that was not their fault.
         self.unlucky: set[tuple[int, int]] = set()
         self.calls = self.repeats = 0
-        self._ever: set[tuple[int, int, int]] = set()
+        #: How often each (round, index, attempt) was called, by whomever.
+        self._ever: Counter[tuple[int, int, int]] = Counter()
+        #: Under at-most-once: what had an intent on disk, what asked for another call, what is in doubt.
+        self.intended: set[tuple[int, int, int]] = set()
+        #: Calls of owners that never came back and about which no person has decided.
+        self.unanswered: set[tuple[int, int, int]] = set()
+        self._asked: Counter[tuple[int, int, int]] = Counter()
+        self._doubts: dict[int, int] = {}
 
     def begins_run(self, owner: object, recorded: Recorded, round_: int) -> None:
         """An owner has read what is recorded; whatever is not, may happen once more."""
         self.owner, self.round = owner, round_
         self._recorded = bytes(recorded.ledger)
         self._used = {retry.index: retry.attempts for retry in recorded.retries}
+        self._doubts = {intent.index: intent.attempt for intent in recorded.intents}
         self._calls.clear()
         self._excused.clear()
         self._charged = {retry.index: retry.attempts for retry in recorded.retries if retry.alone}
 
-    def starts(self, process: object, lease: Lease, index: int, *, on_disk: int, alone: bool) -> None:
-        """A call begins; `on_disk` are the item's attempts as the store knows them.
+    def starts(
+        self, process: Caller, lease: Lease, index: int, *, on_disk: int, intent: Intent | None, alone: bool
+    ) -> None:
+        """A call begins; `on_disk` are the item's attempts as the store knows them, as is the `intent`.
 
         `alone`: the call has just this item and so has the lease.
         """
@@ -48,6 +66,11 @@ class Witness:
             raise SimulationFailed(f"I8: item {index} runs twice at the same time")
         self._running.add((process, index))
         self.calls += 1
+        key = (process.round, index, lease.attempt)
+        self.repeats += key in self._ever
+        self._ever[key] += 1
+        if self._day.at_most_once:
+            self._check_intent(key, intent if process is self.owner else None)
         if process is not self.owner:
             return
         if self._recorded[index]:
@@ -59,12 +82,40 @@ class Witness:
                 raise SimulationFailed(f"I4: item {index} runs before its worker's death is charged on disk")
             if not alone:
                 raise SimulationFailed(f"item {index} killed its worker and does not run alone")
-        key = (index, lease.attempt)
-        self._calls[key] += 1
-        if self._calls[key] > 1 + self._excused[key]:
+        if self._day.at_most_once:
+            self._check_answers(key)
+        if lease.attempt <= self._doubts.get(index, 0):
+            raise SimulationFailed(f"item {index} was found in doubt and is called all the same")
+        own = (index, lease.attempt)
+        self._calls[own] += 1
+        if self._calls[own] > 1 + self._excused[own]:
             raise SimulationFailed(f"I8: attempt {lease.attempt} of item {index} is repeated without a cause")
-        self.repeats += (self.round, *key) in self._ever
-        self._ever.add((self.round, *key))
+
+    def _check_intent(self, key: tuple[int, int, int], present: Intent | None) -> None:
+        """At-most-once: no attempt is called twice by anybody, and none without an intent on disk before.
+
+        `present` is the owner's, as it stands; who was replaced meanwhile had one when it last looked.
+        """
+        _, index, attempt = key
+        if self._ever[key] > 1 + self._asked[key]:
+            raise SimulationFailed(f"attempt {attempt} of item {index} is called a second time")
+        if key not in self.intended or (present and (present.attempt != attempt or present.doubt)):
+            raise SimulationFailed(f"attempt {attempt} of item {index} is called without an intent on disk")
+
+    def _check_answers(self, key: tuple[int, int, int]) -> None:
+        """At-most-once: nothing is called while it is not known what became of an earlier attempt."""
+        round_, index, attempt = key
+        for earlier in range(1, attempt):
+            if (round_, index, earlier) in self.unanswered:
+                raise SimulationFailed(
+                    f"attempt {attempt} of item {index} is called, though nobody knows of attempt {earlier}"
+                )
+        self.unanswered.add(key)
+
+    def answered(self, process: Caller, index: int, attempt: int) -> None:
+        """A call came back with what the item returned or raised."""
+        self.ends(process, index)
+        self.unanswered.discard((process.round, index, attempt))
 
     def ends(self, process: object, index: int) -> None:
         """A call is over, however."""
@@ -75,9 +126,14 @@ class Witness:
         if process is self.owner:
             self._excused[index, attempt] += 1
 
+    def asked_again(self, process: Caller, index: int, attempt: int) -> None:
+        """The item itself asked for another call of the same attempt."""
+        self._asked[process.round, index, attempt] += 1
+        self.excuse(process, index, attempt)
+
     def charge(self, process: object, index: int, attempt: int) -> None:
         """An item's worker died, and it is the item's fault."""
-        if process is self.owner and attempt < self._day.max_attempts:
+        if process is self.owner and attempt < self._day.max_attempts and not self._day.at_most_once:
             self._charged[index] = attempt
 
     def asks_again(self, index: int) -> bool:
