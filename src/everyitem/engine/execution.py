@@ -172,7 +172,12 @@ class Execution:
             chance=random.random,
             unit=self._unit,
             suspicion=suspicion,
-            isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
+            # a node that got no slots will never have a worker that suspects could run on
+            isolating=[
+                node.node_id
+                for node in self._batch.resources.nodes
+                if node.kind is NodeKind.PROCESS and slots[node.node_id]
+            ],
         )
 
     def _process_items(self, state: ExecutionState, nodes: Sequence[Node], last_sequence: int) -> Verdict:

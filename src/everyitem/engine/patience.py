@@ -2,12 +2,14 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from everyitem.engine.switch import Switch
 from everyitem.model.errors import (
+    IllegalMove,
     OwnershipLost,
     StoreDamaged,
     StoreError,
@@ -25,11 +27,17 @@ _TELL = 30.0
 _HEAR = 0.1
 
 #: What no waiting mends.
-_FOR_GOOD = (OwnershipLost, StoreDamaged, StoreFull, StoreRefused, StoreTooNew)
+_FOR_GOOD = (IllegalMove, OwnershipLost, StoreDamaged, StoreFull, StoreRefused, StoreTooNew)
 
 _log = logging.getLogger("everyitem")
 
 T = TypeVar("T")
+
+
+class _Outage(threading.local):
+    """Since when (monotonic) nothing was answered, and when that was said last; None while all is well."""
+
+    away: tuple[float, float] | None = None
 
 
 class Patience:
@@ -38,12 +46,13 @@ class Patience:
     def __init__(self, seconds: float, *, drain: float, switch: Switch) -> None:
         """`seconds` is what the operator allows; after a stop was asked for it is `drain` at most."""
         self._seconds, self._drain, self._switch = seconds, drain, switch
-        #: Since when (monotonic) nothing was answered, and when that was said last; None while all is well.
-        self._away: tuple[float, float] | None = None
+        #: Of each thread, as reading may go well while writing does not.
+        self._outage = _Outage()
 
     def ask(self, question: Callable[[], T]) -> T:
         """The store's answer. Raises what it raises for good, and its last error when time is up."""
         pause = FIRST
+        is_again = False
         while True:
             try:
                 answer = question()
@@ -51,8 +60,10 @@ class Patience:
                 self._answered()
                 raise
             except StoreError as error:
-                if not self._wait(pause, error):
+                # once more at any rate: a connection that died while idle is replaced by the next try
+                if not self._wait(pause, error) and is_again:
                     raise
+                is_again = True
                 pause = min(2 * pause, LONGEST)
             else:
                 self._answered()
@@ -61,13 +72,13 @@ class Patience:
     def _wait(self, pause: float, error: StoreError) -> bool:
         """Wait for the next try; False when there is no time left for one."""
         now = time.monotonic()
-        since, told = self._away or (now, -math.inf)
+        since, told = self._outage.away or (now, -math.inf)
         left = self._end(since) - now
         if left > 0 and pause > FIRST and now >= told + _TELL:
             # not at the first failure: a connection that died while idle is replaced by the next try
             told = now
             _log.warning("the store is out of reach; nothing is lost, waiting up to %.0f s: %s", left, error)
-        self._away = since, told
+        self._outage.away = since, told
         if left <= 0:
             return False
         until = now + pause
@@ -79,6 +90,6 @@ class Patience:
         return min(since + self._seconds, self._switch.ends_by(self._drain))
 
     def _answered(self) -> None:
-        away, self._away = self._away, None
+        away, self._outage.away = self._outage.away, None
         if away is not None and away[1] > -math.inf:
             _log.warning("the store is back after %.1f s", time.monotonic() - away[0])

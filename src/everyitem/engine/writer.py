@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from everyitem.engine.commits import CommitBuilder
 from everyitem.engine.messages import (
@@ -96,7 +96,8 @@ class CheckpointWriter:
             if self._failed:
                 continue
             try:
-                self._write(waiting)
+                for group in _by_status(waiting):
+                    self._write(group)
                 due = time.monotonic() - renewed >= RENEW
                 # looking is a cheap read; taking what is there is a write, and goes with the renewal
                 if not stopping and (due or self._ownership.controls()):
@@ -161,3 +162,16 @@ class CheckpointWriter:
                     self._post(CancelAsked(time.monotonic()))
                 case ControlKind.SETTLE if control.settlement is not None:
                     self._post(SettleAsked(time.monotonic(), control.settlement))
+
+
+def _by_status(
+    waiting: Sequence[SaveCheckpoint | ChangeStatus],
+) -> Iterator[list[SaveCheckpoint | ChangeStatus]]:
+    """What one transaction may hold: one change of state at most; to pass one over is an illegal move."""
+    group: list[SaveCheckpoint | ChangeStatus] = []
+    for command in waiting:
+        if isinstance(command, ChangeStatus) and any(isinstance(one, ChangeStatus) for one in group):
+            yield group
+            group = []
+        group.append(command)
+    yield group

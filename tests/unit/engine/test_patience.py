@@ -2,15 +2,26 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from everyitem.engine import patience
+from everyitem.engine.messages import ChangeStatus
 from everyitem.engine.patience import LONGEST, Patience
 from everyitem.engine.patient_store import PatientStore
 from everyitem.engine.switch import Switch
-from everyitem.model.errors import OwnershipLost, StoreDamaged, StoreError, StoreFull, StoreRefused
+from everyitem.engine.writer import _by_status
+from everyitem.model.errors import (
+    IllegalMove,
+    OwnershipLost,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreRefused,
+)
+from everyitem.model.status import ExecutionStatus
 
 
 class Clock:
@@ -85,7 +96,7 @@ def test_every_outage_has_its_own_patience(clock: Clock) -> None:
         assert waiting.ask(Flaky(clock, until=clock.now + 9)) == "answer"
 
 
-@pytest.mark.parametrize("error", [OwnershipLost, StoreFull, StoreDamaged, StoreRefused])
+@pytest.mark.parametrize("error", [IllegalMove, OwnershipLost, StoreFull, StoreDamaged, StoreRefused])
 def test_what_no_waiting_mends_is_raised_at_once(clock: Clock, error: type[StoreError]) -> None:
     """A lost ownership, a full disk, damage, missing rights."""
     store = Flaky(clock, until=clock.now + 1, error=error("for good"))
@@ -165,3 +176,41 @@ def test_a_patient_store_asks_again_for_everything_the_engine_asks(clock: Clock)
     store.recount(1)
     store.request(1, None, "me")  # type: ignore[arg-type]
     assert set(away.asked.values()) == {2}
+
+
+def test_once_more_at_any_rate(clock: Clock) -> None:
+    """A connection that died while idle does not fail a run whose time for waiting is over."""
+    asked = []
+
+    def once() -> str:
+        asked.append(clock.now)
+        if len(asked) == 1:
+            raise StoreError("the connection was closed")
+        return "answer"
+
+    switch = Switch()
+    assert patient(seconds=0.0, switch=switch).ask(once) == "answer"
+    assert len(asked) == 2
+
+
+def test_a_thread_that_reads_well_does_not_prolong_the_wait_of_one_that_cannot_write(clock: Clock) -> None:
+    """Each thread has an outage of its own."""
+    waiting = patient(seconds=5.0)
+
+    def read(now: float) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(waiting.ask, lambda: "read").result(timeout=30) == "read"
+
+    clock.watch = read
+    store = Flaky(clock, until=clock.now + 60)
+    with pytest.raises(StoreError):
+        waiting.ask(store)
+    assert store.asked[-1] - store.asked[0] <= 5.0 + LONGEST
+
+
+def test_states_are_written_one_by_one() -> None:
+    """A state that is passed over would be an illegal move: QUEUED cannot become PAUSED."""
+    running, paused = ChangeStatus(ExecutionStatus.RUNNING), ChangeStatus(ExecutionStatus.PAUSED)
+    assert list(_by_status([running, paused])) == [[running], [paused]]
+    assert list(_by_status([running])) == [[running]]
+    assert list(_by_status([])) == [[]]
