@@ -113,6 +113,17 @@ def test_beside_a_process_node_a_killer_costs_a_worker_only(deadly: Workspace) -
     assert (failed["itemId"], failed["error"]["type"]) == ("0", "WorkerDied")
 
 
+def test_a_process_node_without_slots_is_no_place_for_suspects(deadly: Workspace) -> None:
+    """They run alone where there is a slot, and do not wait for a worker that never comes."""
+    nodes = [{"nodeId": "t", "kind": "thread", "slots": 1}, {"nodeId": "p", "kind": "process", "slots": 1}]
+    document = deadly.document(
+        ["kill", *range(20)], processor="plain", parallelismLevel=1, allocatedResources={"nodes": nodes}
+    )
+    assert run_until_it_ends(deadly, document, most=1 + DEATHS) <= 1 + DEATHS
+    (failed,) = deadly.lines("failures", "b", "--json")
+    assert (failed["itemId"], failed["error"]["type"]) == ("0", "CoordinatorDied")
+
+
 @pytest.mark.parametrize("kills", [6, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_killed_from_outside_no_innocent_item_is_quarantined(tmp_path: Path, kills: int) -> None:
     """Being in flight, again and again, is no fault; nor is being alone once in a while."""
