@@ -8,6 +8,11 @@ from everyitem.settings.machine import granted_memory
 
 MB = 1 << 20
 
+#: The heaviest worker of a node: whether it has items, and its bytes. One that has items outweighs all that
+#: have none, since only an item can be ended.
+Heaviest = tuple[bool, int]
+NOBODY: Heaviest = (False, 0)
+
 
 class MemoryBudget:
     """What the nodes of an execution take together. Used by the threads of all of them."""
@@ -21,8 +26,8 @@ class MemoryBudget:
         #: What sets the ceiling, in the words of messages.
         self.ceiling_name = "maxMemoryMb" if wished and self.ceiling == wished else "this machine's memory"
         self._lock = threading.Lock()
-        #: By node: what its workers take, and the largest of them.
-        self._nodes: dict[str, tuple[int, int]] = {}
+        #: By node: what its workers take, and the heaviest of them.
+        self._nodes: dict[str, tuple[int, Heaviest]] = {}
 
     def coordinator(self) -> int:
         """Bytes the coordinator takes now, items of thread and async nodes included."""
@@ -33,18 +38,18 @@ class MemoryBudget:
         with self._lock:
             return sum(total for total, _ in self._nodes.values())
 
-    def report(self, node_id: str, total: int, largest: int) -> int:
+    def report(self, node_id: str, total: int, heaviest: Heaviest) -> int:
         """Take note of what a process node takes; returns what the execution takes without the node."""
         with self._lock:
-            self._nodes[node_id] = total, largest
+            self._nodes[node_id] = total, heaviest
             others = sum(one for name, (one, _) in self._nodes.items() if name != node_id)
         return others + self.coordinator()
 
     def is_heaviest(self, node_id: str) -> bool:
-        """Whether no other node has a larger worker: who is over the ceiling is ended there."""
+        """Whether no other node has a heavier worker: who is over the ceiling is ended there."""
         with self._lock:
-            mine = self._nodes.get(node_id, (0, 0))[1]
-            return all(largest <= mine for _, largest in self._nodes.values())
+            _, mine = self._nodes.get(node_id, (0, NOBODY))
+            return all(heaviest <= mine for _, heaviest in self._nodes.values())
 
     def close(self, node_id: str) -> None:
         """A node takes nothing any more."""

@@ -329,16 +329,17 @@ class SharedQueue:
         with self._lock:
             if self._is_closed:
                 return
-            begun: list[int] = []
-            blocks = [self._rescue(queued, begun) for queued in self._leases.values()]
-            block = concatenate_blocks(blocks)
-            self._post(
-                HolderLost(self._clock(), self._holder, block, reason, replaced=False, begun=tuple(begun))
-            )
+            rescued = [self._rescue(queued) for queued in self._leases.values()]
+            block = concatenate_blocks([block for block, _ in rescued])
+            begun: tuple[int, ...] | None = ()
+            for _, unfinished in rescued:
+                begun = None if begun is None or unfinished is None else (*begun, *unfinished)
+            self._post(HolderLost(self._clock(), self._holder, block, reason, replaced=False, begun=begun))
             self._close()
 
-    def _rescue(self, queued: QueuedLease, begun: list[int]) -> OutcomeBlock:
-        """What is finished of a lease, ending its claims; items begun and not finished go to `begun`."""
+    def _rescue(self, queued: QueuedLease) -> tuple[OutcomeBlock, list[int] | None]:
+        """End the claims of a lease: what is finished, and what was begun and is not (None: unknown)."""
+        begun: list[int] = []
         try:
             for claim in list(queued.claims):
                 claim.leave()
@@ -346,10 +347,11 @@ class SharedQueue:
                 unfinished = range(claim.stretch.first + finished, claim.end_position)
                 begun += map(claim.stretch.index_at, unfinished)
                 queued.add(claim.outcomes, finished)
-            return queued.take_block()
-        except Exception:  # a fault of ours; the items run again, and the loss must be told all the same
+            return queued.take_block(), begun
+        except Exception:  # a fault of ours; the loss must be told all the same
             logger.exception("outcomes of lease %d cannot be recovered", queued.lease.lease_id)
-            return OutcomeBlock()
+            # what was lost with them has been called: under at-most-once it must not run again
+            return OutcomeBlock(), None
 
     def close(self) -> None:
         """Hand out nothing any more; slots end after the item at hand."""

@@ -7,7 +7,7 @@ The limit of the execution counts the coordinator and the workers of all its nod
 from collections.abc import Collection
 from typing import Final
 
-from everyitem.adapters.nodes.memory_budget import MB, MemoryBudget
+from everyitem.adapters.nodes.memory_budget import MB, NOBODY, MemoryBudget
 from everyitem.adapters.nodes.memory_gauge import OomKills
 from everyitem.adapters.nodes.memory_policy import (
     END_AT,
@@ -32,13 +32,18 @@ class WorkerMemory:
         self._policy = MemoryPolicy(slots)
         self._oom_kills = OomKills()
         self._next_look = 0.0
+        #: Whether the last look found what concerns other nodes: a worker with items, or one to recycle.
+        self._concerns_others = False
         #: Leases of idle workers that may not begin for now, the longest waiting first.
         self.parked: dict[str, Lease] = {}
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is held back, so that `look` must be called even if nothing runs."""
-        return self._policy.is_active
+        """Whether `look` must be called even if nothing runs.
+
+        That is while anything is held back, and while other nodes may wait for what this one has said or has.
+        """
+        return self._policy.is_active or self._concerns_others
 
     def admits(self, busy: int) -> bool:
         """Whether another worker may begin items while so many are at work."""
@@ -52,7 +57,11 @@ class WorkerMemory:
         there = [worker for worker in workers if worker.verdict in (None, Verdict.RECYCLED)]
         sizes = [worker.memory.read() for worker in there]
         total = sum(sizes)
-        others = self._budget.report(self._node_id, total, max(sizes, default=0))
+        has_items = [worker.lease is not None for worker in there]
+        heaviest = max(zip(has_items, sizes, strict=True), default=NOBODY)
+        others = self._budget.report(self._node_id, total, heaviest)
+        is_recyclable = any(map(_is_recyclable, there))
+        self._concerns_others = bool(self._budget.ceiling) and (any(has_items) or is_recyclable)
         limits = [
             (used, limit)
             for used, limit in ((total, self._limit), (total + others, self._budget.ceiling))
@@ -66,7 +75,7 @@ class WorkerMemory:
             now,
             self._pressure(limits),
             running=sum(worker.phase is not Phase.IDLE or worker.verdict is not None for worker in workers),
-            recyclable=any(_is_recyclable(worker) for worker in there),
+            recyclable=is_recyclable,
         )
 
     def _pressure(self, limits: list[tuple[int, int]]) -> float:

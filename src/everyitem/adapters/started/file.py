@@ -171,7 +171,8 @@ class StartedFile:
             descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # allocated now: a full disk would answer a write to the mapping with SIGBUS
-            os.posix_fallocate(descriptor, 0, len(packed) + header.area_size)
+            allocate = getattr(os, "posix_fallocate", lambda file, _, size: os.ftruncate(file, size))  # macOS
+            allocate(descriptor, 0, len(packed) + header.area_size)
             os.pwrite(descriptor, packed, 0)
             memory = mmap.mmap(descriptor, 0)
             made.replace(self._path)

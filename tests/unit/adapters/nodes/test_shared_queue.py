@@ -206,3 +206,21 @@ def test_gaps_before_the_last_started_item_run_next_unless_everything_drains(dra
     done = [index for message in posted[1:] for run in message.block.successes for index in run.indices()]
     assert sorted(done) == sorted([0, 4, *started_later])
     assert isinstance(posted[-1], SliceFinished)
+
+
+def test_where_outcomes_cannot_be_recovered_nobody_knows_what_was_begun(monkeypatch):
+    """They belong to items that were called: under at-most-once the whole lease is in doubt."""
+    heard = []
+    queue = SharedQueue("h", items=ITEMS, clock=lambda: 0.0, max_attempts=1, on_work=lambda count: None)
+    queue.open(heard.append)
+    queue.add(Lease(1, (4, 5, 6), 1, float("inf")))
+    claim = queue.claim(None, 3)
+    claim.outcomes.begin(claim.stretch, 0)
+    keep(claim.outcomes, 0)
+    claim.outcomes.stamp(1)
+    claim.window[STARTED] = 1
+    monkeypatch.setattr(claim.queued, "take_block", lambda: 1 // 0)
+    queue.lose("over")
+    (lost,) = heard
+    assert isinstance(lost, HolderLost)
+    assert lost.begun is None

@@ -295,3 +295,12 @@ def test_it_lies_beside_the_store_or_in_the_data_directory(tmp_path: Path) -> No
     assert elsewhere.parent == tmp_path / "started"
     assert "secret" not in elsewhere.name
     assert elsewhere != started_path("postgresql://u:secret@h/e", 7, tmp_path)
+
+
+def test_a_system_that_cannot_allocate_ahead_notes_all_the_same(run, monkeypatch) -> None:
+    """On macOS there is no `posix_fallocate`."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    first = run()
+    first.begin(1, OPEN)
+    first.section(1).begin("a", (7,))
+    assert suspects(run(), 2) == {7: 0}
