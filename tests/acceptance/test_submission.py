@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 import everyitem
@@ -13,6 +14,7 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.reading import rebuild
 from everyitem.model.status import ExecutionStatus
 from everyitem.settings import load_settings
+from everyitem.work.processors import find_processor
 
 GATE = threading.Event()
 FAILING = set[int]()
@@ -91,6 +93,34 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
         threading.Event().wait(0.02)
+
+
+@pytest.mark.parametrize(("later", "is_suspected"), [(0, True), (1, False)])
+def test_a_new_round_charges_nobody_with_the_deaths_of_the_one_before(
+    url: str, later: int, is_suspected: bool
+) -> None:
+    """A run of the same round suspects what was in flight; one of the next round calls it again."""
+    everyitem.run(document("submission-slow"), store=url)
+    store = compose.open_store(url)
+    record = store.find("b")
+    assert record is not None
+    items = store.items(record.execution_key)
+    batch = rebuild(record, items, settings=load_settings(), options=RunOptions()).batch
+    processor = find_processor("submission-slow")
+    dead = compose._started_items(store, record, batch, processor)
+    dead.begin(1, lambda _: True)
+    section = dead.section(1)
+    assert section is not None
+    section.begin("worker", [0])
+    # what the kernel does for a process that is gone
+    assert dead._memory is not None
+    dead._memory.close()
+    dead._close()
+    after = msgspec.structs.replace(record, round=record.round + later)
+    heir = compose._started_items(store, after, batch, processor)
+    assert bool(heir.begin(2, lambda _: True).suspects) == is_suspected
+    heir.end()
+    store.close()
 
 
 def test_a_claim_that_comes_after_the_end_carries_nothing_out(url: str) -> None:
