@@ -177,3 +177,22 @@ def test_items_retried_are_those_of_the_round(url: str) -> None:
         second = session.redrive("b").to_dict()["result"]
     assert second["executionResults"]["itemsFailed"] == 0
     assert second["executionMetadata"]["itemsRetried"] == 1
+
+
+def test_a_redrive_that_died_before_its_round_ran_is_gone_on_with(url: str) -> None:
+    """Given again it finds nothing that has failed: it carries out the round that is open, and no other."""
+    FAILING.add(0)
+    batch = document("submission-flaky", retry={"initialDelayMs": 0}, maxRetryAttempts=1)
+    everyitem.run(batch, store=url)
+    store = compose.open_store(url)
+    record = store.find("b")
+    assert record is not None
+    ownership = store.claim(record.execution_key)
+    assert ownership is not None
+    store.open_round(ownership, [0], {})
+    ownership.release()
+    FAILING.clear()
+    with everyitem.open(url) as session:
+        assert session.redrive("b").to_dict()["result"]["executionResults"]["itemsFailed"] == 0
+        assert session.status("b").round == 2
+    store.close()
