@@ -220,7 +220,9 @@ def _started_items(
     from everyitem.adapters.started import StartedFile, started_path
 
     here = [node.slots for node in batch.resources.nodes if node.kind in _IN_THIS_PROCESS]
-    identity = (record.batch_id, record.execution, record.content, record.items_digest, record.created_at)
+    # a round of its own begins without the deaths of earlier ones: who is redriven is called again
+    execution = (record.batch_id, record.execution, record.content, record.items_digest, record.created_at)
+    identity = (*execution, record.round)
     return StartedFile(
         started_path(store.url, record.execution_key, _data_directory()),
         identity=hashlib.sha256(msgspec.json.encode(identity)).hexdigest(),

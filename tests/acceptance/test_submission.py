@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 import everyitem
@@ -13,6 +14,7 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.reading import rebuild
 from everyitem.model.status import ExecutionStatus
 from everyitem.settings import load_settings
+from everyitem.work.processors import find_processor
 
 GATE = threading.Event()
 FAILING = set[int]()
@@ -93,6 +95,34 @@ def until(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.02)
 
 
+@pytest.mark.parametrize(("later", "is_suspected"), [(0, True), (1, False)])
+def test_a_new_round_charges_nobody_with_the_deaths_of_the_one_before(
+    url: str, later: int, is_suspected: bool
+) -> None:
+    """A run of the same round suspects what was in flight; one of the next round calls it again."""
+    everyitem.run(document("submission-slow"), store=url)
+    store = compose.open_store(url)
+    record = store.find("b")
+    assert record is not None
+    items = store.items(record.execution_key)
+    batch = rebuild(record, items, settings=load_settings(), options=RunOptions()).batch
+    processor = find_processor("submission-slow")
+    dead = compose._started_items(store, record, batch, processor)
+    dead.begin(1, lambda _: True)
+    section = dead.section(1)
+    assert section is not None
+    section.begin("worker", [0])
+    # what the kernel does for a process that is gone
+    assert dead._memory is not None
+    dead._memory.close()
+    dead._close()
+    after = msgspec.structs.replace(record, round=record.round + later)
+    heir = compose._started_items(store, after, batch, processor)
+    assert bool(heir.begin(2, lambda _: True).suspects) == is_suspected
+    heir.end()
+    store.close()
+
+
 def test_a_claim_that_comes_after_the_end_carries_nothing_out(url: str) -> None:
     """Between the last look and the claim the owner may end: then its response is the answer."""
     running, answers = in_background(lambda: everyitem.run(document("submission-gate"), store=url))
@@ -147,3 +177,22 @@ def test_items_retried_are_those_of_the_round(url: str) -> None:
         second = session.redrive("b").to_dict()["result"]
     assert second["executionResults"]["itemsFailed"] == 0
     assert second["executionMetadata"]["itemsRetried"] == 1
+
+
+def test_a_redrive_that_died_before_its_round_ran_is_gone_on_with(url: str) -> None:
+    """Given again it finds nothing that has failed: it carries out the round that is open, and no other."""
+    FAILING.add(0)
+    batch = document("submission-flaky", retry={"initialDelayMs": 0}, maxRetryAttempts=1)
+    everyitem.run(batch, store=url)
+    store = compose.open_store(url)
+    record = store.find("b")
+    assert record is not None
+    ownership = store.claim(record.execution_key)
+    assert ownership is not None
+    store.open_round(ownership, [0], {})
+    ownership.release()
+    FAILING.clear()
+    with everyitem.open(url) as session:
+        assert session.redrive("b").to_dict()["result"]["executionResults"]["itemsFailed"] == 0
+        assert session.status("b").round == 2
+    store.close()

@@ -337,6 +337,18 @@ def test_nobody_claims_what_a_living_process_owns(store: Store, url: str) -> Non
     other.close()
 
 
+def test_a_claim_that_carries_nothing_out_counts_no_run(store: Store) -> None:
+    """It raises the token like any other: who was replaced has lost the execution."""
+    record, first = accept(store)
+    first.release(ExecutionStatus.INTERRUPTED)
+    second = store.claim(record.execution_key, is_run=False)
+    assert second is not None
+    assert second.token == first.token + 1
+    found = store.find("b")
+    assert found is not None
+    assert found.runs == record.runs
+
+
 def test_a_released_execution_can_be_claimed_with_the_next_token(store: Store) -> None:
     """Each take-over raises the token by one and counts a run; old requests are void."""
     record, first = accept(store)

@@ -73,8 +73,8 @@ class PatientStore:
         created = self._ask(lambda: self._store.create(new, items))
         return None if created is None else (created[0], PatientOwnership(created[1], self._patience))
 
-    def claim(self, execution_key: int) -> Ownership | None:
-        ownership = self._ask(lambda: self._store.claim(execution_key))
+    def claim(self, execution_key: int, *, is_run: bool = True) -> Ownership | None:
+        ownership = self._ask(lambda: self._store.claim(execution_key, is_run=is_run))
         return None if ownership is None else PatientOwnership(ownership, self._patience)
 
     def open_round(

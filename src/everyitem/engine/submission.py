@@ -101,10 +101,13 @@ class Submission:
     ) -> Conclusion:
         """Open the next round over some failed items and carry it out.
 
-        Raises `UsageError` when another process is carrying the execution out.
+        With no item to redrive it answers from the record, or goes on with a round that was opened and has
+        not answered yet. Raises `UsageError` when another process is carrying the execution out.
         """
         if not indices and record.response is not None:
             return _recorded(record, attached=False)
+        if not indices:
+            return self._go_on(record)
         ownership = self._store.claim(record.execution_key)
         if ownership is None:
             raise UsageError(f"batch {record.batch_id!r} is being executed right now; wait for its end")

@@ -349,10 +349,11 @@ class Store(Protocol):
         """Store an accepted batch with its items and own it; None when that execution exists already."""
         ...
 
-    def claim(self, execution_key: int) -> Ownership | None:
+    def claim(self, execution_key: int, *, is_run: bool = True) -> Ownership | None:
         """Own an execution nobody alive owns, counting a new run; None while somebody else does.
 
-        A dead owner on this host is replaced at once, one elsewhere when its lease has run out.
+        Without `is_run` nothing is going to be carried out, and no run is counted. A dead owner on
+        this host is replaced at once, one elsewhere when its lease has run out.
         """
         ...
 

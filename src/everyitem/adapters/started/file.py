@@ -146,7 +146,7 @@ class StartedFile:
 
     def _check(self, header: Header) -> None:
         if header.identity != self._identity or header.item_count != self._item_count:
-            raise Unreadable("it belongs to another execution")
+            raise Unreadable("it belongs to another execution or round")
         if not 0 < header.token < self._token:
             raise Unreadable(f"it was left under ownership token {header.token}, and ours is {self._token}")
 

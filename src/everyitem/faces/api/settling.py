@@ -63,7 +63,7 @@ def settle(
     patience = time.monotonic() + _REACTION
     is_asked = False
     while True:
-        ownership = store.claim(record.execution_key)
+        ownership = store.claim(record.execution_key, is_run=False)
         if ownership is not None:
             try:
                 if is_asked and not _is_in_doubt(store, record.execution_key, index):

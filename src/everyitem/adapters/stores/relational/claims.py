@@ -92,8 +92,8 @@ class Claims:
         del self._unseen_new[name]
         return record, claimed
 
-    def take_over(self, execution_key: int) -> Claimed | None:
-        """Own the execution as this process, counting a new run, unless its owner lives.
+    def take_over(self, execution_key: int, *, is_run: bool = True) -> Claimed | None:
+        """Own the execution as this process, counting a new run if it `is_run`, unless its owner lives.
 
         Raises `UsageError` when there is no such execution.
         """
@@ -109,20 +109,22 @@ class Claims:
         writes = held.writes + 1 + secrets.randbelow(_STEPS)
         self._unseen[execution_key] = writes
         with self._connection.writing() as database:
-            taken = self._take(database, execution_key, held, writes)
+            taken = self._take(database, execution_key, held, writes, runs=int(is_run))
         passing(Failpoint.CLAIM_COMMITTED)
         del self._unseen[execution_key]
         return Claimed(execution_key, held.token + 1, held.chain) if taken else None
 
-    def _take(self, database: Database, execution_key: int, held: records.Holding, writes: int) -> bool:
+    def _take(
+        self, database: Database, execution_key: int, held: records.Holding, writes: int, *, runs: int
+    ) -> bool:
         me = this_process()
         taken = database.execute(
             "UPDATE execution_states SET owner_token = owner_token + 1, owner_writes = ?, "
             f"owner_expires_at = {self._connection.dialect.clock} + ?, owner_host = ?, owner_boot = ?, "
-            "owner_pid = ?, owner_started = ?, runs = runs + 1 "
+            "owner_pid = ?, owner_started = ?, runs = runs + ? "
             "WHERE execution_key = ? AND owner_token = ? AND owner_writes = ?",
             (
-                *(writes, LEASE, me.host, me.boot, me.pid, me.started),
+                *(writes, LEASE, me.host, me.boot, me.pid, me.started, runs),
                 *(execution_key, held.token, held.writes),
             ),
         )

@@ -73,8 +73,8 @@ class TableStore:
         record, claimed = created
         return record, self._own(claimed)
 
-    def claim(self, execution_key: int) -> Ownership | None:
-        claimed = self._claims.take_over(execution_key)
+    def claim(self, execution_key: int, *, is_run: bool = True) -> Ownership | None:
+        claimed = self._claims.take_over(execution_key, is_run=is_run)
         return None if claimed is None else self._own(claimed)
 
     def _own(self, claimed: Claimed) -> Ownership:
