@@ -3,7 +3,9 @@
 import os
 import random
 import sqlite3
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -468,3 +470,19 @@ def test_no_execution_of_a_dead_owner_seems_to_go_on(
     edit(path, "UPDATE execution_states SET owner_started = '1'")
     (listed,) = store.executions()
     assert (listed.status, listed.owned) == (ExecutionStatus.INTERRUPTED, False)
+
+
+def test_a_connection_collected_in_anothers_transaction_waits_for_nothing(tmp_path: Path) -> None:
+    """The collector may run at any moment, also while this very thread holds the lock it would wait for."""
+    path = tmp_path / "s.db"
+    SqliteStore(path).close()
+    forgotten, writer = connection.Connection(path), connection.Connection(path)
+    with forgotten.writing():
+        pass
+    closed = weakref.ref(forgotten._open)
+    with writer.writing(), ThreadPoolExecutor(1) as elsewhere:
+        box = [forgotten]
+        del forgotten
+        elsewhere.submit(box.clear).result(timeout=20)
+    assert closed() is None
+    writer.close()

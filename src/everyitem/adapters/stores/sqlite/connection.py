@@ -17,7 +17,7 @@ from pathlib import Path
 
 from everyitem.adapters.stores.relational.database import Dialect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
-from everyitem.adapters.stores.sqlite.write_lock import WriteLock
+from everyitem.adapters.stores.sqlite.write_lock import PATIENCE, WriteLock
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError, StoreRefused
 
@@ -131,7 +131,7 @@ class Connection:
                     f"store {self.path}: {error.strerror}; {writing_advice(self.path)}"
                 ) from error
             # an interpreter that just ends must not make SQLite write without the lock
-            weakref.finalize(self, self._open.close)
+            weakref.finalize(self, self._open.abandon)
         return self._open
 
     def _abandon(self, opened: "_Open") -> None:
@@ -195,14 +195,21 @@ class _Open:
             self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             passing(Failpoint.WAL_MOVED)
 
-    def close(self) -> None:
-        """Close under the lock: the last connection of all makes SQLite move the WAL. Safe to repeat."""
+    def close(self, *, patience: float = PATIENCE) -> None:
+        """Close under the lock: the last connection of all makes SQLite move the WAL. Safe to repeat.
+
+        While another keeps the lock this is not the last one: after `patience` seconds it closes without.
+        """
         if self._lock is not None:
             if not self._lock.is_closed:
-                with suppress(StoreError, sqlite3.Error), self._lock.held():
+                with suppress(StoreError, sqlite3.Error), self._lock.held(patience=patience):
                     self._leave()
             self._lock.close()
         self.database.close()
+
+    def abandon(self) -> None:
+        """Close what nobody closed, when it is collected: perhaps in the middle of another's transaction."""
+        self.close(patience=0.0)
 
     def _leave(self) -> None:
         if self.unmoved:

@@ -32,15 +32,15 @@ class WriteLock:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock. Raises `StoreError` when another process keeps it for `PATIENCE` seconds."""
-        self._take()
+    def held(self, *, patience: float = PATIENCE) -> Iterator[None]:
+        """Hold the lock. Raises `StoreError` when another connection keeps it for `patience` seconds."""
+        self._take(patience)
         try:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _take(self) -> None:
+    def _take(self, patience: float) -> None:
         started = None
         while True:
             try:
@@ -49,9 +49,9 @@ class WriteLock:
                 now = time.monotonic()
                 started = started or now
                 waited = now - started
-                if waited > PATIENCE:
+                if waited >= patience:
                     raise StoreError(
-                        f"another process has kept {self.path} locked for {PATIENCE:g} s; "
+                        f"another process has kept {self.path} locked for {patience:g} s; "
                         "find it with `fuser` on that file, then try again"
                     ) from None
             time.sleep(_WAIT if waited < _LONG else _LONG_WAIT)
