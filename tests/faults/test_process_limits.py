@@ -320,8 +320,6 @@ def test_deaths_are_noticed_without_process_descriptors(
     assert set(driver.results) == {0, 2}
 
 
-# long: it failed once in ten runs of everything, and never by itself; to be understood
-@pytest.mark.long
 def test_a_worker_that_closes_its_socket_is_put_down(start: Callable) -> None:
     """An item that closes descriptors it does not own ends like any other death."""
     code = """
@@ -329,7 +327,7 @@ def test_a_worker_that_closes_its_socket_is_put_down(start: Callable) -> None:
     @item_processor("p")
     def p(item, context):
         if item == 1:
-            os.closerange(3, 100)
+            os.closerange(3, 65536)  # whatever number its socket has
             time.sleep(600)
         return item
     """

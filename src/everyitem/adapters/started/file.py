@@ -44,6 +44,7 @@ class StartedFile:
         self._identity, self._item_count = identity, item_count
         self._capacity, self._cells = capacity, cells
         self._unused = cells
+        self._sections: list[Section] = []
         self._token = 0
         self._is_open: Callable[[int], bool] = bool
         self._suspects: Sequence[Suspect] = ()
@@ -83,6 +84,7 @@ class StartedFile:
         """The run has ended in good order; see the port."""
         if self._descriptor < 0:
             return
+        noted = self._memory
         if self._memory is not None:
             survived = self._memory[self._survived : self._survived + len(self._suspects)]
             self._suspects = [
@@ -95,7 +97,10 @@ class StartedFile:
                 self._replace(cells=0)
             else:
                 self._path.unlink(missing_ok=True)
-        # abandoned threads may still note what they do: the mapping goes when the last of them has gone
+        if noted is not None and not any(section.is_busy for section in self._sections):
+            # else abandoned threads may still note what they do: it goes when the last of them has gone
+            noted.close()
+        self._sections.clear()
         self._memory = None
         self._close()
 
@@ -109,7 +114,9 @@ class StartedFile:
         self._free += cells * self._cell_size
         watched = {one.index: self._survived + number for number, one in enumerate(self._suspects)}
         free = list(range(first, self._free, self._cell_size))
-        return Section(self._memory, free, capacity=self._capacity, watched=watched)
+        section = Section(self._memory, free, capacity=self._capacity, watched=watched)
+        self._sections.append(section)
+        return section
 
     def _read(self) -> tuple[list[Suspect], list[int], int]:
         """Suspects of the run before, what was in flight when it died, and how many to run together."""
@@ -220,6 +227,11 @@ class Section:
         self._taken: dict[object, int] = {}
         #: Which suspect a worker is on.
         self._on: dict[object, int] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker is at something, be it abandoned."""
+        return bool(self._taken)
 
     def begin(self, worker: object, indices: Sequence[int]) -> None:
         """Note what a worker is about to start, having survived what it had before."""
