@@ -304,3 +304,23 @@ def test_a_system_that_cannot_allocate_ahead_notes_all_the_same(run, monkeypatch
     first.begin(1, OPEN)
     first.section(1).begin("a", (7,))
     assert suspects(run(), 2) == {7: 0}
+
+
+def test_the_mapping_goes_with_the_run_unless_somebody_still_notes_in_it(run) -> None:
+    """Run after run in one process holds no descriptors; an abandoned thread may go on writing."""
+    idle = run()
+    idle.begin(1, OPEN)
+    section = idle.section(2)
+    section.begin("a", (4,))
+    section.end("a")
+    noted = idle._memory
+    idle.end()
+    assert noted.closed
+
+    busy = run()
+    busy.begin(2, OPEN)
+    section = busy.section(2)
+    section.begin("a", (4,))
+    busy.end()
+    section.narrow("a", (5,))
+    section.end("a")
