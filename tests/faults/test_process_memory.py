@@ -9,8 +9,9 @@ import pytest
 
 from everyitem.adapters.nodes.memory_budget import MB, MemoryBudget
 from everyitem.adapters.nodes.memory_gauge import OomKills
+from everyitem.adapters.nodes.memory_policy import Measure
 from everyitem.model.errors import ErrorCode
-from everyitem.ports.node import HolderJoined, HolderLost, NodeFailed, SliceFinished
+from everyitem.ports.node import HolderJoined, HolderLost, NodeFailed, SliceFinished, SliceShortened
 
 #: Both allocate far more than the node may take, one in steps that are touched, one in a single go.
 EXPLOSIONS = {
@@ -108,6 +109,27 @@ def test_a_worker_that_leaks_past_the_limit_at_once_is_replaced_when_its_item_wa
     assert driver.wait_for(HolderJoined).holder == "local/1.2"
     assert driver.failures == []
     assert not driver.of(NodeFailed)
+
+
+def test_a_pause_takes_nothing_from_a_worker_under_at_most_once(start: Callable, tmp_path: Path) -> None:
+    """It might begin an item at that very moment: what it has not begun is free once it says so itself."""
+    code = f"""
+    import pathlib, time
+    @item_processor("p")
+    def p(item, context):
+        while not pathlib.Path({str(tmp_path / "go")!r}).exists():
+            time.sleep(0.005)
+        return item
+    """
+    driver = start(code, [str(n) for n in range(5)], at_most_once=True)
+    lease = driver.lease(range(5))
+    driver.wait_until_at(0)
+    supervision = driver.node._supervision
+    supervision.call(lambda: supervision._take_measures(Measure.PAUSE))
+    assert driver.wait_for(SliceShortened).kept == len(lease.indices)
+    (tmp_path / "go").touch()
+    driver.wait_for(SliceFinished)
+    assert set(driver.results) == {0}
 
 
 def test_items_that_are_large_together_run_fewer_at_a_time(start: Callable) -> None:

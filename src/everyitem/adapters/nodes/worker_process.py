@@ -78,6 +78,7 @@ class WorkerProcess:
         Raises `OSError` where the machine has no process, descriptor or memory left for it.
         """
         self.holder, self.slot = holder, slot
+        self._at_most_once = assignment.at_most_once
         self.phase = Phase.STARTING
         self.verdict: Verdict | None = None
         self.lease: Lease | None = None
@@ -215,8 +216,13 @@ class WorkerProcess:
         self._words[END] = 0
 
     def settle_end(self) -> int:
-        """Second half, at least a millisecond later: the position from which on nothing was begun."""
-        self.kept = min(self.kept, self.begun)
+        """Second half, at least a millisecond later: the position from which on nothing was begun.
+
+        A worker might begin an item at this very moment. So under at-most-once all stays with it until it
+        says itself where it has stopped, which is soon.
+        """
+        if not self._at_most_once:
+            self.kept = min(self.kept, self.begun)
         return self.kept
 
     @property
