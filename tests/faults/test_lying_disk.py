@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.faults.rigs.disk import FULL, IOERR_FSYNC, IOERR_WRITE, OK, Disk, PowerCut, Verdict, lying_disk
+from tests.services.batches import created, zeros
 
 import everyitem
 from everyitem import PermanentItemError, item_processor
@@ -18,9 +19,8 @@ from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.sqlite import connection
 from everyitem.engine import patience
 from everyitem.model.errors import ErrorCode, UsageError
-from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, NewExecution, Ownership, SegmentDraft, Store
+from everyitem.ports.store import Commit, Counters, FailedItem, Ownership, SegmentDraft, Store
 
 ITEMS = 60
 
@@ -82,24 +82,9 @@ def store_of(folder: Path) -> Store:
 
 def begin(store: Store, disk: Disk) -> Ownership:
     """Accept a batch."""
-    items = InMemoryItems(b"[" + b",".join([b"0"] * 4000) + b"]", named=False)
-    created = store.create(
-        NewExecution(
-            batch_id="b",
-            execution=1,
-            content="c",
-            items_digest=items.digest,
-            item_count=len(items),
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b"{}",
-        ),
-        items,
-    )
-    assert created is not None
+    _, ownership = created(store, zeros(4000))
     disk.acknowledge(0)
-    return created[1]
+    return ownership
 
 
 def write(owned: Ownership, disk: Disk, start: int, count: int) -> int:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.services.batches import created
 from tests.services.postgres import PostgresServer
 
 from everyitem.adapters.stores import open_store
@@ -14,7 +15,7 @@ from everyitem.adapters.stores.relational.database import Database
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.model.errors import OwnershipLost
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import Commit, NewExecution, OutboxEvent, Ownership, Store
+from everyitem.ports.store import Commit, OutboxEvent, Ownership, Store
 
 pytestmark = pytest.mark.service
 
@@ -84,22 +85,8 @@ class _Stepper:
 
 
 def accept(store: Store, batch_id: str) -> tuple[int, Ownership]:
-    created = store.create(
-        NewExecution(
-            batch_id=batch_id,
-            execution=1,
-            content="c",
-            items_digest=ITEMS.digest,
-            item_count=1,
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b"{}",
-        ),
-        ITEMS,
-    )
-    assert created is not None
-    return created[0].execution_key, created[1]
+    record, ownership = created(store, ITEMS, batch_id)
+    return record.execution_key, ownership
 
 
 class Follower:

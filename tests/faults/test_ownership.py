@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.conftest import PATIENCE, Workspace
+from tests.services.batches import created, zeros
 
 from everyitem.adapters.stores import open_store
 from everyitem.adapters.stores.relational import claims
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import OwnershipLost
-from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Successes
-from everyitem.ports.store import Commit, Counters, NewExecution, Ownership, SegmentDraft, Store
+from everyitem.ports.store import Commit, Counters, Ownership, SegmentDraft, Store
 
 #: Seconds an owner of these tests is believed; three seconds take long enough.
 LEASE = "2"
@@ -34,23 +34,8 @@ def workspace(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def accept(store: Store) -> tuple[int, Ownership]:
-    items = InMemoryItems(b"[" + b",".join([b"0"] * 1000) + b"]", named=False)
-    created = store.create(
-        NewExecution(
-            batch_id="b",
-            execution=1,
-            content="c",
-            items_digest=items.digest,
-            item_count=len(items),
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b"{}",
-        ),
-        items,
-    )
-    assert created is not None
-    return created[0].execution_key, created[1]
+    record, ownership = created(store, zeros(1000))
+    return record.execution_key, ownership
 
 
 def item(index: int) -> Commit:
@@ -172,6 +157,8 @@ def test_a_stopped_executor_is_replaced_and_stops_when_it_wakes_up(workspace: Wo
     lock = WriteLock(workspace.folder / "store.db")
     with lock.held():
         sleeper.send(signal.SIGSTOP)
+        while not _is_stopped(sleeper.process.pid):
+            assert time.monotonic() < deadline
     lock.close()
     workspace.open_gate()
     heir = workspace.do("run", document, "--no-progress")
@@ -188,6 +175,15 @@ def test_a_stopped_executor_is_replaced_and_stops_when_it_wakes_up(workspace: Wo
     assert workspace.do("run", document).stdout == heir.stdout
     assert workspace.do("verify", "b").returncode == 0
     assert not list(workspace.folder.glob("*.started-*"))
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether every thread of a process has come to a stop; a signal takes a moment to reach them."""
+    try:
+        tasks = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:  # one has just ended
+        return False
+    return all(text.rpartition(")")[2].split()[0] == "T" for text in tasks)
 
 
 @pytest.mark.parametrize(

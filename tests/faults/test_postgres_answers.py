@@ -4,20 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 from tests.faults.rigs.proxy import Proxy
+from tests.services.batches import created, new_execution, zeros
 from tests.services.postgres import PostgresServer
 from tests.services.stores import edit, expire_lease
 
 from everyitem.adapters.stores import liveness, open_store
 from everyitem.adapters.stores.postgres import connection
 from everyitem.model.errors import ErrorCode, OwnershipLost, StoreError
-from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
 from everyitem.ports.store import (
     Commit,
     ControlKind,
     Counters,
     FailedItem,
-    NewExecution,
     OutboxEvent,
     Ownership,
     PendingRetry,
@@ -51,27 +50,12 @@ def store(url: str) -> Iterator[Store]:
     opened.close()
 
 
-ITEMS = InMemoryItems(b"[" + b",".join([b"0"] * 200) + b"]", named=False)
-
-
-def new(batch_id: str = "b") -> NewExecution:
-    return NewExecution(
-        batch_id=batch_id,
-        execution=1,
-        content="c",
-        items_digest=ITEMS.digest,
-        item_count=len(ITEMS),
-        named=False,
-        processor="p",
-        processor_code="x",
-        envelope=b"{}",
-    )
+ITEMS = zeros(200)
 
 
 def accept(store: Store) -> tuple[int, Ownership]:
-    created = store.create(new(), ITEMS)
-    assert created is not None
-    return created[0].execution_key, created[1]
+    record, ownership = created(store, ITEMS)
+    return record.execution_key, ownership
 
 
 def full_commit(number: int) -> Commit:
@@ -147,7 +131,7 @@ def test_a_creation_that_was_cut_anywhere_can_be_repeated(proxy: Proxy, store: S
         name = f"b{request}"
         for _ in range(3):
             try:
-                created = store.create(new(name), ITEMS)
+                created = store.create(new_execution(ITEMS, name), ITEMS)
             except StoreError:
                 cuts += 1
             else:

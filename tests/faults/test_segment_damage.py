@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.services.batches import created, zeros
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, StoreDamaged
-from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, NewExecution, SegmentDraft
+from everyitem.ports.store import Commit, Counters, FailedItem, SegmentDraft
 
 #: Segments of a batch, and items of a segment, the last of which fails.
 SEGMENTS, SIZE = 8, 5
@@ -29,27 +29,12 @@ def two_batches(path: Path) -> bytes:
     """A closed store with two batches of the same shape, unfinished; the file's bytes."""
     store = open_store(str(path))
     for batch in ("a", "b"):
-        items = InMemoryItems(b"[" + b",".join([b"0"] * (SEGMENTS * SIZE + 3)) + b"]", named=False)
-        created = store.create(
-            NewExecution(
-                batch_id=batch,
-                execution=1,
-                content="c",
-                items_digest=items.digest,
-                item_count=len(items),
-                named=False,
-                processor="p",
-                processor_code="x",
-                envelope=b"{}",
-            ),
-            items,
-        )
-        assert created is not None
+        _, ownership = created(store, zeros(SEGMENTS * SIZE + 3), batch)
         for number in range(SEGMENTS):
             first, bad = number * SIZE, number * SIZE + SIZE - 1
             results = b"[" + b",".join([b'"%d"' % number] * (SIZE - 1)) + b"]"
             failure = Failure(bad, 1, ErrorCode.ITEM_ERROR, "E", f"{batch}{number}", final=True)
-            created[1].commit(
+            ownership.commit(
                 Commit(
                     segments=[
                         SegmentDraft(
@@ -60,7 +45,7 @@ def two_batches(path: Path) -> bytes:
                     counters=Counters(succeeded=(number + 1) * (SIZE - 1), failed=number + 1),
                 )
             )
-        created[1].release()
+        ownership.release()
     store.close()
     return path.read_bytes()
 

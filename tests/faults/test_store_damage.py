@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.services.batches import created
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, StoreError, UsageError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, NewExecution, OutboxEvent, SegmentDraft
+from everyitem.ports.store import Commit, Counters, FailedItem, OutboxEvent, SegmentDraft
 
 ITEMS = 3000
 
@@ -19,22 +20,7 @@ def sound_store(path: Path) -> bytes:
     """A closed store with a batch half done; the file's bytes."""
     store = open_store(str(path))
     items = InMemoryItems(msgspec.json.encode([{"n": index} for index in range(ITEMS)]), named=False)
-    created = store.create(
-        NewExecution(
-            batch_id="b",
-            execution=1,
-            content="c",
-            items_digest=items.digest,
-            item_count=ITEMS,
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b'{"batchId":"b"}',
-        ),
-        items,
-    )
-    assert created is not None
-    _, ownership = created
+    _, ownership = created(store, items, envelope=b'{"batchId":"b"}')
     for first in range(0, 2000, 100):
         results = msgspec.json.encode([{"value": index} for index in range(99)])
         failure = Failure(first + 99, 1, ErrorCode.ITEM_ERROR, "E", "m", final=True)

@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.services.batches import created
 from tests.services.stores import edit, expire_lease
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import NewExecution, Store
+from everyitem.ports.store import Store
 
 #: Obeys one command a line, and answers each with one line: `create NAME`, `claim NAME` or `commit`.
 RIVAL = """
@@ -101,23 +102,9 @@ def rivals(url: str, count: int, *, elsewhere: int = 0) -> Iterator[list[Rival]]
 def store_batch(store: Store, name: str) -> int:
     """An accepted batch nobody owns; its execution key."""
     items = InMemoryItems(b"[0]", named=False)
-    created = store.create(
-        NewExecution(
-            batch_id=name,
-            execution=1,
-            content="c",
-            items_digest=items.digest,
-            item_count=1,
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b"{}",
-        ),
-        items,
-    )
-    assert created is not None
-    created[1].release()
-    return created[0].execution_key
+    record, ownership = created(store, items, name)
+    ownership.release()
+    return record.execution_key
 
 
 @pytest.mark.parametrize("batches", [40, pytest.param(500, marks=pytest.mark.long)])

@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.services.batches import created
 
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, OwnershipLost
@@ -24,7 +25,6 @@ from everyitem.ports.store import (
     Commit,
     Counters,
     FailedItem,
-    NewExecution,
     OutboxEvent,
     Ownership,
     PendingRetry,
@@ -49,22 +49,8 @@ class StoreModel(RuleBasedStateMachine):
     @initialize()
     def accept(self) -> None:
         items = InMemoryItems(msgspec.json.encode(list(range(COUNT))), named=False)
-        created = self.store.create(
-            NewExecution(
-                batch_id="b",
-                execution=1,
-                content="c",
-                items_digest=items.digest,
-                item_count=COUNT,
-                named=False,
-                processor="p",
-                processor_code="x",
-                envelope=b"{}",
-            ),
-            items,
-        )
-        assert created is not None
-        self.key, self.owner = created[0].execution_key, created[1]
+        record, self.owner = created(self.store, items)
+        self.key = record.execution_key
         self.states = [OPEN] * COUNT
         #: Charged attempts of each item in its latest round, and items that wait for a retry.
         self.attempts = [0] * COUNT

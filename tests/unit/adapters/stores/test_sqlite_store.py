@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.services.batches import created
 
 from everyitem.adapters.stores import stored_input
 from everyitem.adapters.stores.sqlite import connection, failures
@@ -80,22 +81,8 @@ def store(path: Path) -> Iterator[SqliteStore]:
 def accept(store: SqliteStore, text: bytes = b"[0,1,2,3,4,5,6,7,8,9]") -> tuple[int, Ownership]:
     """A stored execution: its key and its ownership."""
     items = InMemoryItems(text, named=False)
-    created = store.create(
-        NewExecution(
-            batch_id="b",
-            execution=1,
-            content="c",
-            items_digest=items.digest,
-            item_count=len(items),
-            named=False,
-            processor="p",
-            processor_code="x",
-            envelope=b"{}",
-        ),
-        items,
-    )
-    assert created is not None
-    return created[0].execution_key, created[1]
+    record, ownership = created(store, items)
+    return record.execution_key, ownership
 
 
 def successes(first: int, count: int) -> SegmentDraft:
