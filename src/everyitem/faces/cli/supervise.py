@@ -1,14 +1,15 @@
 """`--supervise`: the command runs in a process of its own, which is started again when it crashes."""
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.supervision.link import link
-from everyitem.faces.supervision.supervisor import GaveUp, Supervisor
+
+if TYPE_CHECKING:
+    from everyitem.faces.supervision.supervisor import GaveUp
 
 _OPTION = "--supervise"
 
@@ -22,6 +23,12 @@ def wants_supervision(arguments: Sequence[str]) -> bool:
 
 def supervise(arguments: Sequence[str]) -> int:
     """Run `everyitem ARGUMENTS` in a supervised process; returns its exit code."""
+    # not at the top: every command passes this module, and few are supervised
+    import shutil
+    import tempfile
+
+    from everyitem.faces.supervision.supervisor import GaveUp, Supervisor
+
     with tempfile.TemporaryFile() as spool:
         if "-" in arguments:
             # every process reads the document from its beginning
@@ -38,7 +45,7 @@ def supervise(arguments: Sequence[str]) -> int:
             return _answer(gave_up)
 
 
-def _answer(gave_up: GaveUp) -> int:
+def _answer(gave_up: "GaveUp") -> int:
     """The response nobody is left to give."""
     # not at the top: it loads what only the supervised process needs
     from everyitem.faces.api.refusal import refusal
