@@ -28,6 +28,8 @@ def plain(item: dict[str, Any], context: ItemContext) -> dict[str, int]:
         raise PermanentItemError("enough")
     if context.cancelled:
         raise RetryLater(5)
+    if context.attempt > 2:
+        raise RetryLater.from_header(None, default=2)
     return {"index": context.index}
 
 

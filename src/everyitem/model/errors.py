@@ -1,8 +1,10 @@
 """Every error everyitem raises on purpose, and the five codes of the specification (section 6)."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class ErrorCode(StrEnum):
@@ -108,3 +110,31 @@ class RetryLater(Exception):
     def __init__(self, seconds: float, message: str = "") -> None:
         self.seconds = float(seconds)
         super().__init__(message or f"try again in {self.seconds:g} s")
+
+    @classmethod
+    def from_header(cls, value: str | None, *, default: float = 1.0) -> Self:
+        """What an HTTP `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3).
+
+        A date that has passed means at once. A header that is missing (None) or says neither means
+        `default` seconds: a server's bad header is no failure of the item. Dates are read against this
+        machine's clock.
+        """
+        seconds = None if value is None else _seconds_asked(value.strip())
+        return cls(default if seconds is None else seconds)
+
+
+def _seconds_asked(value: str) -> float | None:
+    """The seconds from now that a `Retry-After` says; None when it says nothing that can be read."""
+    if value.isascii() and value.isdigit():
+        return float(value)
+    # imported here: every worker loads this module, and hardly any reads a date
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(value)
+        # the obsolete asctime form names no zone: it is in GMT, as all dates of HTTP
+        zoned = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+        return max(0.0, zoned.timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
