@@ -93,6 +93,12 @@ class Dealer:
         holder = self._holders.get(name)
         return holder.leases.get(lease_id) if holder else None
 
+    def issue(self, name: str, lease_id: int) -> None:
+        """The holder is told of a lease that had to wait for its intents: from now on it can be revoked."""
+        held = self.held(name, lease_id)
+        if held is not None:
+            held.issued = True
+
     def note(self, name: str, held: HeldLease, count: int, at: float) -> None:
         """`count` answers have arrived for a lease."""
         held.accounted += count
@@ -196,6 +202,7 @@ class Dealer:
                 held = self._next_lease(holder, at)
                 if held is None:
                     break
+                held.issued = self._intent_limit is None
                 holder.wake(at)
                 holder.leases[held.lease.lease_id] = held
                 commands.append(RunSlice(holder.node_id, holder.name, held.lease))
@@ -232,13 +239,13 @@ class Dealer:
         for holder in self._holders.values():
             if (holder.shared and idle_nodes == {holder.node_id}) or not self._is_exact(holder):
                 continue
-            unstarted = holder.outstanding - holder.slots
+            unstarted = holder.unstarted
             seconds = unstarted / holder.rate if holder.rate else math.inf
             if unstarted <= 0 or seconds <= WORTH_REVOKING or (best and seconds <= best[0]):
                 continue
             # what was leased last is what it will come to last
             for held in reversed(holder.leases.values()):
-                if held.outstanding and not held.revoked:
+                if held.issued and held.outstanding and not held.revoked:
                     best = (seconds, holder, held)
                     break
         return [self._revoke(best[1], best[2])] if best else []

@@ -30,6 +30,8 @@ class HeldLease:
     alone: bool = False
     #: A revocation was asked for. There is never a second: what the first leaves is being run.
     revoked: bool = False
+    #: Its holder was told of it; under at-most-once that waits for the disk.
+    issued: bool = True
     _last_settled: int = -1
 
     @property
@@ -93,6 +95,11 @@ class Holder:
     def outstanding(self) -> int:
         """Items leased to it without an answer yet."""
         return sum(held.outstanding for held in self.leases.values())
+
+    @property
+    def unstarted(self) -> int:
+        """Items it was told of that it cannot have begun, at least."""
+        return sum(held.outstanding for held in self.leases.values() if held.issued) - self.slots
 
     def load(self) -> float:
         """Items leased per slot: the lower, the more urgently it needs work; below 1 a slot idles."""

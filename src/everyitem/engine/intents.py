@@ -11,7 +11,7 @@ ones bounds what a crash can leave in doubt.
 
 from collections.abc import Iterable
 
-from everyitem.engine.messages import Ending, RevokeSlice, RunSlice, Verdict
+from everyitem.engine.messages import Ending, RunSlice, Verdict
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
@@ -51,10 +51,6 @@ class Intents:
         taken = [one for _, one in self._waiting if names is None or one.holder in names]
         self._waiting = [one for one in self._waiting if one[1] not in taken]
         return taken
-
-    def is_waiting(self, revocation: RevokeSlice) -> bool:
-        """Whether the lease to be revoked was never issued."""
-        return any(one.lease.lease_id == revocation.lease_id for _, one in self._waiting)
 
     def verdict(self) -> Verdict:
         """The ending where only items in doubt are left."""

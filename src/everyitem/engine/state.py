@@ -352,7 +352,7 @@ class ExecutionState:
                 lease = command.lease
                 ticket = self.recorder.intend(Intent(index, lease.attempt) for index in lease.indices)
                 self.intents.hold(ticket, command)
-            elif not self.intents.is_waiting(command):
+            else:
                 told.append(command)
         return told
 
@@ -482,7 +482,9 @@ class ExecutionState:
             self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
         if self.phase is Phase.OPEN and self.intents.is_on:
             # here, not as soon as the disk has them: by then the batch may be over
-            commands += self.intents.issue(self.recorder.confirmed)
+            for command in self.intents.issue(self.recorder.confirmed):
+                self.dealer.issue(command.holder, command.lease.lease_id)
+                commands.append(command)
         if self.phase is Phase.OPEN and self.recorder.has_room:
             commands += self._deal(at)
         if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:

@@ -14,7 +14,7 @@ from everyitem.engine.messages import (
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.model.retry import RetryPolicy
-from everyitem.ports.node import HolderLost, ItemRunsLong, NodeFailed
+from everyitem.ports.node import HolderJoined, HolderLost, ItemRunsLong, NodeFailed
 from everyitem.ports.store import Decision, Intent, Settlement
 
 NO_WAIT = RetryPolicy(max_retries=3, initial_delay=0.0)
@@ -238,3 +238,14 @@ def driver_with(*found: Intent, items: int, settled: Decision | None = None) -> 
     if settled is not None:
         one.tell(settlement(found[0].index, settled))
     return one
+
+
+def test_a_lease_wanted_back_before_it_was_issued_is_revoked_once_it_is() -> None:
+    """There is nothing to take back before; afterwards a node that idles still wants it."""
+    one = driver(2, nodes=(("n", 1), ("m", 1)))
+    one.join(shared=True)
+    idle = one.tell(HolderJoined(0.0, "m/1", "m", 1, shared=True))
+    assert revocations(idle) == []
+    issued = one.confirm_saves()
+    assert len(leases(issued)) == 2
+    assert revocations(issued) == [leases(issued)[-1].lease_id]
