@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores import transactions
 from everyitem.engine import (
+    accounting,
     commits,
     dealer,
+    doubts,
     holders,
     intents,
     ledger,
@@ -17,6 +19,7 @@ from everyitem.engine import (
     retries,
     segments,
     state,
+    tally,
 )
 from everyitem.engine.messages import Ending, Verdict
 from everyitem.engine.retries import Retry
@@ -48,7 +51,7 @@ def a_late_outcome_is_taken(patch: Patch) -> None:
             self.succeeded += count
         return True
 
-    patch.setattr(state.ExecutionState, "_awaits", lambda self, held, index: True)
+    patch.setattr(accounting.Accounting, "_awaits", lambda self, held, index: True)
     patch.setattr(holders.HeldLease, "expects", lambda self, run: True)
     patch.setattr(ledger.Ledger, "succeed", believe)
     patch.setattr(ledger.Ledger, "_expect", lambda self, mark, start, stop: None)
@@ -59,12 +62,12 @@ def a_doubled_failure_counts_twice(patch: Patch) -> None:
     """A second message about the same failed attempt is taken while the item waits."""
 
     def awaits(self, held, index):
-        return held.covers(index, index + 1) and self.ledger.mark(index) in (
+        return held.covers(index, index + 1) and self._ledger.mark(index) in (
             ledger.Mark.LEASED,
             ledger.Mark.WAITING,
         )
 
-    patch.setattr(state.ExecutionState, "_awaits", awaits)
+    patch.setattr(accounting.Accounting, "_awaits", awaits)
 
 
 @mutant
@@ -101,7 +104,7 @@ def a_running_item_is_dealt_again(patch: Patch) -> None:
 @mutant
 def a_retry_counts_twice(patch: Patch) -> None:
     """A failed attempt uses up two."""
-    following = state.ExecutionState._next_attempt
+    following = accounting.Accounting._next_attempt
 
     def next_attempt(self, failure, at):
         retry = following(self, failure, at)
@@ -109,7 +112,7 @@ def a_retry_counts_twice(patch: Patch) -> None:
             retry.attempt += 1
         return retry
 
-    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+    patch.setattr(accounting.Accounting, "_next_attempt", next_attempt)
 
 
 @mutant
@@ -121,21 +124,21 @@ def one_attempt_too_many(patch: Patch) -> None:
             return None
         if failure.retry_after is not None:
             return Retry(failure.index, failure.attempt, at + failure.retry_after, failure.alone)
-        if failure.attempt > self.configuration.retry.max_retries + 1:
+        if failure.attempt > self._configuration.retry.max_retries + 1:
             return None
         if failure.attempt == 1:
             self.retried += 1
         return Retry(failure.index, failure.attempt + 1, at, failure.alone)
 
-    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+    patch.setattr(accounting.Accounting, "_next_attempt", next_attempt)
 
 
 @mutant
 def retry_later_uses_up_an_attempt(patch: Patch) -> None:
     """An item that asked for more time is charged for it."""
-    following = state.ExecutionState._next_attempt
+    following = accounting.Accounting._next_attempt
     patch.setattr(
-        state.ExecutionState,
+        accounting.Accounting,
         "_next_attempt",
         lambda self, failure, at: following(self, replace(failure, retry_after=None), at),
     )
@@ -144,9 +147,9 @@ def retry_later_uses_up_an_attempt(patch: Patch) -> None:
 @mutant
 def a_permanent_failure_is_retried(patch: Patch) -> None:
     """PermanentItemError is an error like any other."""
-    following = state.ExecutionState._next_attempt
+    following = accounting.Accounting._next_attempt
     patch.setattr(
-        state.ExecutionState,
+        accounting.Accounting,
         "_next_attempt",
         lambda self, failure, at: following(self, replace(failure, permanent=False), at),
     )
@@ -156,19 +159,19 @@ def a_permanent_failure_is_retried(patch: Patch) -> None:
 def a_charge_is_not_awaited(patch: Patch) -> None:
     """A killer item runs again before the death it caused is on disk."""
     patch.setattr(recorder.Recorder, "secure_charges", lambda self: 0)
-    failed = state.ExecutionState._failed
+    failed = accounting.Accounting._failed
 
     def push_at_once(self, failure, at):
         failed(self, failure, at)
-        self._charges_saved(0)
+        self.charges_saved(0)
 
-    patch.setattr(state.ExecutionState, "_failed", push_at_once)
+    patch.setattr(accounting.Accounting, "_failed", push_at_once)
 
 
 @mutant
 def a_charge_is_never_saved(patch: Patch) -> None:
     """Who waits for the charge of a death waits for ever."""
-    patch.setattr(state.ExecutionState, "_charges_saved", lambda self, ticket: None)
+    patch.setattr(accounting.Accounting, "charges_saved", lambda self, ticket: None)
 
 
 @mutant
@@ -185,7 +188,7 @@ def a_suspect_runs_in_company(patch: Patch) -> None:
 @mutant
 def a_killer_that_merely_failed_is_forgiven(patch: Patch) -> None:
     """After an ordinary error it runs in company again."""
-    following = state.ExecutionState._next_attempt
+    following = accounting.Accounting._next_attempt
 
     def next_attempt(self, failure, at):
         retry = following(self, failure, at)
@@ -193,7 +196,7 @@ def a_killer_that_merely_failed_is_forgiven(patch: Patch) -> None:
             retry.alone = failure.alone
         return retry
 
-    patch.setattr(state.ExecutionState, "_next_attempt", next_attempt)
+    patch.setattr(accounting.Accounting, "_next_attempt", next_attempt)
 
 
 @mutant
@@ -338,19 +341,19 @@ def a_living_owner_is_replaced(patch: Patch) -> None:
 @mutant
 def a_lost_worker_leaves_no_doubt(patch: Patch) -> None:
     """What a worker had begun when it was lost runs again."""
-    patch.setattr(state.ExecutionState, "_doubt_lease", lambda self, held, begun, reason: None)
+    patch.setattr(accounting.Accounting, "doubt_lease", lambda self, held, begun, reason: None)
 
 
 @mutant
 def a_killed_call_is_a_failed_attempt(patch: Patch) -> None:
     """Who killed its worker, or was late, has told its outcome by that."""
-    patch.setattr(state, "tells_outcome", lambda failure: True)
+    patch.setattr(accounting, "tells_outcome", lambda failure: True)
 
 
 @mutant
 def items_found_in_doubt_run_again(patch: Patch) -> None:
     """A new run believes that nothing without an outcome was called."""
-    patch.setattr(state.ExecutionState, "_doubt_found", lambda self, found: None)
+    patch.setattr(doubts.Doubts, "found", lambda self, found: None)
 
 
 @mutant
@@ -374,17 +377,22 @@ def more_is_leased_than_may_be_in_doubt(patch: Patch) -> None:
 @mutant
 def a_settled_failure_counts_towards_the_limit(patch: Patch) -> None:
     """A person's word stops the batch."""
-    settle = state.ExecutionState._settle
+    settle = accounting.Accounting.settle
 
-    def settle_and_count(self, message):
-        failed = self.ledger.failed
-        settle(self, message)
-        if self.ledger.failed > failed:
-            self.tally.add(settled_failure(message.settlement))
-            if self.tally.is_decided():
-                self._close(self.tally.verdict())
+    def settle_and_count(self, asked, at):
+        failed = self._ledger.failed
+        settle(self, asked, at)
+        if self._ledger.failed > failed:
+            self.tally.add(settled_failure(asked))
 
-    patch.setattr(state.ExecutionState, "_settle", settle_and_count)
+    patch.setattr(accounting.Accounting, "settle", settle_and_count)
+    patch.setattr(
+        state.ExecutionState,
+        "_advance",
+        lambda self, at, advance=state.ExecutionState._advance: (self._count_failures(), advance(self, at))[
+            1
+        ],
+    )
 
 
 # -- how a run ends ---------------------------------------------------------------------------------
@@ -394,14 +402,14 @@ def a_settled_failure_counts_towards_the_limit(patch: Patch) -> None:
 def the_limit_is_off_by_one(patch: Patch) -> None:
     """One failure more is tolerated than was asked for."""
     tolerated = ProcessingConfiguration.tolerated_failures
-    create = state.FailureTally.__init__
+    create = tally.FailureTally.__init__
 
     def init(self, configuration, *, items):
         create(self, configuration, items=items)
         if configuration.strategy is not ErrorStrategy.CONTINUE_ON_ERROR:
             self.tolerated = (tolerated(configuration, items) or 0) + 1
 
-    patch.setattr(state.FailureTally, "__init__", init)
+    patch.setattr(tally.FailureTally, "__init__", init)
 
 
 @mutant
@@ -410,13 +418,11 @@ def failures_after_the_deciding_one_are_recorded(patch: Patch) -> None:
 
     def failed_for_good(self, failure):
         failure.final = True
-        self.ledger.fail(failure.index)
-        self.recorder.add_failure(failure)
+        self._ledger.fail(failure.index)
+        self._recorder.add_failure(failure)
         self.tally.add(failure)
-        if self.tally.is_decided():
-            self._close(self.tally.verdict())
 
-    patch.setattr(state.ExecutionState, "_failed_for_good", failed_for_good)
+    patch.setattr(accounting.Accounting, "_failed_for_good", failed_for_good)
 
 
 @mutant

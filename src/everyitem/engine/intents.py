@@ -11,11 +11,9 @@ ones bounds what a crash can leave in doubt.
 
 from collections.abc import Iterable
 
-from everyitem.engine.messages import Ending, RunSlice, Verdict
-from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.engine.messages import RunSlice
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import Intent
 
 
 def tells_outcome(failure: Failure) -> bool:
@@ -27,12 +25,9 @@ def tells_outcome(failure: Failure) -> bool:
 
 
 class Intents:
-    """Leases that wait for the disk, and items in doubt."""
+    """Leases that wait for the disk."""
 
-    def __init__(self, configuration: ProcessingConfiguration) -> None:
-        self.is_on = configuration.at_most_once
-        #: Items in doubt, by index.
-        self.doubts: dict[int, Intent] = {}
+    def __init__(self) -> None:
         self._waiting: list[tuple[int, RunSlice]] = []
 
     def hold(self, ticket: int, command: RunSlice) -> None:
@@ -51,15 +46,3 @@ class Intents:
         taken = [one for _, one in self._waiting if names is None or one.holder in names]
         self._waiting = [one for one in self._waiting if one[1] not in taken]
         return taken
-
-    def verdict(self) -> Verdict:
-        """The ending where only items in doubt are left."""
-        count = len(self.doubts)
-        items = "1 item is" if count == 1 else f"{count:,} items are"
-        return Verdict(
-            Ending.IN_DOUBT,
-            f"{items} in doubt: the item processor may have been called and its outcome is unknown; "
-            "settle each of them (everyitem settle), then resume",
-            ErrorCode.SYSTEM_ERROR,
-            doubts=tuple(self.doubts[index] for index in sorted(self.doubts)),
-        )

@@ -105,9 +105,9 @@ def counters_at_end(before: Counters, state: ExecutionState, at: float) -> Count
         before,
         succeeded=state.ledger.succeeded,
         failed=state.ledger.failed,
-        retried=before.retried + state.retried,
+        retried=before.retried + state.accounting.retried,
         steals=before.steals + state.dealer.queues.steals,
-        busy_us=before.busy_us + state.busy_us,
+        busy_us=before.busy_us + state.accounting.busy_us,
         active_ms=active_milliseconds(before, state, at),
         checkpoints=state.recorder.checkpoints,
     )

@@ -170,7 +170,7 @@ class Runtime:
 
     def _snapshot(self, now: float, eta: float | None, in_flight: int) -> Snapshot:
         state, ledger = self._state, self._state.ledger
-        causes = sorted(state.tally.by_cause.items(), key=lambda one: -one[1])
+        causes = sorted(state.accounting.tally.by_cause.items(), key=lambda one: -one[1])
         return Snapshot(
             at=now,
             batch_id=self._record.batch_id,
@@ -183,7 +183,7 @@ class Runtime:
             open=ledger.open,
             in_flight=in_flight,
             retries_waiting=len(state.retries),
-            retried=self._retried_before + state.retried,
+            retried=self._retried_before + state.accounting.retried,
             steals=self._steals_before + state.dealer.queues.steals,
             rate_per_second=self._meter.rate,
             eta_seconds=eta,

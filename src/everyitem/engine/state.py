@@ -17,11 +17,9 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 
-import msgspec
-
+from everyitem.engine.accounting import Accounting
 from everyitem.engine.dealer import Dealer
-from everyitem.engine.holders import HeldLease
-from everyitem.engine.intents import Intents, tells_outcome
+from everyitem.engine.intents import Intents
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import (
     CancelAsked,
@@ -44,13 +42,11 @@ from everyitem.engine.messages import (
 )
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
-from everyitem.engine.retries import PendingAttempt, Retry, RetryHeap
-from everyitem.engine.settling import settled_failure, settled_success
-from everyitem.engine.suspects import NOBODY, coordinator_death, with_suspects
-from everyitem.engine.tally import FailureTally
+from everyitem.engine.retries import PendingAttempt, RetryHeap
+from everyitem.engine.suspects import NOBODY, with_suspects
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.plan import Partition
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import (
@@ -63,14 +59,11 @@ from everyitem.ports.node import (
     SliceShortened,
 )
 from everyitem.ports.started import Suspicion
-from everyitem.ports.store import LEFT_BEHIND, Decision, Intent
+from everyitem.ports.store import Intent
 
 #: After the batch timeout, items in flight get this many seconds before they are interrupted.
 TIMEOUT_GRACE = 0.5
 
-
-#: The type of a failure whose call returned what is no result.
-_UNUSABLE = "UnusableResult"
 
 #: Endings that are moot when the last items finish while the run closes.
 _OVERTAKEN = {Ending.CANCELLED, Ending.INTERRUPTED, Ending.TIMED_OUT, Ending.OUT_OF_RESOURCES}
@@ -126,15 +119,20 @@ class ExecutionState:
             together=suspicion.together,
             intent_limit=configuration.in_doubt_limit if configuration.at_most_once else None,
         )
-        self.intents = Intents(configuration)
-        self._unit = unit
+        self.intents = Intents()
         self.recorder = recorder or Recorder(configuration, at=at)
+        self.accounting = Accounting(
+            configuration,
+            self.ledger,
+            self.retries,
+            self.dealer,
+            self.recorder,
+            chance=chance,
+            unit=unit,
+            alone=[one.index for one in pending if one.alone],
+        )
         self.phase = Phase.OPEN
         self.verdict: Verdict | None = None
-        self.tally = FailureTally(configuration, items=self.ledger.items)
-        self.retried = 0
-        self.busy_us = 0
-        self._chance = chance
         self._deadline = deadline
         self._interrupt_at = math.inf
         self._interrupted = False
@@ -143,38 +141,17 @@ class ExecutionState:
         self._paused = 0.0
         self._ended_at = math.inf
         self._alive = {node_id for node_id, _ in nodes}
-        self._awaiting_charge: list[tuple[int, Retry]] = []
-        #: Items that run alone from now on: a worker died of them, in whichever run, or their chunk raised.
-        self._alone = {one.index for one in pending if one.alone}
         # first: what is in doubt is for a person, whoever killed whom
-        self._doubt_found(intents)
-        self._quarantine(suspicion, pending)
-        self._seed(nodes, partitions, with_suspects(pending, suspicion), at)
+        self.accounting.doubts.found(intents)
+        self.accounting.quarantine(suspicion, pending)
+        self._count_failures()
+        self.accounting.wait(with_suspects(pending, suspicion), at)
+        self._fill_queues(nodes, partitions)
 
-    def _seed(
-        self,
-        nodes: Sequence[tuple[str, int]],
-        partitions: Sequence[Partition],
-        pending: Sequence[PendingAttempt],
-        at: float,
-    ) -> None:
-        for one in pending:
-            if self.ledger.mark(one.index) == Mark.OPEN:
-                self.ledger.wait(one.index)
-                self.retries.push(Retry(one.index, one.attempts + 1, at + one.delay, one.alone))
+    def _fill_queues(self, nodes: Sequence[tuple[str, int]], partitions: Sequence[Partition]) -> None:
         for node_id, partition in assign_partitions(partitions, nodes):
             for start, stop in self.ledger.runs(Mark.OPEN, partition.first, partition.last + 1):
                 self.dealer.queues.put(node_id, start, stop)
-
-    def _quarantine(self, suspicion: Suspicion, pending: Sequence[PendingAttempt]) -> None:
-        """Fail the suspects that have killed one run after the other, and get that to the disk soon."""
-        attempts = {one.index: one.attempts for one in pending}
-        for suspect in suspicion.suspects:
-            if not suspect.is_convicted or self.ledger.mark(suspect.index) != Mark.OPEN:
-                continue
-            self.ledger.lease(suspect.index, suspect.index + 1)
-            self._failed_for_good(coordinator_death(suspect, attempt=attempts.get(suspect.index, 0) + 1))
-            self.recorder.cut_soon()
 
     def handle(self, message: Message) -> list[Command]:
         """Take note of what happened and answer with what to do about it, in order."""
@@ -193,7 +170,7 @@ class ExecutionState:
             case TimePassed():
                 pass
             case CheckpointSaved():
-                self._charges_saved(message.ticket)
+                self.accounting.charges_saved(message.ticket)
                 self.recorder.saved(message.ticket)
             case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
@@ -211,7 +188,7 @@ class ExecutionState:
                 )
                 self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
             case SettleAsked():
-                self._settle(message)
+                self.accounting.settle(message.settlement, at)
             case StopAsked():
                 self._close(Verdict(Ending.INTERRUPTED, f"stopped by {message.reason}"))
                 wait = 0.0 if message.at_once else self.configuration.drain
@@ -221,130 +198,22 @@ class ExecutionState:
         commands += self._advance(at)
         return commands
 
-    # -- outcomes ---------------------------------------------------------------------------------
-
     def _account(self, holder: str, lease_id: int, block: OutcomeBlock, at: float) -> None:
-        """Record a block under its lease; whatever comes too late or twice is dropped."""
-        held = self.dealer.held(holder, lease_id)
-        if held is None:
-            return
-        count = 0
-        for arrived in block.successes:
-            run = self._succeeded(held, arrived)
-            if run.ranges:
-                count += len(run)
-                self.recorder.add_successes(run)
-                self.busy_us += sum(run.durations_us)
-        for failure in block.failures:
-            if self._awaits(held, failure.index):
-                held.settle(failure.index)
-                self._failed(failure, at)
-                count += 1
-        if block.logs:
-            # a lost holder's block is offered to each of its leases: every record has one owner
-            self.recorder.add_logs([log for log in block.logs if held.covers(log[0], log[0] + 1)])
-        self.dealer.note(holder, held, count, at)
+        self.accounting.account(holder, lease_id, block, at)
+        self._count_failures()
 
-    def _awaits(self, held: HeldLease, index: int) -> bool:
-        return (
-            held.covers(index, index + 1)
-            and index not in held.settled
-            and self.ledger.mark(index) == Mark.LEASED
-        )
+    def _count_failures(self) -> None:
+        """Too many final failures end the batch."""
+        tally = self.accounting.tally
+        if tally.is_decided():
+            self._close(tally.verdict())
 
-    def _succeeded(self, held: HeldLease, run: Successes) -> Successes:
-        """Count a run; returns the part the lease still covers and that had no outcome (mostly: all)."""
-        if held.expects(run) and self.ledger.succeed(run.ranges):
-            return run
-        awaited = run.keep({index for index in run.indices() if self._awaits(held, index)})
-        return awaited if self.ledger.succeed(awaited.ranges) else awaited.keep(set())
-
-    def _failed(self, failure: Failure, at: float) -> None:
-        """One attempt of a leased item failed: retry it, or that was its outcome."""
-        self.busy_us += failure.duration_us
-        if self.intents.is_on and not tells_outcome(failure):
-            self._doubt(failure.index, failure.attempt, f"{failure.type}: {failure.message}")
-            return
-        retry = self._next_attempt(failure, at)
-        if retry is None:
-            self._failed_for_good(failure)
-            return
-        self.recorder.add_failure(failure)
-        self.ledger.wait(failure.index)
-        attempts = failure.attempt if failure.retry_after is None else failure.attempt - 1
-        self.recorder.pending(failure.index, attempts, retry.due, alone=retry.alone)
-        if failure.alone:
-            # a worker's death is charged on disk before the item may kill the next worker
-            self._awaiting_charge.append((self.recorder.secure_charges(), retry))
-        else:
-            self.retries.push(retry)
-
-    def _next_attempt(self, failure: Failure, at: float) -> Retry | None:
-        if failure.permanent or (self.intents.is_on and failure.type == _UNUSABLE):
-            # the call itself came to its end: at-most-once does not repeat it for the sake of its result
-            return None
-        if failure.alone:
-            self._alone.add(failure.index)
-        if failure.retry_after is not None:
-            due = at + max(0.0, failure.retry_after)
-            return Retry(failure.index, failure.attempt, due, failure.index in self._alone)
-        policy = self.configuration.retry
-        if failure.attempt > policy.max_retries:
-            return None
-        if failure.attempt == 1:
-            self.retried += 1
-        delay = policy.delay(failure.attempt, chance=self._chance())
-        if self.intents.is_on and self._unit > 1:
-            # a chunk of which one item made the call raise: each is called singly
-            self._alone.add(failure.index)
-        return Retry(failure.index, failure.attempt + 1, at + delay, failure.index in self._alone)
-
-    def _failed_for_good(self, failure: Failure) -> None:
-        if self.tally.is_decided():
-            # after the deciding failure further final failures stay unrecorded: exactly limit + 1
-            self.ledger.reopen(failure.index)
-            return
-        failure.final = True
-        self.ledger.fail(failure.index)
-        self.recorder.add_failure(failure)
-        self.tally.add(failure)
-        if self.tally.is_decided():
-            self._close(self.tally.verdict())
-
-    def _charges_saved(self, ticket: int) -> None:
-        still_waiting = []
-        for needed, retry in self._awaiting_charge:
-            if needed <= ticket:
-                self.retries.push(retry)
-            else:
-                still_waiting.append((needed, retry))
-        self._awaiting_charge = still_waiting
-
-    # -- at-most-once -----------------------------------------------------------------------------
-
-    def _doubt_found(self, intents: Sequence[Intent]) -> None:
-        for found in intents:
-            if self.ledger.mark(found.index) == Mark.OPEN:
-                self._doubt(found.index, found.attempt, found.doubt or LEFT_BEHIND, known=bool(found.doubt))
-
-    def _doubt(self, index: int, attempt: int, reason: str, *, known: bool = False) -> None:
-        """The item may have been called, and its outcome will not come; `known`: the store knows."""
-        self.ledger.doubt(index)
-        self.intents.doubts[index] = doubt = Intent(index, attempt, reason)
-        if not known:
-            self.recorder.intend([doubt])
-
-    def _doubt_lease(self, held: HeldLease, begun: Collection[int] | None, reason: str) -> None:
-        """What a lost holder had begun is in doubt; all of a lease, where nobody can tell."""
-        for index in held.lease.indices[: held.end] if begun is None else begun:
-            if self._awaits(held, index):
-                held.settle(index)
-                self._doubt(index, held.lease.attempt, reason)
+    # -- leases -----------------------------------------------------------------------------------
 
     def _deal(self, at: float) -> Sequence[Command]:
         """New leases; under at-most-once those that need no intent any more are told, others wait for it."""
         dealt = self.dealer.deal(at)
-        if not self.intents.is_on:
+        if not self.configuration.at_most_once:
             return dealt
         told: list[Command] = []
         for command in dealt:
@@ -361,27 +230,6 @@ class ExecutionState:
         for command in self.intents.take_back(holders):
             self.dealer.finish(command.holder, command.lease.lease_id, at)
 
-    def _settle(self, message: SettleAsked) -> None:
-        """Carry out a person's decision, which nothing but the doubt itself can overrule."""
-        asked = message.settlement
-        doubt = self.intents.doubts.pop(asked.index, None)
-        if doubt is None:
-            return
-        settlement = msgspec.structs.replace(asked, attempt=doubt.attempt, doubt=doubt.doubt)
-        self.recorder.settled(settlement)
-        match settlement.decision:
-            case Decision.SUCCEEDED:
-                self.ledger.settle(asked.index, Mark.SUCCEEDED)
-                self.recorder.add_successes(settled_success(settlement))
-            case Decision.FAILED:
-                self.ledger.settle(asked.index, Mark.FAILED)
-                self.recorder.add_failure(settled_failure(settlement))
-            case Decision.AGAIN:
-                self.ledger.settle(asked.index, Mark.WAITING)
-                alone = asked.index in self._alone
-                self.retries.push(Retry(asked.index, doubt.attempt + 1, message.at, alone))
-                self.recorder.pending(asked.index, doubt.attempt, message.at, alone=alone)
-
     # -- holders and nodes ------------------------------------------------------------------------
 
     def _holder_lost(self, message: HolderLost) -> None:
@@ -389,8 +237,8 @@ class ExecutionState:
         for lease_id in self.dealer.leases_of(message.holder):
             self._account(message.holder, lease_id, message.block, message.at)
             held = self.dealer.held(message.holder, lease_id)
-            if self.intents.is_on and held is not None:
-                self._doubt_lease(held, message.begun, message.reason)
+            if self.configuration.at_most_once and held is not None:
+                self.accounting.doubt_lease(held, message.begun, message.reason)
         node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
         if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
             self._alive.discard(node_id)
@@ -403,9 +251,9 @@ class ExecutionState:
         holders = self.dealer.holders_of(message.node_id)
         self._take_back(message.at, holders)
         for holder in holders:
-            for lease_id in self.dealer.leases_of(holder) if self.intents.is_on else ():
+            for lease_id in self.dealer.leases_of(holder) if self.configuration.at_most_once else ():
                 if (held := self.dealer.held(holder, lease_id)) is not None:
-                    self._doubt_lease(held, None, message.reason)
+                    self.accounting.doubt_lease(held, None, message.reason)
             self.dealer.lose(holder, message.at)
         self._check_capacity(f"node {message.node_id}: {message.reason}", message.code)
 
@@ -472,7 +320,7 @@ class ExecutionState:
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
         elif self.ledger.open == self.ledger.in_doubt:
-            self._close(self.intents.verdict())
+            self._close(self.accounting.doubts.verdict())
         if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
             self._stand_still(at)
             self.phase = Phase.CLOSING
@@ -480,7 +328,7 @@ class ExecutionState:
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
             self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
-        if self.phase is Phase.OPEN and self.intents.is_on:
+        if self.phase is Phase.OPEN and self.configuration.at_most_once:
             # here, not as soon as the disk has them: by then the batch may be over
             for command in self.intents.issue(self.recorder.confirmed):
                 self.dealer.issue(command.holder, command.lease.lease_id)
@@ -494,7 +342,10 @@ class ExecutionState:
         if given_back := self.dealer.take_given_back():
             self.recorder.withdraw(index for index in given_back if self.ledger.mark(index) != Mark.LEASED)
         commands += self.recorder.advance(
-            at, retried=self.retried, steals=self.dealer.queues.steals, busy_us=self.busy_us
+            at,
+            retried=self.accounting.retried,
+            steals=self.dealer.queues.steals,
+            busy_us=self.accounting.busy_us,
         )
         if self.phase is Phase.SAVING and self.recorder.all_saved and self.verdict is not None:
             self.phase = Phase.FINISHED

@@ -39,7 +39,7 @@ def test_an_item_that_fails_twice_then_succeeds_counts_as_successful() -> None:
     driver.confirm_saves()
     assert driver.verdict is not None and driver.verdict.ending is Ending.COMPLETED
     assert (driver.state.ledger.succeeded, driver.state.ledger.failed) == (1, 0)
-    assert driver.state.retried == 1
+    assert driver.state.accounting.retried == 1
 
 
 def test_three_retries_mean_four_attempts() -> None:
@@ -344,7 +344,7 @@ def test_tolerance_never_stops_continue_on_error() -> None:
     (lease,) = driver.join()
     driver.finish(lease, failure(0))
     assert driver.state.verdict is None
-    assert driver.state.tally.count > (driver.state.tally.tolerated or 0)
+    assert driver.state.accounting.tally.count > (driver.state.accounting.tally.tolerated or 0)
 
 
 def test_segments_are_cut_at_exactly_the_interval() -> None:

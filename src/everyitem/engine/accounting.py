@@ -1,0 +1,192 @@
+"""The accounts of a run: what became of each attempt, and of each item. Everything is counted here.
+
+Pure. An outcome counts when its lease covers the item and the item had none; whatever comes too late or
+twice is dropped. A failed attempt is retried, leaves its item in doubt, or was its outcome.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+from everyitem.engine.dealer import Dealer
+from everyitem.engine.doubts import Doubts
+from everyitem.engine.holders import HeldLease
+from everyitem.engine.intents import tells_outcome
+from everyitem.engine.ledger import Ledger, Mark
+from everyitem.engine.recorder import Recorder
+from everyitem.engine.retries import PendingAttempt, Retry, RetryHeap
+from everyitem.engine.suspects import coordinator_death
+from everyitem.engine.tally import FailureTally
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.ports.started import Suspicion
+from everyitem.ports.store import Decision, Settlement
+
+#: The type of a failure whose call returned what is no result.
+_UNUSABLE = "UnusableResult"
+
+
+class Accounting:
+    """Books outcomes and failed attempts of leased items."""
+
+    def __init__(
+        self,
+        configuration: ProcessingConfiguration,
+        ledger: Ledger,
+        retries: RetryHeap,
+        dealer: Dealer,
+        recorder: Recorder,
+        *,
+        chance: Callable[[], float],
+        unit: int,
+        alone: Iterable[int],
+    ) -> None:
+        """Begin the accounts of a run.
+
+        `chance` gives uniform random numbers in [0, 1], `unit` is how many items one call takes (chunk
+        processors), `alone` are the items that earlier runs have found to belong by themselves.
+        """
+        self.doubts = Doubts(ledger, recorder)
+        self.tally = FailureTally(configuration, items=ledger.items)
+        #: Items that needed more than one attempt.
+        self.retried = 0
+        #: Microseconds workers were busy with items.
+        self.busy_us = 0
+        self._configuration = configuration
+        self._ledger = ledger
+        self._retries = retries
+        self._dealer = dealer
+        self._recorder = recorder
+        self._chance = chance
+        self._unit = unit
+        #: Items that run alone from now on: a worker died of them, in whichever run, or their chunk raised.
+        self._alone = set(alone)
+        self._awaiting_charge: list[tuple[int, Retry]] = []
+
+    def wait(self, pending: Iterable[PendingAttempt], at: float) -> None:
+        """Take over the retries an earlier run left behind, as far as their items are open."""
+        for one in pending:
+            if self._ledger.mark(one.index) == Mark.OPEN:
+                self._ledger.wait(one.index)
+                self._retries.push(Retry(one.index, one.attempts + 1, at + one.delay, one.alone))
+
+    def quarantine(self, suspicion: Suspicion, pending: Iterable[PendingAttempt]) -> None:
+        """Fail the suspects that have killed one run after the other, and get that to the disk soon."""
+        attempts = {one.index: one.attempts for one in pending}
+        for suspect in suspicion.suspects:
+            if not suspect.is_convicted or self._ledger.mark(suspect.index) != Mark.OPEN:
+                continue
+            self._ledger.lease(suspect.index, suspect.index + 1)
+            self._failed_for_good(coordinator_death(suspect, attempt=attempts.get(suspect.index, 0) + 1))
+            self._recorder.cut_soon()
+
+    def account(self, holder: str, lease_id: int, block: OutcomeBlock, at: float) -> None:
+        """Record a block under its lease; whatever comes too late or twice is dropped."""
+        held = self._dealer.held(holder, lease_id)
+        if held is None:
+            return
+        count = 0
+        for arrived in block.successes:
+            run = self._succeeded(held, arrived)
+            if run.ranges:
+                count += len(run)
+                self._recorder.add_successes(run)
+                self.busy_us += sum(run.durations_us)
+        for failure in block.failures:
+            if self._awaits(held, failure.index):
+                held.settle(failure.index)
+                self._failed(failure, at)
+                count += 1
+        if block.logs:
+            # a lost holder's block is offered to each of its leases: every record has one owner
+            self._recorder.add_logs([log for log in block.logs if held.covers(log[0], log[0] + 1)])
+        self._dealer.note(holder, held, count, at)
+
+    def doubt_lease(self, held: HeldLease, begun: Collection[int] | None, reason: str) -> None:
+        """What a lost holder had begun is in doubt; all of a lease, where nobody can tell."""
+        for index in held.lease.indices[: held.end] if begun is None else begun:
+            if self._awaits(held, index):
+                held.settle(index)
+                self.doubts.add(index, held.lease.attempt, reason)
+
+    def settle(self, asked: Settlement, at: float) -> None:
+        """Carry out a person's decision about an item in doubt; one about any other item is dropped."""
+        settlement = self.doubts.settle(asked)
+        if settlement is not None and settlement.decision is Decision.AGAIN:
+            index, attempts = settlement.index, settlement.attempt
+            alone = index in self._alone
+            self._retries.push(Retry(index, attempts + 1, at, alone))
+            self._recorder.pending(index, attempts, at, alone=alone)
+
+    def charges_saved(self, ticket: int) -> None:
+        """Save `ticket` is durable: who waited for the charge of a death in it may run again."""
+        still_waiting = []
+        for needed, retry in self._awaiting_charge:
+            if needed <= ticket:
+                self._retries.push(retry)
+            else:
+                still_waiting.append((needed, retry))
+        self._awaiting_charge = still_waiting
+
+    def _awaits(self, held: HeldLease, index: int) -> bool:
+        return (
+            held.covers(index, index + 1)
+            and index not in held.settled
+            and self._ledger.mark(index) == Mark.LEASED
+        )
+
+    def _succeeded(self, held: HeldLease, run: Successes) -> Successes:
+        """Count a run; returns the part the lease still covers and that had no outcome (mostly: all)."""
+        if held.expects(run) and self._ledger.succeed(run.ranges):
+            return run
+        awaited = run.keep({index for index in run.indices() if self._awaits(held, index)})
+        return awaited if self._ledger.succeed(awaited.ranges) else awaited.keep(set())
+
+    def _failed(self, failure: Failure, at: float) -> None:
+        """One attempt of a leased item failed: retry it, or that was its outcome."""
+        self.busy_us += failure.duration_us
+        if self._configuration.at_most_once and not tells_outcome(failure):
+            self.doubts.add(failure.index, failure.attempt, f"{failure.type}: {failure.message}")
+            return
+        retry = self._next_attempt(failure, at)
+        if retry is None:
+            self._failed_for_good(failure)
+            return
+        self._recorder.add_failure(failure)
+        self._ledger.wait(failure.index)
+        attempts = failure.attempt if failure.retry_after is None else failure.attempt - 1
+        self._recorder.pending(failure.index, attempts, retry.due, alone=retry.alone)
+        if failure.alone:
+            # a worker's death is charged on disk before the item may kill the next worker
+            self._awaiting_charge.append((self._recorder.secure_charges(), retry))
+        else:
+            self._retries.push(retry)
+
+    def _next_attempt(self, failure: Failure, at: float) -> Retry | None:
+        at_most_once = self._configuration.at_most_once
+        if failure.permanent or (at_most_once and failure.type == _UNUSABLE):
+            # the call itself came to its end: at-most-once does not repeat it for the sake of its result
+            return None
+        if failure.alone:
+            self._alone.add(failure.index)
+        if failure.retry_after is not None:
+            due = at + max(0.0, failure.retry_after)
+            return Retry(failure.index, failure.attempt, due, failure.index in self._alone)
+        policy = self._configuration.retry
+        if failure.attempt > policy.max_retries:
+            return None
+        if failure.attempt == 1:
+            self.retried += 1
+        delay = policy.delay(failure.attempt, chance=self._chance())
+        if at_most_once and self._unit > 1:
+            # a chunk of which one item made the call raise: each is called singly
+            self._alone.add(failure.index)
+        return Retry(failure.index, failure.attempt + 1, at + delay, failure.index in self._alone)
+
+    def _failed_for_good(self, failure: Failure) -> None:
+        if self.tally.is_decided():
+            # after the deciding failure further final failures stay unrecorded: exactly limit + 1
+            self._ledger.reopen(failure.index)
+            return
+        failure.final = True
+        self._ledger.fail(failure.index)
+        self._recorder.add_failure(failure)
+        self.tally.add(failure)
