@@ -17,6 +17,7 @@ from everyitem.adapters.started.layout import (
     SURVIVED,
     Header,
     Unreadable,
+    cell_capacity,
     pack_cell,
     pack_header,
     unpack_cell,
@@ -39,10 +40,13 @@ class StartedFile:
     """
 
     def __init__(self, path: Path, *, identity: str, item_count: int, cells: int, capacity: int) -> None:
-        """`cells` workers at most are noted at the same time, with at most `capacity` listed items each."""
+        """`cells` workers at most are noted at the same time, with `capacity` listed items each.
+
+        With so many of both that the file would be too large to be read, it is fewer items.
+        """
         self._path = path
         self._identity, self._item_count = identity, item_count
-        self._capacity, self._cells = capacity, cells
+        self._capacity, self._cells = cell_capacity(cells, capacity), cells
         self._unused = cells
         self._sections: list[Section] = []
         self._token = 0

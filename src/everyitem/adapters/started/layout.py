@@ -24,7 +24,7 @@ from everyitem.ports.started import Suspect
 _MAGIC: Final = b"everyitem-started\x00\x00\x00\x01\x00\x00\x00"  # the 1 is the version
 _PREFIX: Final = struct.Struct("<24sQ32s")
 _PAGE: Final = 4096
-#: Largest file anybody would write: 64 slots per core of a large machine, every one at a list of items.
+#: Largest file that is read. Cells take half of it at most, however many workers there are.
 MOST_BYTES: Final = 256 << 20
 
 #: Offsets within the area behind the header: a flag, and a byte for each suspect, set when it was survived.
@@ -38,6 +38,15 @@ _COUNT: Final = 0x00FFFFFF
 _RUN: Final = 1 << 24
 _LIST: Final = 2 << 24
 _index = struct.Struct("<q")
+
+
+def cell_capacity(cells: int, wanted: int) -> int:
+    """How many indices each of `cells` cells lists, of the `wanted` ones: as many as a file has room for.
+
+    At least two: of a list that had to be cut, what is left must not look like an item that ran alone.
+    """
+    room = MOST_BYTES // 2 // max(1, cells) - HEAD_SIZE
+    return min(wanted, max(2, room // _index.size))
 
 
 class Unreadable(ValueError):
@@ -109,7 +118,10 @@ def unpack_header(content: bytes) -> tuple[Header, int]:
 
 
 def pack_cell(indices: Sequence[int], capacity: int) -> tuple[bytes, bytes]:
-    """Head and indices of a cell; of a list too long for it, as many as there is room for."""
+    """Head and indices of a cell; of a list too long for it, as many as there is room for.
+
+    Whoever is cut off is met again by the run after the next: each death clears those that were listed.
+    """
     if isinstance(indices, range):
         what, values = _RUN | len(indices), _index.pack(indices.start)
     else:

@@ -3,9 +3,11 @@
 import pytest
 
 from everyitem.adapters.started.layout import (
+    MOST_BYTES,
     NOTHING,
     Header,
     Unreadable,
+    cell_capacity,
     pack_cell,
     pack_header,
     unpack_cell,
@@ -98,3 +100,20 @@ def test_a_cell_cannot_name_items_that_do_not_exist() -> None:
         head, values = pack_cell(indices, 4)
         with pytest.raises(Unreadable):
             unpack_cell((head + values).ljust(40, b"\x00"), 100)
+
+
+@pytest.mark.parametrize("cells", [0, 1, 5_000, 500_000])
+@pytest.mark.parametrize("wanted", [8, 256, 10_000])
+def test_no_run_writes_a_file_the_next_one_would_not_read(cells: int, wanted: int) -> None:
+    """However many workers and however large the chunks: a thousand slots with chunks of 10,000 did."""
+    capacity = cell_capacity(cells, wanted)
+    header = Header("x", 3, 10_000_000, "b", [], 1, cells, capacity)
+    assert header.area_size < MOST_BYTES
+    assert capacity == wanted or cells > 1
+
+
+def test_a_list_that_is_cut_never_looks_like_an_item_that_ran_alone() -> None:
+    """Who runs alone when a coordinator dies is charged with it."""
+    capacity = cell_capacity(100_000_000, 10_000)
+    head, values = pack_cell((3, 5, 8), capacity)
+    assert unpack_cell(head + values, 100) == (3, 5)
