@@ -27,6 +27,7 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
 from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.ports.node import Node
+from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
 from everyitem.ports.store_server import StoreServer
@@ -47,6 +48,7 @@ __all__ = [
     "Switch",
     "default_store_url",
     "examine_server",
+    "open_retention",
     "open_source",
     "open_store",
     "recover",
@@ -76,6 +78,13 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     from everyitem.adapters.stores.opening import open_store as open_by_scheme
 
     return open_by_scheme(url, read_only=read_only)
+
+
+def open_retention(url: str) -> Retention:
+    """What gives up parts of the store at a URL; raises as opening the store for writing does."""
+    from everyitem.adapters.stores import opening
+
+    return opening.open_retention(url)
 
 
 def examine_server(url: str) -> StoreServer | None:

@@ -223,6 +223,8 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_checkpoint_at: float | None
     #: Whether a living owner works on it now.
     owned: bool
+    #: Since when only the record and its responses are kept (`ports.retention`); None while all of it is.
+    pruned_at: float | None = None
     #: Items in doubt: known to be while somebody owns it, all with an intent otherwise.
     in_doubt: int = 0
 

@@ -49,6 +49,8 @@ class Settings:
     drain_seconds: float = 30.0
     #: Seconds a run waits for a store that is out of reach before it ends.
     store_patience_seconds: float = 300.0
+    #: Days after its end for which items, outcomes and events of a finished execution are kept; 0: always.
+    retention_days: float = 30.0
     #: Ceiling: coordinator and workers of one execution together, in MB.
     max_memory_mb: int = 16_384
     #: Ceiling for items of a source; None means `max_batch_size`.

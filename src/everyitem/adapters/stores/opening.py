@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
 from everyitem.ports.store_server import StoreServer
+
+if TYPE_CHECKING:
+    from everyitem.adapters.stores.relational.store import TableStore
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -22,12 +27,12 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     store that does not exist, `StoreTooNew` for one written by a newer everyitem, and `StoreError` where
     the place cannot hold a store.
     """
-    if is_on_server(url):
-        return _open_postgres(url, read_only=read_only)
-    path = _sqlite_path(url)
-    from everyitem.adapters.stores.sqlite.store import SqliteStore
+    return _open_tables(url, read_only=read_only)
 
-    return SqliteStore(path, read_only=read_only)
+
+def open_retention(url: str) -> Retention:
+    """What gives up parts of the store at `url`. Raises as opening the store for writing does."""
+    return _open_tables(url, read_only=False)
 
 
 def is_on_server(url: str) -> bool:
@@ -42,7 +47,16 @@ def examine_server(url: str) -> StoreServer:
     return examine(url)
 
 
-def _open_postgres(url: str, *, read_only: bool) -> Store:
+def _open_tables(url: str, *, read_only: bool) -> "TableStore":
+    if is_on_server(url):
+        return _open_postgres(url, read_only=read_only)
+    path = _sqlite_path(url)
+    from everyitem.adapters.stores.sqlite.store import SqliteStore
+
+    return SqliteStore(path, read_only=read_only)
+
+
+def _open_postgres(url: str, *, read_only: bool) -> "TableStore":
     with _needing_psycopg(url):
         from everyitem.adapters.stores.postgres.store import PostgresStore
     return PostgresStore(url, read_only=read_only)

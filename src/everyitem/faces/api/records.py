@@ -8,6 +8,7 @@ from everyitem import compose
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.explanation import Explanation, explain_item
 from everyitem.faces.api.response import Response
+from everyitem.faces.api.retention import kept
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.errors import UsageError
@@ -89,12 +90,12 @@ class Records:
         Raises `StoreDamaged` when a checkpoint is damaged; with `on_damage` each one is told to it instead,
         and its items are left out.
         """
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
         return map(ItemResult.of, self._looking.outcomes(record.execution_key, on_damage=on_damage))
 
     def failures(self, batch_id: str, *, execution: int | None = None) -> Iterator[Failed]:
         """The items that count as failed now, with the items themselves, in item order."""
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
         return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
 
     def in_doubt(self, batch_id: str, *, execution: int | None = None) -> Sequence[Failed]:
@@ -120,11 +121,12 @@ class Records:
 
         `on_damage` as for `results`.
         """
-        return explain_item(self._looking, self._record(batch_id, execution), item_id, on_damage=on_damage)
+        record = kept(self._record(batch_id, execution))
+        return explain_item(self._looking, record, item_id, on_damage=on_damage)
 
     def checkpoints(self, batch_id: str, *, execution: int | None = None) -> Iterator[Checkpoint]:
         """The durable points of an execution, oldest first."""
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
         return map(Checkpoint.of, self._looking.segments(record.execution_key))
 
     def average_item_time(self, processor: str) -> float | None:
@@ -137,7 +139,7 @@ class Records:
 
     def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
         """Check everything stored of an execution against its digests; reads only."""
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
         faults = self._looking.verify(record.execution_key)
         return Verification(
             batch_id=record.batch_id,
@@ -148,7 +150,7 @@ class Records:
 
     def events(self, batch_id: str, *, after: int = 0, execution: int | None = None) -> Sequence[Event]:
         """The events behind outbox position `after`, in order."""
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
         return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
 
     @property

@@ -22,6 +22,7 @@ from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_outputs, write_outputs
+from everyitem.faces.api.retention import PrunedExecution, kept, prune, prune_by_policy
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import DocumentRefused, EveryitemError, StoreDamaged, StoreError, UsageError
@@ -134,7 +135,8 @@ class Session(Records):
         """
         check_options(options, "execution", "accept_damage")
         record = self._record(batch_id, execution)
-        if record.status.is_finished and record.response is not None and not accept_damage:
+        is_answered = record.status.is_finished and record.response is not None
+        if is_answered and (record.pruned_at is not None or not accept_damage):
             return self._handed_over(self._recorded(record, warnings=self._damage(record)), options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
@@ -186,6 +188,8 @@ class Session(Records):
         record = self._record(batch_id, execution)
         if record.owned:
             raise UsageError(f"batch {batch_id!r} is {record.status}; wait for its end, or cancel it first")
+        if record.counters.failed or item_ids or items is not None:
+            kept(record)
         corrected: dict[str, bytes] = {}
         if isinstance(items, Mapping):
             corrected = redriving.correction_texts(items)
@@ -221,7 +225,7 @@ class Session(Records):
     ) -> Response:
         """Execute a stored batch once more from the beginning, as its next execution."""
         check_options(options, "execution")
-        record = self._record(batch_id, execution)
+        record = kept(self._record(batch_id, execution))
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.submit(
@@ -311,6 +315,17 @@ class Session(Records):
 
         return self._steer(act, batch_id, execution)
 
+    def prune(self, *, older_than: float | None = None, dry_run: bool = False) -> Sequence[PrunedExecution]:
+        """Give up items, outcomes, checkpoints and events of executions that finished long ago.
+
+        `older_than` is in days, the setting `retentionDays` by default; a `dry_run` only says which. Their
+        counts and responses are kept, and what is not finished is never touched.
+        """
+        days = self._settings.retention_days if older_than is None else older_than
+        if older_than is None and not days:
+            return []
+        return prune(self.store_url, days, dry_run=dry_run)
+
     # ------------------------------------------------------------- how it is done
 
     def _steer(
@@ -371,6 +386,8 @@ class Session(Records):
             raise
         except EveryitemError as error:
             return self._handed_over(refusal(error, batch_id=batch_id), options)
+        if self._settings.retention_days and conclusion.fresh:
+            prune_by_policy(self.store_url, self._settings.retention_days)
         if conclusion.response is None:
             raise ExecutionInterrupted(Status.of(conclusion.record))
         response = Response(
@@ -397,6 +414,8 @@ class Session(Records):
 
     def _damage(self, record: ExecutionRecord) -> tuple[str, ...]:
         """A warning where what a recorded response tells of is damaged by now."""
+        if record.pruned_at is not None:
+            return ()
         try:
             self._looking.recorded(record.execution_key)
         except StoreDamaged as error:

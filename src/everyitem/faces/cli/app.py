@@ -76,6 +76,7 @@ SUBCOMMANDS = {
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
     "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),
     "cyoda": Subcommand(_PREPARE, "cyoda:cyoda", "Prepare a Cyoda platform for batches."),
+    "prune": Subcommand(_PREPARE, "prune:prune", "Give up what is stored of batches that finished long ago."),
     "doctor": Subcommand(_PREPARE, "doctor:doctor", "Check this machine and the store."),
     "simulate": Subcommand(_PREPARE, "simulate:simulate", "Play bad days with the engine."),
 }
@@ -85,7 +86,7 @@ SUBCOMMANDS = {
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
 #: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("report", "prune", "token", "serve", "--server"))
+LATER = frozenset(("report", "token", "serve", "--server"))
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:

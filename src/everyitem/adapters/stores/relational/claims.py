@@ -148,7 +148,9 @@ class Claims:
         key: int = row[0]
         me = this_process()
         database.execute(
-            "INSERT INTO execution_states VALUES (?, ?, 1, 1, 0, ?, NULL, NULL, ?, NULL, 1, 0, "
+            "INSERT INTO execution_states (execution_key, status, round, runs, last_sequence, last_digest, "
+            "counters, owner_token, owner_writes, owner_expires_at, owner_host, owner_boot, owner_pid, "
+            "owner_started) VALUES (?, ?, 1, 1, 0, ?, ?, 1, 0, "
             f"{self._connection.dialect.clock} + ?, ?, ?, ?, ?)",
             (
                 *(key, ExecutionStatus.QUEUED, chain, _json(Counters()).decode(), LEASE),

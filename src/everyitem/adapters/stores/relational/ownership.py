@@ -16,7 +16,7 @@ from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
 from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.failpoints import Failpoint, passing
-from everyitem.model.errors import IllegalMove, OwnershipLost
+from everyitem.model.errors import IllegalMove, OwnershipLost, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
 
@@ -157,6 +157,7 @@ class TableOwnership:
                 self._connection.note_size(sum(map(len, corrections.values())))
                 after = replace(position, round=number)
                 after = self._pass_guard(database, after, status=ExecutionStatus.RUNNING)
+                self._refuse_pruned(database)
                 rows.insert_round(
                     database,
                     self._connection.dialect,
@@ -263,6 +264,14 @@ class TableOwnership:
         ).fetchone()
         if row is not None and status is not None and row[0] not in may_become(status):
             raise IllegalMove(f"execution {self.execution_key} is {row[0]} and cannot become {status}")
+
+    def _refuse_pruned(self, database: Database) -> None:
+        pruned = database.execute(
+            "SELECT 1 FROM execution_states WHERE execution_key = ? AND pruned_at IS NOT NULL",
+            (self.execution_key,),
+        ).fetchone()
+        if pruned is not None:
+            raise UsageError(f"the items of execution {self.execution_key} have been pruned meanwhile")
 
     def _lost(self) -> OwnershipLost:
         return OwnershipLost(

@@ -29,7 +29,7 @@ _COLUMNS = (
         "processor",
     ),
     *("processor_code", "created_at", "envelope", "settings", "source"),
-    *("status", "round", "runs", "last_checkpoint_at", "finished_at", "counters", "progress"),
+    *("status", "round", "runs", "last_checkpoint_at", "finished_at", "pruned_at", "counters", "progress"),
     *_OWNER,
 )
 _RESPONSE = (
@@ -188,6 +188,7 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         source=row["source"],
         created_at=row["created_at"],
         finished_at=row["finished_at"],
+        pruned_at=row["pruned_at"],
         runs=row["runs"],
         counters=_decode_counters(row["counters"]),
         progress=_decode_progress(row["progress"]) if row["progress"] is not None else None,

@@ -8,7 +8,7 @@ import msgspec
 from everyitem.adapters.stores import history, rounds
 from everyitem.adapters.stores.outcomes import OutcomeReader
 from everyitem.adapters.stores.recount import recount
-from everyitem.adapters.stores.relational import records
+from everyitem.adapters.stores.relational import pruning, records
 from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
 from everyitem.adapters.stores.relational.ownership import TableOwnership
@@ -20,6 +20,7 @@ from everyitem.adapters.stores.stored_input import open_items
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import Items
+from everyitem.ports.retention import Expired
 from everyitem.ports.store import (
     ControlKind,
     Counters,
@@ -248,6 +249,22 @@ class TableStore:
             )
             passing(Failpoint.REQUEST_INSERTED)
         passing(Failpoint.REQUEST_COMMITTED)
+
+    def expired(self, *, finished_before: float, limit: int | None = None) -> list[Expired]:
+        return pruning.expired(self._connection, finished_before, limit)
+
+    def prune(self, execution_key: int, *, finished_before: float) -> bool:
+        # owned while it is marked: nobody can begin a redrive of it meanwhile
+        ownership = self.claim(execution_key, is_run=False)
+        if ownership is None:
+            return False
+        try:
+            marked = pruning.mark(self._connection, execution_key, finished_before)
+        finally:
+            ownership.release()
+        if marked:
+            pruning.delete(self._connection, execution_key)
+        return marked
 
     def close(self) -> None:
         self._connection.close()
