@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from everyitem.faces.api.forecast import Forecast
 from everyitem.faces.api.views import View
 from everyitem.model.plan import plan_partitions
 
@@ -48,9 +49,13 @@ class Plan(View, frozen=True, kw_only=True):
     partitions: tuple[PlannedPartition, ...]
     settings: tuple[SettingInForce, ...]
     warnings: tuple[str, ...]
+    #: What to expect, None where neither a sample nor history says anything.
+    forecast: Forecast | None = None
 
 
-def plan_batch(document: "ReadDocument", warnings: tuple[str, ...] = ()) -> Plan:
+def plan_batch(
+    document: "ReadDocument", warnings: tuple[str, ...] = (), forecast: Forecast | None = None
+) -> Plan:
     """The plan for a document that was read; `warnings` are said besides the document's own."""
     batch = document.batch
     configuration, resources = batch.configuration, batch.resources
@@ -77,4 +82,5 @@ def plan_batch(document: "ReadDocument", warnings: tuple[str, ...] = ()) -> Plan
             for name, setting in document.origins.items()
         ),
         warnings=(*map(str, batch.warnings), *warnings),
+        forecast=forecast,
     )

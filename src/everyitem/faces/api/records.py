@@ -7,6 +7,7 @@ from typing import Self
 from everyitem import compose
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.explanation import Explanation, explain_item
+from everyitem.faces.api.forecast import Measured
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.retention import kept
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
@@ -131,10 +132,29 @@ class Records:
 
     def average_item_time(self, processor: str) -> float | None:
         """Milliseconds an item took in this item processor's latest finished execution; None without one."""
+        latest = self._latest_finished(processor)
+        return None if latest is None else latest.counters.busy_us / 1000 / _outcomes(latest)
+
+    def _history(self, processor: str) -> Measured | None:
+        """What items took in this item processor's latest finished execution; None without one."""
+        try:
+            latest = self._latest_finished(processor)
+        except UsageError:
+            return None
+        if latest is None:
+            return None
+        counters = latest.counters
+        achieved = counters.busy_us / 1000 / max(1, counters.active_ms)
+        return Measured(
+            parallelism=max(1, round(achieved)),
+            seconds=[counters.busy_us / 1e6 / _outcomes(latest)],
+            failed=counters.failed,
+        )
+
+    def _latest_finished(self, processor: str) -> ExecutionRecord | None:
         for record in self._looking.executions():
-            outcomes = record.counters.succeeded + record.counters.failed
-            if record.processor == processor and record.status.is_finished and outcomes:
-                return record.counters.busy_us / 1000 / outcomes
+            if record.processor == processor and record.status.is_finished and _outcomes(record):
+                return record
         return None
 
     def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
@@ -193,3 +213,7 @@ class Records:
             execution_key=record.execution_key,
             warnings=warnings,
         )
+
+
+def _outcomes(record: ExecutionRecord) -> int:
+    return record.counters.succeeded + record.counters.failed

@@ -1,7 +1,9 @@
 """A session: one store and the settings in force, with a method for everything the command line does."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -9,6 +11,7 @@ from everyitem import compose
 from everyitem.compose import Conclusion, Switch
 from everyitem.faces.api import redriving, settling, steering
 from everyitem.faces.api.conduct import Inbox, conduct
+from everyitem.faces.api.forecast import Forecast, forecast
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
 from everyitem.faces.api.reading import (
@@ -23,6 +26,7 @@ from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_outputs, write_outputs
 from everyitem.faces.api.retention import PrunedExecution, kept, prune, prune_by_policy
+from everyitem.faces.api.sampling import measure_sample
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import DocumentRefused, EveryitemError, StoreDamaged, StoreError, UsageError
@@ -245,21 +249,26 @@ class Session(Records):
         batch: BatchInput,
         *,
         items: str | PathLike[str] | None = None,
+        sample: int = 0,
         **options: Unpack[RunOptions],
     ) -> Plan:
-        """Validate a batch, partition it, and say which settings are in force and where each came from.
+        """Validate a batch, partition it, say which settings are in force, and what to expect.
 
-        Nothing is stored and nothing runs.
+        Nothing is stored. With `sample` so many items really run, some one at a time, some side by side, and
+        their outcomes are forgotten; without it the latest finished batch of the processor tells how long
+        items take, where there is one.
 
         Raises:
             DocumentRefused: the document is not acceptable; carries all problems.
+            UsageError: the sample cannot run.
         """
-        check_options(options, "items")
+        check_options(options, "items", "sample")
         self._load_processors(options)
         document = read(
             batch, settings=self._settings, items=items, options=options, is_async=processor_is_async_if_known
         )
-        return plan_batch(document, _unregistered(document.batch.configuration.processor))
+        expected = self._forecast(document.batch, sample)
+        return plan_batch(document, _unregistered(document.batch.configuration.processor), expected)
 
     def is_content_of(self, batch: BatchInput, batch_id: str) -> bool:
         """Whether the latest execution of `batch_id` is of this content: items, processor, parameters.
@@ -342,6 +351,17 @@ class Session(Records):
         return lambda: rebuild(
             record, self._looking.items(record.execution_key), settings=self._settings, options=options
         )
+
+    def _forecast(self, batch: ProcessingBatch, sample: int) -> Forecast | None:
+        if not sample:
+            earlier = self._history(batch.configuration.processor)
+            return None if earlier is None else forecast(batch, [earlier], basis="history", now=time.time())
+
+        def run(part: ProcessingBatch, store_url: str) -> Response:
+            with Session(replace(self._settings, store=store_url), inbox=self._inbox) as session:
+                return session.run(part)
+
+        return forecast(batch, measure_sample(batch, sample, run), basis="sample", now=time.time())
 
     def _load_processors(self, options: RunOptions) -> None:
         load_item_processors(options.get("processors", self._settings.processors))

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from everyitem.faces.api.forecast import Forecast
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.planning import Plan
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.display.figures import count
+from everyitem.faces.cli.display.figures import count, duration
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.streams import reserve_output
@@ -34,20 +35,33 @@ def plan(
     checkpoint_interval: given.CheckpointInterval = None,
     max_retries: given.MaxRetries = None,
     timeout_hours: given.TimeoutHours = None,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample",
+            metavar="N",
+            min=0,
+            help="Really run so many items, to know what the others will take.",
+            show_default=False,
+        ),
+    ] = 0,
     store: given.StoreUrl = None,
     config: given.ConfigFile = None,
     as_json: given.AsJson = False,
 ) -> None:
     """Validate and partition a batch without running it.
 
-    Shows every setting in force and where it came from. Nothing is stored and nothing runs. A document that
-    is not acceptable gives the same ERROR response as `run`, with every problem and its JSON path, and exit
-    code 1.
+    Shows every setting in force and where it came from, and what to expect: how long it will take, at which
+    parallelism, and what would make it faster. That is known from the latest batch of the same item
+    processor, or with --sample from items of this one, which are really called (their outcomes are
+    forgotten). Nothing else runs, and nothing is stored. A document that is not acceptable gives the same
+    ERROR response as `run`, with every problem and its JSON path, and exit code 1.
 
     [bold]Examples[/bold]
 
       everyitem plan batch.json
       everyitem plan batch.json --parallelism 20 --nodes process
+      everyitem plan batch.json --sample 100
     """
     options: RunOptions = {}
     if processors:
@@ -65,7 +79,7 @@ def plan(
     reserve_output()
     with open_session(store, config, announce=False) as session:
         try:
-            found = session.plan(batch, items=items, **options)
+            found = session.plan(batch, items=items, sample=sample, **options)
         except DocumentRefused as refused:
             print_json(refusal(refused).to_json().encode())
             raise typer.Exit(RESPONSE_ERROR) from None
@@ -116,6 +130,34 @@ def _show(found: Plan) -> None:
     print_table(
         ("setting", "value", "from"), [(one.name, _value(one.value), one.origin) for one in found.settings]
     )
+    if found.forecast is not None:
+        _show_forecast(found.forecast)
+
+
+def _show_forecast(expected: Forecast) -> None:
+    print_table(
+        ("parallelism", "items/s", "duration", ""),
+        [
+            (
+                count(one.parallelism),
+                f"{one.items_per_second:,.1f}",
+                duration(one.duration_seconds),
+                "measured" if one.measured else "",
+            )
+            for one in expected.curve
+        ],
+        right=(0, 1, 2),
+    )
+    seen = f"{count(expected.items)} items of it" if expected.basis == "sample" else "its latest batch"
+    bounds = ""
+    if expected.at_least_seconds is not None and expected.at_most_seconds is not None:
+        bounds = f"{duration(expected.at_least_seconds)} to {duration(expected.at_most_seconds)}, "
+    note(
+        f"expected: {duration(expected.duration_seconds)} ({bounds}by {seen}); "
+        f"begun now it ends at {expected.finishes_at}"
+    )
+    for advice in expected.advice:
+        note(f"advice: {advice}")
 
 
 def _value(value: Any) -> str:
