@@ -9,8 +9,10 @@ import msgspec
 
 from everyitem.engine.events import checkpoint_created
 from everyitem.engine.messages import ChangeStatus, RetryChange, SaveCheckpoint
+from everyitem.engine.totals import RunningTotals
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
+from everyitem.model.totals import Balance
 from everyitem.ports.store import (
     Commit,
     ExecutionRecord,
@@ -26,12 +28,21 @@ from everyitem.ports.store import (
 class CommitBuilder:
     """Makes one commit after the other for one run; each is repeated until it is known to have happened."""
 
-    def __init__(self, record: ExecutionRecord, items: Items, *, last_sequence: int, events: bool) -> None:
-        """`events`: publish CheckpointCreated."""
+    def __init__(
+        self,
+        record: ExecutionRecord,
+        items: Items,
+        *,
+        last_sequence: int,
+        events: bool,
+        totals: RunningTotals | None = None,
+    ) -> None:
+        """`events`: publish CheckpointCreated; `totals` are moved by every segment."""
         self._record = record
         self._items = items
         self._sequence = last_sequence
         self._events = events
+        self._totals = totals
         #: Microseconds spent in earlier attempts of items that wait for a retry.
         self._spent: dict[int, int] = {}
 
@@ -62,13 +73,17 @@ class CommitBuilder:
             for segment in command.segments:
                 self._sequence += 1
                 segments.append(segment)
+                if self._totals is not None:
+                    self._totals.record(segment)
                 failed.extend(self._failed_items(segment.failures))
                 if self._events:
                     events.append(self._event_of(segment, wall))
             changes.update((change.index, change) for change in command.retries)
             intents.update(dict.fromkeys(command.intents_cleared))
             intents.update((intent.index, intent) for intent in command.intents)
-            commit.counters = msgspec.structs.replace(command.counters, active_ms=active_ms)
+            commit.counters = msgspec.structs.replace(
+                command.counters, active_ms=active_ms, totals=self._balances()
+            )
         commit.retries_set = [
             PendingRetry(change.index, change.attempts, change.due - monotonic + wall, change.alone)
             for change in changes.values()
@@ -79,12 +94,16 @@ class CommitBuilder:
         commit.intents_cleared = [index for index, intent in intents.items() if intent is None]
         return commit
 
+    def _balances(self) -> dict[str, Balance]:
+        return {} if self._totals is None else dict(self._totals.balances)
+
     def _event_of(self, segment: SegmentDraft, wall: float) -> OutboxEvent:
         return checkpoint_created(
             self._record,
             sequence=self._sequence,
             succeeded=segment.succeeded,
             failed=segment.failed,
+            totals=self._balances(),
             at=wall,
         )
 

@@ -4,6 +4,7 @@ Nothing is believed that can be looked up: counts are derived again from the seg
 once more, and the items are hashed as they were executed.
 """
 
+import logging
 import time
 
 from msgspec.structs import replace
@@ -14,7 +15,10 @@ from everyitem.model.checks import ExecutionFacts
 from everyitem.model.errors import ErrorCode, Problem, StoreError
 from everyitem.model.items import Items, digest_of, item_id_of
 from everyitem.model.response import ExecutionFailure, Response, consolidate
+from everyitem.model.totals import ControlTotal, derive
 from everyitem.ports.store import Counters, ExecutionRecord, Intent, Store
+
+_log = logging.getLogger("everyitem")
 
 
 def answer(
@@ -24,15 +28,18 @@ def answer(
     faults: list[str] = []
     recount, sample = Counters(), list[int]()
     segments = 0
+    totals = {name: ControlTotal(balance) for name, balance in counters.totals.items()}
     try:
-        store.recorded(record.execution_key)
+        ledger = store.recorded(record.execution_key).ledger
         segments = sum(1 for _ in store.segments(record.execution_key))
         recount, sample = store.recount(record.execution_key)
+        totals = _totals(store, record, batch, counters, ledger)
     except StoreError as error:
         faults.append(str(error))
     if verdict.ending is Ending.STORE_FAILED:
         # only what is in the store has happened: what was counted in memory will run again
         counters = replace(counters, succeeded=recount.succeeded, failed=recount.failed, checkpoints=segments)
+        totals = {name: total.as_recorded() for name, total in totals.items()}
     resources = batch.resources
     facts = ExecutionFacts(
         items=len(batch.items),
@@ -53,10 +60,31 @@ def answer(
         executed_digest=digest_of(batch.items),
         durations_us=sample,
         store_faults=faults,
+        totals=totals,
         tolerated=batch.configuration.tolerated_failures(len(batch.items)),
         warnings=len(batch.warnings),
     )
+    for name, total in totals.items():
+        if fault := total.fault(name):
+            _log.error("the control totals of batch %r do not add up: %s", record.batch_id, fault)
     return consolidate(facts, ended_at=time.time(), failure=_failure(verdict, batch.items))
+
+
+def _totals(
+    store: Store, record: ExecutionRecord, batch: ProcessingBatch, counters: Counters, ledger: bytearray
+) -> dict[str, ControlTotal]:
+    """Every control total as it was carried along, and as it is derived from the items and the segments."""
+    accepted = store.items(record.execution_key, round_=1) if record.round > 1 and counters.totals else None
+    totals = {}
+    for name, balance in counters.totals.items():
+        derived = derive(name, batch.items, ledger)
+        totals[name] = ControlTotal(
+            balance,
+            derived.balance,
+            derived.gaps,
+            accepted=None if accepted is None else derive(name, accepted, ledger).balance.input,
+        )
+    return totals
 
 
 def _failure(verdict: Verdict, items: Items) -> ExecutionFailure | None:

@@ -3,10 +3,12 @@
 Ids are made of what the event is about, so that a re-sent event has the id it had before.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from everyitem.model.totals import Balance
 from everyitem.ports.store import ExecutionRecord, OutboxEvent
 
 BATCH_EXECUTED = "BatchExecuted"
@@ -15,9 +17,19 @@ CHECKPOINT_CREATED = "CheckpointCreated"
 
 
 def checkpoint_created(
-    record: ExecutionRecord, *, sequence: int, succeeded: int, failed: int, at: float
+    record: ExecutionRecord,
+    *,
+    sequence: int,
+    succeeded: int,
+    failed: int,
+    at: float,
+    totals: Mapping[str, Balance] | None = None,
 ) -> OutboxEvent:
-    """A checkpoint is durable; `succeeded` and `failed` are the outcomes its segment holds."""
+    """A checkpoint is durable; `succeeded` and `failed` are the outcomes its segment holds.
+
+    `totals` are the control totals with it, where any are asked for.
+    """
+    sums = {"controlTotals": {name: one.texts() for name, one in totals.items()}} if totals else {}
     return _event(
         record,
         f"checkpoint/{sequence}",
@@ -30,6 +42,7 @@ def checkpoint_created(
             "sequence": sequence,
             "itemsSuccessful": succeeded,
             "itemsFailed": failed,
+            **sums,
         },
     )
 

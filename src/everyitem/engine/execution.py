@@ -26,6 +26,7 @@ from everyitem.engine.resumption import (
 from everyitem.engine.runtime import Runtime
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
+from everyitem.engine.totals import RunningTotals
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.batch import ProcessingBatch
@@ -36,7 +37,7 @@ from everyitem.model.response import Response
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.node import Node
 from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
-from everyitem.ports.store import Counters, ExecutionRecord, Ownership, Recorded, Store
+from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
 
 _log = logging.getLogger("everyitem")
 
@@ -91,6 +92,7 @@ class Execution:
         self._started = started or NothingStarted()
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
+        self._totals = RunningTotals(batch.items, {})
 
     def run(self) -> Conclusion:
         """Carry the run out. Ownership is given back on every way out.
@@ -103,7 +105,8 @@ class Execution:
             suspicion = self._suspect(recorded)
             slots = spread(self._batch.configuration.parallelism, self._batch.resources.nodes)
             nodes = self._distribute(slots)
-            state = self._partition(recorded, slots, self._counters_at_start(recorded), suspicion)
+            counters = self._begin_totals(recorded, self._counters_at_start(recorded))
+            state = self._partition(recorded, slots, counters, suspicion)
             verdict = self._process_items(state, nodes, recorded.last_sequence)
             return self._consolidate(verdict)
         except BaseException:
@@ -154,6 +157,15 @@ class Execution:
         begins_round = round_ > 1 and not any(one.round == round_ for one in self._store.segments(key))
         return counters_at_start(recorded, begins_round=begins_round, recovering=self._recovering)
 
+    def _begin_totals(self, recorded: Recorded, counters: Counters) -> Counters:
+        """Sum the control totals as they stand and have them on disk before anything moves them."""
+        names = self._batch.configuration.control_totals
+        self._totals = RunningTotals.begin(names, self._batch.items, recorded.ledger)
+        counters = replace(counters, totals=dict(self._totals.balances))
+        if names:
+            self._ownership.commit(Commit(counters=counters))
+        return counters
+
     def _partition(
         self, recorded: Recorded, slots: dict[str, int], counters: Counters, suspicion: Suspicion
     ) -> ExecutionState:
@@ -191,6 +203,7 @@ class Execution:
                 self._batch.items,
                 last_sequence=last_sequence,
                 events=self._batch.configuration.enable_checkpointing,
+                totals=self._totals,
             ),
             completions.put,
             active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
@@ -216,6 +229,7 @@ class Execution:
         if self._writer is not None:
             # a change of state that still waits there must not come after the last one
             self._writer.flush()
+        self._counters = replace(self._counters, totals=dict(self._totals.balances))
         if verdict.ending is Ending.INTERRUPTED:
             commit = closing_commit(self._record, self._counters, verdict, at=time.time())
             self._ownership.commit(commit)

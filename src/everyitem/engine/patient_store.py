@@ -87,8 +87,8 @@ class PatientStore:
     def recorded(self, execution_key: int, *, accept_damage: bool = False) -> Recorded:
         return self._ask(lambda: self._store.recorded(execution_key, accept_damage=accept_damage))
 
-    def items(self, execution_key: int) -> Items:
-        items = self._ask(lambda: self._store.items(execution_key))
+    def items(self, execution_key: int, *, round_: int | None = None) -> Items:
+        items = self._ask(lambda: self._store.items(execution_key, round_=round_))
         if isinstance(items, StoredItems):
             load = items.load
             items.load = lambda number: self._ask(lambda: load(number))

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from everyitem.engine.events import checkpoint_created
+from everyitem.engine.totals import RunningTotals
 from everyitem.model.errors import ErrorCode, UsageError
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure, Successes
@@ -66,11 +67,14 @@ def settle_at_rest(
         case Decision.AGAIN:
             alone = any(one.alone for one in recorded.retries if one.index == asked.index)
             commit.retries_set = [PendingRetry(asked.index, doubt.attempt, now, alone)]
+    totals = RunningTotals(items, before.totals)
+    totals.record(segment)
     commit.counters = replace(
         before,
         succeeded=before.succeeded + segment.succeeded,
         failed=before.failed + segment.failed,
         checkpoints=before.checkpoints + 1,
+        totals=dict(totals.balances),
     )
     commit.events = [
         checkpoint_created(
@@ -78,6 +82,7 @@ def settle_at_rest(
             sequence=recorded.last_sequence + 1,
             succeeded=segment.succeeded,
             failed=segment.failed,
+            totals=totals.balances,
             at=now,
         )
     ]

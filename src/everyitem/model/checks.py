@@ -4,9 +4,11 @@ Pure functions over facts handed in. The three pre-processing checks restate wha
 six that follow execution the first five decide: one of them failing turns a success into a SYSTEM_ERROR.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from everyitem.model.totals import ControlTotal
 
 
 class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
     durations_us: Sequence[int] = ()
     #: What the store found wrong with itself.
     store_faults: Sequence[str] = ()
+    #: The control totals, by name.
+    totals: Mapping[str, ControlTotal] = {}
     #: Final failures that are tolerated; None without a tolerance.
     tolerated: int | None = None
     #: Things intake had to say.
@@ -74,6 +78,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     item_integrity: CheckResult
     result_accuracy: CheckResult
     resource_utilization: CheckResult
+    #: Only where control totals are asked for.
+    control_totals: CheckResult | msgspec.UnsetType = msgspec.UNSET
 
     def failures(self) -> list[str]:
         """The deciding checks that failed, as texts for `systemErrors`."""
@@ -84,6 +90,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             "itemIntegrity": self.item_integrity,
             "resultAccuracy": self.result_accuracy,
         }
+        if self.control_totals is not msgspec.UNSET:
+            deciding["controlTotals"] = self.control_totals
         return [
             f"check {name} failed: {check.detail}" for name, check in deciding.items() if not check.passed
         ]
@@ -110,6 +118,7 @@ def check_execution(facts: ExecutionFacts) -> Checks:
         item_integrity=_item_integrity(facts),
         result_accuracy=_result_accuracy(facts),
         resource_utilization=_resource_utilization(facts),
+        control_totals=_control_totals(facts) if facts.totals else msgspec.UNSET,
     )
 
 
@@ -196,6 +205,14 @@ def _resource_utilization(facts: ExecutionFacts) -> CheckResult:
         passed=short or share >= _LEAST_UTILIZATION,
         detail=f"{achieved:.2f} of {facts.parallelism} slots busy on average ({share:.0%}){judged}",
     )
+
+
+def _control_totals(facts: ExecutionFacts) -> CheckResult:
+    faults = [fault for name, total in facts.totals.items() if (fault := total.fault(name))]
+    if faults:
+        return CheckResult(passed=False, detail="; ".join(faults))
+    sums = [f"{name}: {total.text()}" for name, total in facts.totals.items()]
+    return CheckResult(passed=True, detail="summed again from items and checkpoints; " + "; ".join(sums))
 
 
 def _many(count: int, what: str) -> str:

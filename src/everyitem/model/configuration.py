@@ -46,6 +46,8 @@ class ProcessingConfiguration:
     at_most_once: bool = False
     #: How many items may be in doubt after a crash.
     in_doubt_limit: int = 100
+    #: Amounts of the items that are summed exactly, by name.
+    control_totals: tuple[str, ...] = ()
     #: The batch timeout: active time one window may last.
     timeout: float = 4 * 3600.0
     #: Memory of coordinator and workers together, in MB.

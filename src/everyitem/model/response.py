@@ -242,7 +242,7 @@ def _metadata(facts: ExecutionFacts, checks: Checks) -> ExecutionMetadata:
         items_retried=facts.retried,
         steals=facts.steals,
         item_processing_time=processing_time(facts.durations_us),
-        control_totals={},
+        control_totals={name: total.to_dict() for name, total in facts.totals.items()},
         tolerance_exceeded=facts.tolerated is not None and facts.failed > facts.tolerated,
         checks=checks,
     )

@@ -5,6 +5,7 @@ number of an execution. Outcomes are keyed by (execution, round, index).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import msgspec
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
+from everyitem.model.totals import Balance
 
 
 class Decision(StrEnum):
@@ -63,6 +65,8 @@ class SegmentDraft(msgspec.Struct, gc=False):
     failures: list[Failure]
     logs: list[tuple[int, int, str, str]] = []
     settlements: list[Settlement] = []
+    #: Control totals: what these outcomes add to the succeeded and to the failed total, by name.
+    totals: dict[str, tuple[Decimal, Decimal]] = {}
 
     @property
     def succeeded(self) -> int:
@@ -143,6 +147,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: int = 0
     #: `active_ms` at which the present window of the batch timeout began.
     window_ms: int = 0
+    #: Control totals by name; empty where none are asked for, or a round has just begun.
+    totals: dict[str, Balance] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -372,8 +378,8 @@ class Store(Protocol):
         """
         ...
 
-    def items(self, execution_key: int) -> Items:
-        """The items as accepted, corrected ones replaced."""
+    def items(self, execution_key: int, *, round_: int | None = None) -> Items:
+        """The items as accepted, corrected ones replaced; as they were in `round_`, where it is given."""
         ...
 
     def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:

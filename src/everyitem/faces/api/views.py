@@ -172,6 +172,8 @@ class Status(View, frozen=True, kw_only=True):
     retries_waiting: int
     rate_per_second: float
     eta_seconds: float | None
+    #: Control totals as of the last checkpoint, exact sums as texts; empty where none are asked for.
+    control_totals: dict[str, dict[str, str]]
     #: RFC 3339, None before the first checkpoint.
     last_checkpoint: str | None
     runs: int
@@ -209,6 +211,7 @@ class Status(View, frozen=True, kw_only=True):
             retries_waiting=live.retries_waiting if live else 0,
             rate_per_second=round(moving.rate_per_second, 1) if moving else 0.0,
             eta_seconds=round(moving.eta_seconds, 1) if moving and moving.eta_seconds is not None else None,
+            control_totals={name: total.texts() for name, total in counters.totals.items()},
             last_checkpoint=moment(record.last_checkpoint_at),
             runs=record.runs,
             processor=record.processor,

@@ -53,4 +53,7 @@ def print_status(found: Status, *, as_json: bool) -> None:
         ]
     last = f", the last at {moment(found.last_checkpoint)}" if found.last_checkpoint else ""
     rows.append(("checkpoints", f"{count(found.checkpoints)}{last}"))
+    for name, sums in found.control_totals.items():
+        parts = " + ".join(f"{sums[part]} {part}" for part in ("succeeded", "failed", "open"))
+        rows.append((f"total {name}", f"{sums['input']} = {parts}"))
     print_table(("", ""), rows)

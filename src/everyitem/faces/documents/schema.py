@@ -72,7 +72,10 @@ class ProcessingConfigurationDocument(Part):
     checkpoint_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     timeout_hours: Annotated[float, Field(gt=0, le=87_600)] | None = None
     enable_checkpointing: bool | None = None
-    control_totals: list[str] | None = None
+    control_totals: Annotated[list[Name], Field(max_length=20)] | None = Field(
+        default=None,
+        description="Amounts of the items to sum exactly: a member, or a JSON pointer like /price/net.",
+    )
     delivery: Literal["at-least-once", "at-most-once"] | None = None
     in_doubt_limit: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
     rate_limit: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
 """Filling in every default: from a valid envelope to the values the engine runs under."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from everyitem.faces.documents.nodes import settle_parallelism, settle_resources
@@ -17,6 +17,7 @@ from everyitem.model.configuration import ErrorStrategy, Priority, ProcessingCon
 from everyitem.model.plan import ExecutionPlan, Partition, coverage_faults
 from everyitem.model.resources import AllocatedResources
 from everyitem.model.retry import RetryPolicy
+from everyitem.model.totals import fault_of
 from everyitem.settings import Origin, Setting, Settings
 
 
@@ -93,6 +94,7 @@ def settle(
         ),
         at_most_once=decide("delivery", document=wishes.delivery, default="at-least-once") == "at-most-once",
         in_doubt_limit=decide("inDoubtLimit", document=wishes.in_doubt_limit, setting="in_doubt_limit"),
+        control_totals=_control_totals(decide("controlTotals", document=wishes.control_totals), problems),
         timeout=_timeout_hours(wishes.timeout_hours, overrides, precedence, settings) * 3600,
         max_memory_mb=precedence.in_force["maxMemoryMb"].value,
         drain=decide("drainSeconds", setting="drain_seconds"),
@@ -140,6 +142,17 @@ def _retry_policy(
         / 1000,
         jitter=decide("retry.jitter", document=wishes.jitter, default=standard.jitter),
     )
+
+
+def _control_totals(names: Sequence[str] | None, problems: Problems) -> tuple[str, ...]:
+    """The names of the totals, each of which can be one and stands there once."""
+    where = "$.processingConfiguration.controlTotals"
+    for position, name in enumerate(names or ()):
+        if fault := fault_of(name):
+            problems.add(f"{where}[{position}]", f"{name!r} {fault}")
+        elif name in (names or ())[:position]:
+            problems.add(f"{where}[{position}]", f"{name!r} is named twice")
+    return tuple(names or ())
 
 
 def _timeout_hours(

@@ -13,8 +13,9 @@ from everyitem.adapters.stores.relational.records import Identity
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.rounds import is_sound as is_sound_round
 from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_draft
+from everyitem.adapters.stores.stored_input import open_items
 from everyitem.model.errors import StoreDamaged
-from everyitem.model.items import ItemChunk
+from everyitem.model.items import ItemChunk, Items
 from everyitem.ports.store import Intent, PendingRetry, SegmentDraft, StoreFault
 
 T = TypeVar("T")
@@ -129,8 +130,19 @@ class ExecutionReader:
             raise StoreDamaged(f"input chunk {number} is missing; restore the store from a copy")
         return open_chunk(StoredChunk(*rows[0]), self.identity.chain)
 
-    def corrections(self) -> dict[int, bytes]:
-        """The corrected items in force, proved. Raises `StoreDamaged`."""
+    def items(self, round_: int | None = None) -> Items:
+        """The items with what was corrected up to a round (None: the latest)."""
+        return open_items(
+            count=self.identity.item_count,
+            named=self.identity.named,
+            digest=self.identity.items_digest,
+            layout=self.chunk_layout(),
+            load=self.chunk,
+            corrections=self.corrections(round_),
+        )
+
+    def corrections(self, latest: int | None = None) -> dict[int, bytes]:
+        """The items corrected up to a round, proved. Raises `StoreDamaged`."""
         corrections = {}
         for index, round_, digest, item in self._all(
             "SELECT item_index, round, digest, item FROM corrections WHERE execution_key = ? ORDER BY round"
@@ -140,7 +152,8 @@ class ExecutionReader:
                     f"the corrected item {index} of round {round_} does not match its digest; "
                     "restore the store from a copy"
                 )
-            corrections[index] = item
+            if latest is None or round_ <= latest:
+                corrections[index] = item
         return corrections
 
     def _pages(self, more: str, page: int) -> Iterator[tuple[Any, ...]]:

@@ -137,7 +137,7 @@ def insert_round(
     database.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?)", (execution_key, *_fields(opened)))
     insert_rows(database, "INSERT INTO corrections VALUES", list(corrections))
     counters = _counters(database, execution_key)
-    _set_counters(database, execution_key, replace(counters, failed=counters.failed - reopened))
+    _set_counters(database, execution_key, replace(counters, failed=counters.failed - reopened, totals={}))
 
 
 def give_up_outcomes(database: Database, execution_key: int, *, succeeded: int, failed: int) -> None:
@@ -146,7 +146,7 @@ def give_up_outcomes(database: Database, execution_key: int, *, succeeded: int, 
     In the same transaction, or whoever comes after a crash would be given the response that counted them.
     """
     counters = _counters(database, execution_key)
-    _set_counters(database, execution_key, replace(counters, succeeded=succeeded, failed=failed))
+    _set_counters(database, execution_key, replace(counters, succeeded=succeeded, failed=failed, totals={}))
     database.execute(
         "UPDATE execution_states SET status = ? WHERE execution_key = ? AND status IN (?, ?)",
         (

@@ -16,7 +16,6 @@ from everyitem.adapters.stores.relational.reading import ExecutionReader, failed
 from everyitem.adapters.stores.relational.rows import delete_failed, give_up_outcomes
 from everyitem.adapters.stores.relational.verification import Verification
 from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
-from everyitem.adapters.stores.stored_input import open_items
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import Items
@@ -116,16 +115,8 @@ class TableStore:
             ),
         )
 
-    def items(self, execution_key: int) -> Items:
-        reader = self._reader(execution_key)
-        return open_items(
-            count=reader.identity.item_count,
-            named=reader.identity.named,
-            digest=reader.identity.items_digest,
-            layout=reader.chunk_layout(),
-            load=reader.chunk,
-            corrections=reader.corrections(),
-        )
+    def items(self, execution_key: int, *, round_: int | None = None) -> Items:
+        return self._reader(execution_key).items(round_)
 
     def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:
         with self._connection.snapshot():

@@ -12,6 +12,8 @@ from everyitem.adapters.stores.relational.records import stored_chain
 from everyitem.adapters.stores.rounds import FAILED, OPEN, StoredRound, doubles, is_open, replay
 from everyitem.adapters.stores.segments import StoredSegment, open_draft, told_by
 from everyitem.model.errors import StoreError
+from everyitem.model.items import Items
+from everyitem.model.totals import Amount, ControlTotal, derive
 from everyitem.ports.store import SegmentDraft, StoreFault
 
 #: The events of which each response has exactly one.
@@ -29,6 +31,8 @@ class Verification:
         self._reader = reader
         self._identity = reader.identity
         self._faults: list[StoreFault] = []
+        #: The items as of the round whose segments are being looked at.
+        self._items: dict[int, Items] = {}
 
     def run(self) -> list[StoreFault]:
         """All faults found; empty when sound."""
@@ -78,12 +82,39 @@ class Verification:
         self._faults += walk.faults
         self._check_totals(counted.succeeded, counted.failed)
         self._check_items(rounds, sound)
+        self._check_control_totals(rounds, sound)
 
     def _decode(self, segment: StoredSegment) -> SegmentDraft:
         draft = open_draft(segment, self._identity.chain)
         if told_by(draft, segment) != _without_body(segment):
             self._fault(segment.name, f"the columns of {segment.name} do not tell what its body holds")
+        self._check_amounts(segment, draft)
         return draft
+
+    def _check_amounts(self, segment: StoredSegment, draft: SegmentDraft) -> None:
+        """What a segment says its outcomes add to the control totals, summed again from their items."""
+        if not draft.totals:
+            return
+        if segment.round not in self._items:
+            self._items = {segment.round: self._reader.items(segment.round)}
+        for name, said in draft.totals.items():
+            found = Amount(name).recorded(self._items[segment.round], draft.successes, draft.failures)
+            if found != said:
+                self._fault(
+                    segment.name,
+                    f"{segment.name} adds {said[0]} succeeded and {said[1]} failed to the control total "
+                    f"{name}, its items {found[0]} and {found[1]}",
+                )
+
+    def _check_control_totals(self, rounds: list[StoredRound], segments: list[StoredSegment]) -> None:
+        totals = self._identity.counters.totals
+        ledger = replay(self._identity.item_count, rounds, segments) if totals else bytearray()
+        items = self._reader.items() if totals else None
+        for name, balance in totals.items():
+            if items is not None and (
+                fault := ControlTotal(balance, derive(name, items, ledger).balance).fault(name)
+            ):
+                self._fault("control totals", fault)
 
     def _check_totals(self, succeeded: int, failed: int) -> None:
         counters = self._identity.counters
