@@ -146,7 +146,7 @@ def test_a_signal_while_the_command_itself_is_loaded_ends_it(workspace, number, 
     assert done.stderr == f"everyitem: stopped by {number.name} before anything began\n"
 
 
-@pytest.mark.parametrize("arguments", [("serve",), ("report", "b"), ("status", "--server", "http://h")])
+@pytest.mark.parametrize("arguments", [("serve",), ("token", "create"), ("status", "--server", "http://h")])
 def test_what_later_versions_have_is_refused_by_name(workspace, arguments):
     """Known, but not available: not taken for a typo."""
     done = workspace.do(*arguments)

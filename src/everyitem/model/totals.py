@@ -192,7 +192,7 @@ class ControlTotal(msgspec.Struct, frozen=True):
         if self.accepted is not None:
             places = max(_places(self.accepted), _places(self.balance.input))
             shown["accepted"] = plain(self.accepted, places)
-            shown["corrections"] = plain(_EXACT.subtract(self.balance.input, self.accepted), places)
+            shown["corrections"] = plain(less(self.balance.input, self.accepted), places)
         shown["notSummed"] = {
             "items": self.gaps.total,
             **{gap: self.gaps.counts.get(gap, 0) for gap in Gap},
@@ -242,6 +242,11 @@ def plain(amount: Decimal, places: int) -> str:
     """An amount as plain digits with so many decimal places."""
     with localcontext(_EXACT):
         return f"{amount:.{places}f}"
+
+
+def less(one: Decimal, other: Decimal) -> Decimal:
+    """The difference of two sums, exactly."""
+    return _EXACT.subtract(one, other)
 
 
 def fault_of(name: str) -> str | None:

@@ -8,6 +8,8 @@ from everyitem import compose
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.explanation import Explanation, explain_item
 from everyitem.faces.api.forecast import Measured
+from everyitem.faces.api.report.facts import Report
+from everyitem.faces.api.report.gathering import gather
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.retention import kept
 from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
@@ -156,6 +158,15 @@ class Records:
             if record.processor == processor and record.status.is_finished and _outcomes(record):
                 return record
         return None
+
+    def report(self, batch_id: str, *, execution: int | None = None) -> Report:
+        """Everything one has to know of an execution to sign for it, checked anew; reads all of it once.
+
+        Raises:
+            UsageError: its items and outcomes were pruned.
+        """
+        record = kept(self._record(batch_id, execution))
+        return gather(self._looking, record, store_url=self.store_url)
 
     def verify(self, batch_id: str, *, execution: int | None = None) -> Verification:
         """Check everything stored of an execution against its digests; reads only."""

@@ -72,6 +72,7 @@ SUBCOMMANDS = {
     "checkpoints": Subcommand(_LOOK, "checkpoints:checkpoints", "List the checkpoints of an execution."),
     "verify": Subcommand(_LOOK, "verify:verify", "Check everything stored of an execution."),
     "events": Subcommand(_LOOK, "events:events", "Print the events of an execution."),
+    "report": Subcommand(_LOOK, "report:report", "Make the report of an execution."),
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
     "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),
@@ -86,7 +87,7 @@ SUBCOMMANDS = {
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
 #: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("report", "token", "serve", "--server"))
+LATER = frozenset(("token", "serve", "--server"))
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:
