@@ -190,3 +190,11 @@ def test_the_command_says_what_it_gave_up(workspace):
     refused = workspace.do("results", "b")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "pruned" in refused.stderr
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path):
+    """A volume that is not mounted gets no new, empty store in its place."""
+    where = tmp_path / "volume" / "store.sqlite"
+    with everyitem.open(f"sqlite:///{where}") as session, pytest.raises(UsageError, match="no store at"):
+        session.prune()
+    assert not where.parent.exists()

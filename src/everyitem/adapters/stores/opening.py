@@ -31,7 +31,14 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
 
 
 def open_retention(url: str) -> Retention:
-    """What gives up parts of the store at `url`. Raises as opening the store for writing does."""
+    """What gives up parts of the store at `url`.
+
+    Raises as opening the store for writing does, and `UsageError` where there is no store.
+    """
+    if not is_on_server(url):
+        from everyitem.adapters.stores.sqlite.location import require
+
+        require(_sqlite_path(url))
     return _open_tables(url, read_only=False)
 
 

@@ -172,11 +172,11 @@ class Status(View, frozen=True, kw_only=True):
     retries_waiting: int
     rate_per_second: float
     eta_seconds: float | None
-    #: Control totals as of the last checkpoint, exact sums as texts; empty where none are asked for.
-    control_totals: dict[str, dict[str, str]]
     #: RFC 3339, None before the first checkpoint.
     last_checkpoint: str | None
     runs: int
+    #: Control totals as of the last checkpoint, exact sums as texts; empty where none are asked for.
+    control_totals: dict[str, dict[str, str]]
     #: Open items that may have been called (at-most-once); `settle` them.
     in_doubt: int
     processor: str

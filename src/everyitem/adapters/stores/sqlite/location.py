@@ -33,6 +33,16 @@ _making = threading.Lock()
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
+def require(path: Path) -> None:
+    """Raise `UsageError` where there is no store at `path`, and make none.
+
+    Who makes one where a volume is not mounted hides it: the next run finds an empty store, and the volume
+    cannot be put back over it.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no store at {path}")
+
+
 def prepare(path: Path) -> None:
     """Make the store's directory (0700) and file (0600) where they are missing.
 

@@ -6,7 +6,6 @@ from everyitem.adapters.stores.relational.store import TableStore
 from everyitem.adapters.stores.sqlite import location
 from everyitem.adapters.stores.sqlite.connection import Connection
 from everyitem.adapters.stores.sqlite.migrations import check_schema, known_migrations, migrate
-from everyitem.model.errors import UsageError
 
 
 class SqliteStore(TableStore):
@@ -19,8 +18,7 @@ class SqliteStore(TableStore):
             f"sqlite:///{path}", connection, lambda read_only: Connection(path, read_only=read_only)
         )
         if read_only:
-            if not path.is_file():
-                raise UsageError(f"there is no store at {path}")
+            location.require(path)
             location.refuse_remote(path)
             with connection.reading() as database:
                 check_schema(database, path, known_migrations())
