@@ -46,6 +46,10 @@ def prune(
     """Give up what is stored of executions that finished more than `days` ago; returns which ones.
 
     Those in use are passed over. With `dry_run` nothing is touched. `may_go_on` is asked before each.
+
+    Raises:
+        UsageError: there is no store; none is made.
+        StoreError: the store cannot be written.
     """
     before = time.time() - days * _DAY
     pruned: list[PrunedExecution] = []

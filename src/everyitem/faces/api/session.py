@@ -329,6 +329,10 @@ class Session(Records):
 
         `older_than` is in days, the setting `retentionDays` by default; a `dry_run` only says which. Their
         counts and responses are kept, and what is not finished is never touched.
+
+        Raises:
+            UsageError: there is no store; none is made.
+            StoreError: the store cannot be written.
         """
         days = self._settings.retention_days if older_than is None else older_than
         if older_than is None and not days:
