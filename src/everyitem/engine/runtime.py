@@ -108,6 +108,8 @@ class Runtime:
                     self._report(time.monotonic())
                     return command.verdict
                 self._carry_out(command)
+            if isinstance(message, StopAsked | CancelAsked):
+                self._switch.reach()
             message = self._next_message()
 
     def _carry_out(self, command: Command) -> None:

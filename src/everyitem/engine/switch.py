@@ -2,6 +2,7 @@
 
 import math
 import queue
+import threading
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ Request = StopAsked | PauseAsked | ResumeAsked | CancelAsked
 class Switch:
     """Requests to one execution. What is asked before the execution runs is heard when it starts.
 
-    Every method is safe in signal handlers: it takes no lock and never blocks.
+    What asks is safe in signal handlers: it takes no lock and never blocks.
     """
 
     def __init__(self) -> None:
@@ -21,15 +22,29 @@ class Switch:
         self._post: Callable[[Request], None] | None = None
         #: When (monotonic) an end was asked for, and when one at once.
         self._ending_since = self._at_once_since = math.inf
+        self._reached = threading.Event()
 
     def attach(self, post: Callable[[Request], None]) -> None:
         """From now on requests go to this execution's loop, those made before first."""
+        self._reached.clear()
         self._post = post
         self._hand_over()
 
     def detach(self) -> None:
         """The execution has ended; what is asked from now on is for the next one."""
         self._post = None
+        self._reached.set()
+
+    def reach(self) -> None:
+        """The execution has acted on a request: its nodes know of it."""
+        self._reached.set()
+
+    def reached(self, seconds: float) -> bool:
+        """Wait until the running execution has acted on a request, at most so long; True when none runs.
+
+        Not for signal handlers. After a stop that was reached no slot takes up an item it has not begun with.
+        """
+        return self._post is None or self._reached.wait(seconds)
 
     def take(self) -> Request | None:
         """A request nobody has heard yet, for who waits without running anything."""

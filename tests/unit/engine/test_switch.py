@@ -30,3 +30,24 @@ def test_who_waits_without_running_takes_requests_himself() -> None:
     switch.stop_now()
     taken = [switch.take(), switch.take(), switch.take()]
     assert [type(one) for one in taken] == [PauseAsked, StopAsked, type(None)]
+
+
+def test_a_request_has_reached_the_execution_only_when_that_has_acted_on_it() -> None:
+    """Handing it over is not enough: until then a slot may begin with one more item."""
+    switch, heard = Switch(), list[Message]()
+    switch.attach(heard.append)
+    switch.stop("SIGTERM")
+    assert not switch.reached(0)
+    switch.reach()
+    assert switch.reached(0)
+
+
+def test_nobody_waits_for_an_execution_that_does_not_run() -> None:
+    """Before its start and after its end; the next one is waited for anew."""
+    switch, heard = Switch(), list[Message]()
+    assert switch.reached(60)
+    switch.attach(heard.append)
+    switch.detach()
+    assert switch.reached(60)
+    switch.attach(heard.append)
+    assert not switch.reached(0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
+#: Seconds a person waits at most for the line that says that the stop was heard.
+_ANSWERED_WITHIN = 5.0
+
 
 class Stoppable(Protocol):
     """What signals stop: a switch, or a member with all its switches."""
@@ -28,6 +31,9 @@ class Stoppable(Protocol):
 
     def stop_now(self) -> None:
         """Interrupt items at once."""
+
+    def reached(self, seconds: float) -> bool:
+        """Wait until what runs has acted on it, at most so long."""
 
 
 class SignalInbox:
@@ -62,8 +68,9 @@ class SignalInbox:
 
     def _drain(self) -> None:
         assert self.first is not None
-        # first the deed: who reads the line may rely on it
+        # first the deed: who reads the line may rely on it that nothing more is begun
         self._switch.stop(self.first.name)
+        self._switch.reached(_ANSWERED_WITHIN)
         note(
             f"{self.first.name}: finishing items in flight and writing a checkpoint; once more stops at once"
         )

@@ -95,6 +95,11 @@ class Member:
         for switch in self._running.values():
             switch.stop_now(reason)
 
+    def reached(self, seconds: float) -> bool:
+        """Wait until every running batch has acted on it, at most so long together."""
+        until = time.monotonic() + seconds
+        return all(switch.reached(max(0.0, until - time.monotonic())) for switch in self._running.values())
+
     # ------------------------------------------------------------- the loop
 
     def run(self) -> None:
