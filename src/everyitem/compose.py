@@ -5,10 +5,12 @@ not use.
 """
 
 import hashlib
+import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ import msgspec
 
 from everyitem.engine import settling
 from everyitem.engine.execution import BuildNodes, Conclusion, Execution
+from everyitem.engine.item_log import ItemLog
+from everyitem.engine.observers import Observers
 from everyitem.engine.patience import Patience
 from everyitem.engine.patient_store import PatientStore
 from everyitem.engine.progress import Listener
@@ -25,17 +29,22 @@ from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
+from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
+from everyitem.ports.observer import Observer, Overview
 from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
 from everyitem.ports.store_server import StoreServer
+from everyitem.settings import Settings
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
 from everyitem.work.stretch import MAX_ITEMS
 
 if TYPE_CHECKING:
+    from everyitem.adapters.metrics.endpoint import MetricsEndpoint
     from everyitem.adapters.nodes.async_node import AsyncNode
     from everyitem.adapters.nodes.memory_budget import MemoryBudget
     from everyitem.adapters.nodes.thread_node import ThreadNode
@@ -46,16 +55,21 @@ __all__ = [
     "Conclusion",
     "Listener",
     "Switch",
+    "Watching",
     "default_store_url",
     "examine_server",
+    "json_log_handler",
+    "open_monitoring",
     "open_retention",
     "open_source",
     "open_store",
     "recover",
     "redrive",
+    "render_metrics",
     "resume",
     "settle_at_rest",
     "submit",
+    "watch",
 ]
 
 
@@ -94,6 +108,72 @@ def examine_server(url: str) -> StoreServer | None:
     return opening.examine_server(url) if opening.is_on_server(url) else None
 
 
+def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
+    """The store at a URL as whoever looks after it sees it."""
+    from everyitem.adapters.stores.opening import open_monitoring as open_by_scheme
+
+    return open_by_scheme(url, read_only=read_only)
+
+
+def json_log_handler(write: Callable[[str], None]) -> logging.Handler:
+    """A log handler that hands JSON lines to `write`, from a thread of its own."""
+    from everyitem.adapters.logs.background import BackgroundHandler
+    from everyitem.adapters.logs.json_lines import JsonLines
+
+    return BackgroundHandler(write, JsonLines())
+
+
+def render_metrics(overview: Overview) -> bytes:
+    """The text Prometheus scrapes. Raises `UsageError` where the extra is missing."""
+    with _needing("metrics"):
+        from everyitem.adapters.metrics.exposition import render
+    return render(overview, now=time.time())
+
+
+class Watching:
+    """Who observes what one session executes. Made by `watch`, closed when the session ends."""
+
+    def __init__(self, endpoint: "MetricsEndpoint | None") -> None:
+        self._endpoint = endpoint
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the metrics are, if they are served."""
+        return None if self._endpoint is None else self._endpoint.address
+
+    def observers(self) -> list[Observer]:
+        """The observers of one run."""
+        observers: list[Observer] = [ItemLog()]
+        if self._endpoint is not None:
+            observers.append(self._endpoint)
+        return observers
+
+    def close(self) -> None:
+        """Tell what is to be told, and stop serving."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+
+
+def watch(settings: Settings) -> Watching:
+    """Observers as the settings want them. Raises `UsageError` for what cannot be had."""
+    endpoint = None
+    if settings.metrics_port is not None:
+        with _needing("metrics"):
+            from everyitem.adapters.metrics.endpoint import MetricsEndpoint
+        endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port)
+    return Watching(endpoint)
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"this needs the extra {extra!r} ({error}); install it with `pip install 'everyitem[{extra}]'`"
+        ) from error
+
+
 def open_source(spec: SourceSpec) -> ItemSource:
     """The item source a document or `--items` asks for."""
     from everyitem.adapters.sources import open_source as open_by_kind
@@ -110,13 +190,16 @@ def submit(
     source: bytes | None = None,
     listener: Listener | None = None,
     switch: Switch | None = None,
+    watching: "Watching | None" = None,
 ) -> Conclusion:
     """Execute a batch, go on with it, wait for who does, or answer from the record.
 
     `settings_json` says which settings are in force and where each came from; it is kept with the
     execution. Raises `UnknownProcessor`, `ContentDiffers`, `UsageError` and `StoreError`.
     """
-    submission = _submission(store, batch, listener, switch, settings_json=settings_json, source=source)
+    submission = _submission(
+        store, batch, listener, switch, watching, settings_json=settings_json, source=source
+    )
     return submission.submit(rerun=rerun)
 
 
@@ -128,9 +211,10 @@ def resume(
     accept_damage: bool = False,
     listener: Listener | None = None,
     switch: Switch | None = None,
+    watching: "Watching | None" = None,
 ) -> Conclusion:
     """Go on with a stored execution; `accept_damage` opens the items of damaged segments again."""
-    submission = _submission(store, batch, listener, switch, accept_damage=accept_damage)
+    submission = _submission(store, batch, listener, switch, watching, accept_damage=accept_damage)
     return submission.resume(record, repair=accept_damage)
 
 
@@ -141,9 +225,10 @@ def recover(
     *,
     listener: Listener | None = None,
     switch: Switch | None = None,
+    watching: "Watching | None" = None,
 ) -> Conclusion:
     """Go on with an execution whose process has died, without anybody having asked for it."""
-    return _submission(store, batch, listener, switch).recover(record)
+    return _submission(store, batch, listener, switch, watching).recover(record)
 
 
 def redrive(
@@ -155,9 +240,10 @@ def redrive(
     corrections: Mapping[int, bytes],
     listener: Listener | None = None,
     switch: Switch | None = None,
+    watching: "Watching | None" = None,
 ) -> Conclusion:
     """Run failed items again, some with corrected payloads (JSON texts by index), as the next round."""
-    return _submission(store, batch, listener, switch).redrive(record, indices, corrections)
+    return _submission(store, batch, listener, switch, watching).redrive(record, indices, corrections)
 
 
 def settle_at_rest(
@@ -173,6 +259,7 @@ def _submission(
     batch: ProcessingBatch,
     listener: Listener | None,
     switch: Switch | None,
+    watching: "Watching | None",
     *,
     accept_damage: bool = False,
     settings_json: bytes = b"{}",
@@ -190,6 +277,7 @@ def _submission(
     configuration = batch.configuration
     patience = Patience(configuration.store_patience, drain=configuration.drain, switch=switch)
     store = PatientStore(store, patience)
+    learn(configuration.parameters)
 
     def carry_out(record: ExecutionRecord, ownership: Ownership, *, recovering: bool = False) -> Conclusion:
         # an execution that goes on takes its items from the store: corrected ones are in there
@@ -208,6 +296,8 @@ def _submission(
             recovering=recovering,
             unit=processor.chunk_size or 1,
             started=started,
+            meter=patience.meter,
+            observers=Observers([] if watching is None else watching.observers()),
         ).run()
 
     return Submission(

@@ -13,6 +13,7 @@ from everyitem.engine.messages import Ending, Verdict
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.checks import ExecutionFacts
 from everyitem.model.errors import ErrorCode, Problem, StoreError
+from everyitem.model.figures import Figures
 from everyitem.model.items import Items, digest_of, item_id_of
 from everyitem.model.response import ExecutionFailure, Response, consolidate
 from everyitem.model.totals import ControlTotal, derive
@@ -22,9 +23,14 @@ _log = logging.getLogger("everyitem")
 
 
 def answer(
-    store: Store, record: ExecutionRecord, batch: ProcessingBatch, counters: Counters, verdict: Verdict
+    store: Store,
+    record: ExecutionRecord,
+    batch: ProcessingBatch,
+    counters: Counters,
+    verdict: Verdict,
+    figures: Figures = Figures(),
 ) -> Response:
-    """The response to a run that ended with `verdict`; `counters` are the totals over all runs."""
+    """The response to a run that ended with `verdict`; `counters` and `figures` are those of all runs."""
     faults: list[str] = []
     recount, sample = Counters(), list[int]()
     segments = 0
@@ -63,6 +69,8 @@ def answer(
         totals=totals,
         tolerated=batch.configuration.tolerated_failures(len(batch.items)),
         warnings=len(batch.warnings),
+        store_availability=figures.store_availability.share,
+        node_availability=figures.node_availability.share,
     )
     for name, total in totals.items():
         if fault := total.fault(name):

@@ -13,6 +13,8 @@ from everyitem.engine.commits import CommitBuilder
 from everyitem.engine.consolidation import answer
 from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending, Message, Verdict
+from everyitem.engine.meter import Meter, StoreMeter
+from everyitem.engine.observers import Observers
 from everyitem.engine.progress import Listener
 from everyitem.engine.resumption import (
     active_milliseconds,
@@ -30,14 +32,24 @@ from everyitem.engine.totals import RunningTotals
 from everyitem.engine.writer import CheckpointWriter
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import StoreDamaged, StoreError
+from everyitem.model.errors import ErrorCode, EveryitemError, StoreDamaged, StoreError
+from everyitem.model.figures import Figures
 from everyitem.model.plan import plan_partitions
 from everyitem.model.resources import NodeKind, spread
-from everyitem.model.response import Response
+from everyitem.model.response import ErrorResponse, Response
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.node import Node
+from everyitem.ports.observer import RunView
 from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
-from everyitem.ports.store import Commit, Counters, ExecutionRecord, Ownership, Recorded, Store
+from everyitem.ports.store import (
+    Commit,
+    Counters,
+    ExecutionRecord,
+    Ownership,
+    Progress,
+    Recorded,
+    Store,
+)
 
 _log = logging.getLogger("everyitem")
 
@@ -76,11 +88,13 @@ class Execution:
         recovering: bool = False,
         unit: int = 1,
         started: StartedItems | None = None,
+        meter: StoreMeter | None = None,
+        observers: Observers | None = None,
     ) -> None:
         """`recovering`: nobody asked for this run, so it goes on in the window of the run that died.
 
         `unit` is how many items one call of the item processor takes, `started` is where nodes of this
-        process note what they start.
+        process note what they start, `meter` is told by whoever asks the store.
         """
         self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
         self._build_nodes = build_nodes
@@ -90,6 +104,11 @@ class Execution:
         self._recovering = recovering
         self._unit = unit
         self._started = started or NothingStarted()
+        before = record.progress.figures if record.progress is not None else Figures()
+        self._store_meter = meter or StoreMeter()
+        self._store_meter.go_on_from(before)
+        self._before = before
+        self._observers = observers or Observers(())
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
         self._totals = RunningTotals(batch.items, {})
@@ -100,6 +119,7 @@ class Execution:
         Raises `StoreDamaged` when what is recorded cannot be trusted, `StoreError` when the store is out
         of reach, and whatever the nodes cannot be built for (`EveryitemError`).
         """
+        self._observers.began(self._view())
         try:
             recorded = self._initialize()
             suspicion = self._suspect(recorded)
@@ -107,10 +127,14 @@ class Execution:
             nodes = self._distribute(slots)
             counters = self._begin_totals(recorded, self._counters_at_start(recorded))
             state = self._partition(recorded, slots, counters, suspicion)
-            verdict = self._process_items(state, nodes, recorded.last_sequence)
-            return self._consolidate(verdict)
-        except BaseException:
+            verdict = self._process_items(state, nodes, recorded.last_sequence, slots)
+            conclusion = self._consolidate(verdict)
+            self._tell_end(conclusion)
+            return conclusion
+        except BaseException as error:
             self._give_back(ExecutionStatus.INTERRUPTED)
+            code = error.code if isinstance(error, EveryitemError) else ErrorCode.SYSTEM_ERROR
+            self._observers.ended(ExecutionStatus.INTERRUPTED, code, str(error) or repr(error))
             raise
         finally:
             # not reached when the process dies, which is what the file is for
@@ -192,10 +216,26 @@ class Execution:
             ],
         )
 
-    def _process_items(self, state: ExecutionState, nodes: Sequence[Node], last_sequence: int) -> Verdict:
+    def _process_items(
+        self, state: ExecutionState, nodes: Sequence[Node], last_sequence: int, slots: dict[str, int]
+    ) -> Verdict:
         """Run the loop until the verdict."""
         completions: queue.SimpleQueue[Message] = queue.SimpleQueue()
         before = self._counters
+        meter = Meter(
+            self._before,
+            slots=slots,
+            store=self._store_meter,
+            window_used=(before.active_ms - before.window_ms) / 1000,
+            window=self._batch.configuration.timeout,
+        )
+
+        def saved(began: float, ended: float, commit: Commit) -> None:
+            meter.saved(ended - began)
+            self._observers.saved(began, ended, len(commit.segments))
+            if commit.failed:
+                self._observers.failed(commit.failed)
+
         self._writer = CheckpointWriter(
             self._ownership,
             CommitBuilder(
@@ -207,6 +247,7 @@ class Execution:
             ),
             completions.put,
             active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
+            on_saved=saved,
         )
         self._writer.start()
         runtime = Runtime(
@@ -219,10 +260,36 @@ class Execution:
             listener=self._listener,
             on_stop=self._started.excuse,
             parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
+            meter=meter,
+            observers=self._observers,
         )
         verdict = runtime.run()
         self._counters = counters_at_end(before, state, time.monotonic())
         return verdict
+
+    @property
+    def _progress(self) -> Progress | None:
+        """How the run was when it was looked at last."""
+        return None if self._writer is None else self._writer.progress
+
+    def _tell_end(self, conclusion: Conclusion) -> None:
+        response = conclusion.response
+        if isinstance(response, ErrorResponse):
+            self._observers.ended(conclusion.status, response.error_code, response.error_message)
+        else:
+            self._observers.ended(conclusion.status, "", "")
+
+    def _view(self) -> RunView:
+        return RunView(
+            execution_key=self._record.execution_key,
+            batch_id=self._record.batch_id,
+            execution=self._record.execution,
+            round=self._record.round,
+            run=self._record.runs,
+            processor=self._record.processor,
+            items=len(self._batch.items),
+            began_at=time.time(),
+        )
 
     def _consolidate(self, verdict: Verdict) -> Conclusion:
         """Check, answer, and record the answer with its event in one transaction."""
@@ -232,9 +299,11 @@ class Execution:
         self._counters = replace(self._counters, totals=dict(self._totals.balances))
         if verdict.ending is Ending.INTERRUPTED:
             commit = closing_commit(self._record, self._counters, verdict, at=time.time())
+            commit.progress = self._progress
             self._ownership.commit(commit)
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
-        response = answer(self._store, self._record, self._batch, self._counters, verdict)
+        figures = self._before if self._progress is None else self._progress.figures
+        response = answer(self._store, self._record, self._batch, self._counters, verdict, figures)
         if verdict.ending is Ending.STORE_FAILED:
             # nothing can be recorded: say so, leave everything resumable
             self._give_back(ExecutionStatus.INTERRUPTED)
@@ -247,6 +316,7 @@ class Execution:
             success=response.is_success,
             at=time.time(),
         )
+        closing.progress = self._progress
         passing(Failpoint.ANSWER_DERIVED)
         self._ownership.commit(closing)
         status = status_at_end(verdict, self._counters, success=response.is_success)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from everyitem.engine.meter import StoreMeter
 from everyitem.engine.switch import Switch
 from everyitem.model.errors import (
     IllegalMove,
@@ -43,9 +44,15 @@ class _Outage(threading.local):
 class Patience:
     """The patience of one execution with its store, counted from the moment the store went away."""
 
-    def __init__(self, seconds: float, *, drain: float, switch: Switch) -> None:
-        """`seconds` is what the operator allows; after a stop was asked for it is `drain` at most."""
+    def __init__(
+        self, seconds: float, *, drain: float, switch: Switch, meter: StoreMeter | None = None
+    ) -> None:
+        """`seconds` is what the operator allows; after a stop was asked for it is `drain` at most.
+
+        `meter` is told how each question ended.
+        """
         self._seconds, self._drain, self._switch = seconds, drain, switch
+        self.meter = meter or StoreMeter()
         #: Of each thread, as reading may go well while writing does not.
         self._outage = _Outage()
 
@@ -54,19 +61,21 @@ class Patience:
         pause = FIRST
         is_again = False
         while True:
+            began = time.monotonic()
             try:
                 answer = question()
             except _FOR_GOOD:
-                self._answered()
+                self._answered(began)
                 raise
             except StoreError as error:
+                self.meter.asked(began, time.monotonic(), answered=False)
                 # once more at any rate: a connection that died while idle is replaced by the next try
                 if not self._wait(pause, error) and is_again:
                     raise
                 is_again = True
                 pause = min(2 * pause, LONGEST)
             else:
-                self._answered()
+                self._answered(began)
                 return answer
 
     def _wait(self, pause: float, error: StoreError) -> bool:
@@ -89,7 +98,8 @@ class Patience:
     def _end(self, since: float) -> float:
         return min(since + self._seconds, self._switch.ends_by(self._drain))
 
-    def _answered(self) -> None:
+    def _answered(self, began: float) -> None:
+        self.meter.asked(began, time.monotonic(), answered=True)
         away, self._outage.away = self._outage.away, None
         if away is not None and away[1] > -math.inf:
             _log.warning("the store is back after %.1f s", time.monotonic() - away[0])

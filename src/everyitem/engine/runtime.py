@@ -25,12 +25,16 @@ from everyitem.engine.messages import (
     Verdict,
     WakeAt,
 )
+from everyitem.engine.meter import Meter
+from everyitem.engine.observers import Observers
 from everyitem.engine.progress import Listener, RateMeter, Snapshot
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
+from everyitem.model.figures import Figures
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.node import Node, NodeFailed
+from everyitem.ports.node import Node, NodeFailed, NodeMessage, WorkerView
+from everyitem.ports.observer import Vitals
 from everyitem.ports.store import ExecutionRecord, Progress
 
 _log = logging.getLogger("everyitem")
@@ -54,8 +58,11 @@ class Runtime:
         listener: Listener | None,
         on_stop: Callable[[], None],
         parallelism: int,
+        meter: Meter,
+        observers: Observers,
     ) -> None:
         """`on_stop` is called when somebody asks for the end of the run, before anything is done about it."""
+        self._meter, self._observers = meter, observers
         self._state = state
         self._nodes = {node.node_id: node for node in nodes}
         self._record = record
@@ -65,7 +72,7 @@ class Runtime:
         self._listener = listener
         self._on_stop = on_stop
         self._parallelism = parallelism
-        self._meter = RateMeter()
+        self._pace = RateMeter()
         self._status = ExecutionStatus.RUNNING
         self._wake_at: float | None = None
         self._next_tick = 0.0
@@ -103,6 +110,9 @@ class Runtime:
         while True:
             if isinstance(message, StopAsked | CancelAsked):
                 self._on_stop()
+            elif isinstance(message, NodeMessage):
+                self._meter.hear(message)
+                self._observers.heard(message)
             for command in self._state.handle(message):
                 if isinstance(command, Finish):
                     self._report(time.monotonic())
@@ -115,6 +125,7 @@ class Runtime:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunSlice():
+                self._observers.leased(time.monotonic(), command.node_id, command.holder, command.lease)
                 self._nodes[command.node_id].run_slice(command.holder, command.lease)
             case RevokeSlice():
                 node = self._nodes[command.node_id]
@@ -147,30 +158,66 @@ class Runtime:
     def _report(self, now: float) -> None:
         """Tell the listener and, through the writer, other processes how far we are."""
         state, ledger = self._state, self._state.ledger
-        self._meter.observe(now, ledger.succeeded + ledger.failed)
-        eta = self._meter.eta(ledger.open)
+        if state.verdict is not None:
+            self._meter.end(now)
+        self._pace.observe(now, ledger.succeeded + ledger.failed)
+        eta = self._pace.eta(ledger.open)
         in_flight = state.dealer.in_flight
+        workers = tuple(view for node in self._nodes.values() for view in node.views())
+        figures = self._meter.figures(
+            now,
+            busy=sum(view.index is not None for view in workers),
+            failed=state.accounting.tally.count,
+            steals=self._steals_before + state.dealer.queues.steals,
+            active=state.active_seconds(now),
+        )
         self._writer.progress = Progress(
             at=time.time(),
             succeeded=ledger.succeeded,
             failed=ledger.failed,
             in_flight=in_flight,
             retries_waiting=len(state.retries),
-            rate_per_second=round(self._meter.rate, 3),
+            rate_per_second=round(self._pace.rate, 3),
             eta_seconds=None if eta is None else round(eta, 1),
             parallelism=self._parallelism,
             active_ms=self._record.counters.active_ms + int(state.active_seconds(now) * 1000),
+            figures=figures,
         )
+        self._observers.looked(now, self._vitals(self._writer.progress, figures))
         if self._listener is None:
             return
         try:
-            self._listener(self._snapshot(now, eta, in_flight))
+            self._listener(self._snapshot(now, eta, workers))
         except Exception:
             # who only watches must not be able to end what he watches
             _log.exception("the progress listener failed and is not called again")
             self._listener = None
 
-    def _snapshot(self, now: float, eta: float | None, in_flight: int) -> Snapshot:
+    def _vitals(self, progress: Progress, figures: Figures) -> Vitals:
+        state, ledger = self._state, self._state.ledger
+        return Vitals(
+            batch_id=self._record.batch_id,
+            execution=self._record.execution,
+            status=self._status,
+            items=ledger.items,
+            succeeded=ledger.succeeded,
+            failed=ledger.failed,
+            open=ledger.open,
+            in_doubt=ledger.in_doubt,
+            in_flight=progress.in_flight,
+            retries_waiting=progress.retries_waiting,
+            rate_per_second=progress.rate_per_second,
+            eta_seconds=progress.eta_seconds,
+            checkpoints=state.recorder.checkpoints,
+            last_checkpoint_at=self._writer.last_checkpoint_at or self._record.last_checkpoint_at,
+            active=progress.active_ms / 1000,
+            figures=figures,
+            tolerated=state.accounting.tally.tolerated,
+            is_unsaved=not state.recorder.all_saved,
+            store_is_away=self._meter.store_is_away,
+        )
+
+    def _snapshot(self, now: float, eta: float | None, workers: tuple[WorkerView, ...]) -> Snapshot:
         state, ledger = self._state, self._state.ledger
         causes = sorted(state.accounting.tally.by_cause.items(), key=lambda one: -one[1])
         return Snapshot(
@@ -183,16 +230,16 @@ class Runtime:
             succeeded=ledger.succeeded,
             failed=ledger.failed,
             open=ledger.open,
-            in_flight=in_flight,
+            in_flight=state.dealer.in_flight,
             retries_waiting=len(state.retries),
             retried=self._retried_before + state.accounting.retried,
             steals=self._steals_before + state.dealer.queues.steals,
-            rate_per_second=self._meter.rate,
+            rate_per_second=self._pace.rate,
             eta_seconds=eta,
             parallelism=self._parallelism,
             checkpoints=state.recorder.checkpoints,
             last_checkpoint_at=self._writer.last_checkpoint_at,
-            workers=tuple(view for node in self._nodes.values() for view in node.views()),
+            workers=workers,
             failures_by_cause=tuple(causes),
             elapsed=state.active_seconds(now),
         )

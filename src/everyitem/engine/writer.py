@@ -25,7 +25,7 @@ from everyitem.engine.messages import (
 )
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import ErrorCode, StoreError
-from everyitem.ports.store import Control, ControlKind, Ownership, Progress
+from everyitem.ports.store import Commit, Control, ControlKind, Ownership, Progress
 
 #: Seconds between two looks into the control inbox, and between two renewals of ownership and progress.
 POLL = 0.2
@@ -47,12 +47,17 @@ class CheckpointWriter:
         post: Callable[[Message], None],
         *,
         active_ms: Callable[[], int],
+        on_saved: Callable[[float, float, Commit], None] | None = None,
     ) -> None:
-        """`active_ms`: active milliseconds over all runs by now."""
+        """`active_ms`: active milliseconds over all runs by now.
+
+        `on_saved` is told of each commit with segments, and when (monotonic) it began and ended.
+        """
         self._ownership = ownership
         self._builder = builder
         self._post = post
         self._active_ms = active_ms
+        self._on_saved = on_saved
         self._inbox: queue.SimpleQueue[SaveCheckpoint | ChangeStatus | None] = queue.SimpleQueue()
         #: What the next renewal publishes; replaced as a whole by the engine's loop.
         self.progress: Progress | None = None
@@ -141,8 +146,11 @@ class CheckpointWriter:
             wall=time.time(),
             monotonic=time.monotonic(),
         )
+        began = time.monotonic()
         self._ownership.commit(commit)
         self._committed = time.monotonic()
+        if commit.segments and self._on_saved is not None:
+            self._on_saved(began, self._committed, commit)
         saves = [one for one in waiting if isinstance(one, SaveCheckpoint)]
         if saves:
             if commit.segments:

@@ -47,6 +47,9 @@ class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
     tolerated: int | None = None
     #: Things intake had to say.
     warnings: int = 0
+    #: Shares (0 to 1) of the time they were needed at which store and slots were there.
+    store_availability: float = 1.0
+    node_availability: float = 1.0
 
     @property
     def processed(self) -> int:

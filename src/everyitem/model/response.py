@@ -38,6 +38,13 @@ class ItemProcessingTime(msgspec.Struct, frozen=True):
     max: int | float = 0
 
 
+class Availabilities(msgspec.Struct, frozen=True):
+    """Shares of the time they were needed, 6 decimals, never rounded up to 1 after an outage."""
+
+    store: int | float = 1
+    nodes: int | float = 1
+
+
 class ExecutionMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How the items were executed. Times in milliseconds, over all runs."""
 
@@ -53,6 +60,7 @@ class ExecutionMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     control_totals: dict[str, Any]
     tolerance_exceeded: bool
     checks: Checks
+    availability: Availabilities = Availabilities()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -245,7 +253,15 @@ def _metadata(facts: ExecutionFacts, checks: Checks) -> ExecutionMetadata:
         control_totals={name: total.to_dict() for name, total in facts.totals.items()},
         tolerance_exceeded=facts.tolerated is not None and facts.failed > facts.tolerated,
         checks=checks,
+        availability=Availabilities(
+            shown_share(facts.store_availability), shown_share(facts.node_availability)
+        ),
     )
+
+
+def shown_share(share: float) -> int | float:
+    """6 decimals, never rounded up to 1."""
+    return 1 if share >= 1 else min(_plain(share, 6), 0.999999)
 
 
 def processing_time(durations_us: Sequence[int]) -> ItemProcessingTime:

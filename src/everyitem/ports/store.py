@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from everyitem.model.figures import Figures
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
@@ -163,6 +164,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     eta_seconds: float | None = None
     parallelism: int = 0
     active_ms: int = 0
+    #: What is measured beside the counts; stays as the last run left it.
+    figures: Figures = Figures()
 
 
 class Commit(msgspec.Struct, kw_only=True):

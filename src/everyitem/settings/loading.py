@@ -31,6 +31,7 @@ from everyitem.settings.values import (
     DEVELOPMENT_PRESET,
     ENVIRONMENT_PREFIX,
     Environment,
+    LogFormat,
     Settings,
 )
 
@@ -75,6 +76,9 @@ class _Model(BaseSettings):
     max_depth: int = Field(100, ge=2, le=200)
     store: str | None = Field(None, min_length=1)
     processors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
+    log_format: LogFormat = LogFormat.TEXT
+    metrics_port: int | None = Field(None, ge=0, le=65_535)
+    metrics_host: str = Field("127.0.0.1", min_length=1)
     cyoda: dict[str, Any] = {}
 
     @classmethod

@@ -16,6 +16,13 @@ class Environment(StrEnum):
     DEVELOPMENT = "development"
 
 
+class LogFormat(StrEnum):
+    """How log records are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 #: The configuration file that is read where it stands in the working directory and none is named.
 DEFAULT_FILE = "everyitem.toml"
 #: What names of environment variables begin with; the setting's name in capitals follows.
@@ -65,6 +72,11 @@ class Settings:
     store: str | None = None
     #: Files or modules that register item processors.
     processors: tuple[str, ...] = ()
+    #: What standard error gets from commands that execute: `text` for people or `json` for collectors.
+    log_format: LogFormat = LogFormat.TEXT
+    #: Where metrics are served while something is executed; None: nowhere.
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     #: The table `[cyoda]` as it stands in the file; the member checks and completes it.
     cyoda: Mapping[str, Any] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.

@@ -77,6 +77,7 @@ def test_the_specification_s_example_comes_out_as_printed_there():
         "controlTotals",
         "toleranceExceeded",
         "checks",
+        "availability",
     ]
 
 

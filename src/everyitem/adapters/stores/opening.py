@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
 from everyitem.ports.store_server import StoreServer
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
+
+
+def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
+    """The store at `url` as whoever looks after it sees it. Raises as `open_store` does."""
+    return _open_tables(url, read_only=read_only).monitoring
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:

@@ -1,11 +1,13 @@
 """Everything one can look at in a store; none of it changes anything."""
 
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from everyitem import compose
 from everyitem.engine.progress import Snapshot
+from everyitem.engine.vitals import vitals_of
 from everyitem.faces.api.explanation import Explanation, explain_item
 from everyitem.faces.api.forecast import Measured
 from everyitem.faces.api.report.facts import Report
@@ -17,6 +19,7 @@ from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.errors import UsageError
 from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
+from everyitem.ports.observer import Overview
 from everyitem.ports.store import ExecutionRecord, OnDamage, Store
 from everyitem.settings import Origin, Settings
 
@@ -183,6 +186,27 @@ class Records:
         """The events behind outbox position `after`, in order."""
         record = kept(self._record(batch_id, execution))
         return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
+
+    def overview(self) -> Overview:
+        """How the store is as a whole, and every execution somebody works on."""
+        monitoring = compose.open_monitoring(self.store_url, read_only=True)
+        try:
+            outbox = monitoring.outbox()
+            return Overview(
+                vitals=tuple(vitals_of(record) for record in monitoring.active() if record.owned),
+                executions=monitoring.states(),
+                outbox_events=outbox.count,
+                outbox_oldest=max(0.0, time.time() - outbox.oldest) if outbox.oldest is not None else 0.0,
+            )
+        finally:
+            monitoring.close()
+
+    def metrics(self) -> bytes:
+        """The same as text for Prometheus, whichever processes do the work.
+
+        Raises `UsageError` where the extra `metrics` is not installed.
+        """
+        return compose.render_metrics(self.overview())
 
     @property
     def _looking(self) -> Store:

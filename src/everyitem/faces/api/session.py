@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
-from everyitem.compose import Conclusion, Switch
+from everyitem.compose import Conclusion, Switch, Watching
 from everyitem.faces.api import redriving, settling, steering
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.forecast import Forecast, forecast
@@ -63,6 +63,7 @@ class Session(Records):
     def __init__(self, settings: Settings, *, inbox: Inbox | None = None) -> None:
         super().__init__(settings)
         self._inbox = inbox
+        self._watches: Watching | None = None
 
     @classmethod
     def connect(
@@ -71,15 +72,46 @@ class Session(Records):
         *,
         config: str | PathLike[str] | None = None,
         inbox: Inbox | None = None,
+        **overrides: object,
     ) -> Self:
         """A session with the settings of a file, the environment and the given store.
 
-        `inbox` is for a face that handles signals: what `conduct` waits on.
+        `inbox` is for a face that handles signals: what `conduct` waits on. `overrides` are settings the
+        caller has decided, by their snake_case names; None leaves one as it is.
         """
         settings = load_settings(
-            None if config is None else os.fspath(config), store=None if store is None else os.fspath(store)
+            None if config is None else os.fspath(config),
+            store=None if store is None else os.fspath(store),
+            **overrides,
         )
         return cls(settings, inbox=inbox)
+
+    @property
+    def log_format(self) -> str:
+        """How log records are wanted: `text` or `json`."""
+        return self._settings.log_format
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where Prometheus finds the metrics of what this session executes; served from now on.
+
+        None where no port was chosen. Raises `UsageError` when it cannot be had.
+        """
+        return self._watching.metrics_address
+
+    @property
+    def _watching(self) -> Watching:
+        """Who observes what this session executes; made when first needed."""
+        if self._watches is None:
+            self._watches = compose.watch(self._settings)
+        return self._watches
+
+    def close(self) -> None:
+        """Free the connection, and tell everybody who is to be told what is still to be told."""
+        if self._watches is not None:
+            self._watches.close()
+            self._watches = None
+        super().close()
 
     # ------------------------------------------------------------- execute
 
@@ -121,6 +153,7 @@ class Session(Records):
                 source=document.source,
                 listener=options.get("on_progress"),
                 switch=switch,
+                watching=self._watching,
             )
 
         return self._execute(prepare, carry_out, options, may_be_finished=not rerun)
@@ -152,6 +185,7 @@ class Session(Records):
                 document.batch,
                 listener=options.get("on_progress"),
                 switch=switch,
+                watching=self._watching,
                 accept_damage=accept_damage,
             )
 
@@ -167,7 +201,12 @@ class Session(Records):
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
             return compose.recover(
-                store, record, document.batch, listener=options.get("on_progress"), switch=switch
+                store,
+                record,
+                document.batch,
+                listener=options.get("on_progress"),
+                switch=switch,
+                watching=self._watching,
             )
 
         return self._execute(self._rebuilding(record, options), carry_out, options)
@@ -215,6 +254,7 @@ class Session(Records):
                 corrections=selection.corrections,
                 listener=options.get("on_progress"),
                 switch=switch,
+                watching=self._watching,
             )
 
         return self._execute(
@@ -240,6 +280,7 @@ class Session(Records):
                 source=record.source,
                 listener=options.get("on_progress"),
                 switch=switch,
+                watching=self._watching,
             )
 
         return self._execute(self._rebuilding(record, options), carry_out, options)

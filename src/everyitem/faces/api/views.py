@@ -10,8 +10,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from everyitem.model.errors import ErrorCode
+from everyitem.model.figures import Figures
 from everyitem.model.items import item_id_of
-from everyitem.model.response import rfc3339
+from everyitem.model.response import Availabilities, rfc3339, shown_share
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.store import (
     LEFT_BEHIND,
@@ -183,6 +184,8 @@ class Status(View, frozen=True, kw_only=True):
     checkpoints: int
     created_at: str | None
     finished_at: str | None
+    #: Shares of the time they were needed at which store and slots were there, over all runs.
+    availability: Availabilities = Availabilities()
 
     @classmethod
     def of(cls, record: ExecutionRecord) -> Self:
@@ -218,7 +221,15 @@ class Status(View, frozen=True, kw_only=True):
             checkpoints=counters.checkpoints,
             created_at=moment(record.created_at),
             finished_at=moment(record.finished_at),
+            availability=_availability(record),
         )
+
+
+def _availability(record: ExecutionRecord) -> Availabilities:
+    figures = Figures() if record.progress is None else record.progress.figures
+    return Availabilities(
+        shown_share(figures.store_availability.share), shown_share(figures.node_availability.share)
+    )
 
 
 class Checkpoint(View, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
-from everyitem.faces.cli.logs import logs_as_notes
+from everyitem.faces.cli.logs import logs_on_stderr
 from everyitem.faces.cli.opening import open_session
 from everyitem.faces.cli.signals import SignalInbox, listening
 from everyitem.faces.cli.streams import reserve_output
@@ -58,11 +58,15 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
     reserve_output()
     switch, recovery = Switch(), link().recovery
     with (
-        logs_as_notes(),
         listening(switch, Inbox()) as signals,
-        open_session(wishes.store, wishes.config, inbox=signals.requests) as session,
+        open_session(
+            wishes.store, wishes.config, inbox=signals.requests, settings=wishes.session()
+        ) as session,
+        logs_on_stderr(session.log_format),
     ):
-        display = None if wishes.no_progress else make_display(title)
+        if session.metrics_address is not None:
+            note(f"metrics: {session.metrics_address}")
+        display = None if wishes.no_progress else make_display(title, live=session.log_format == "text")
         watcher = _Watcher(display, link())
         how = wishes.options()
         how["switch"], how["on_progress"] = switch, watcher

@@ -7,7 +7,7 @@ import typer
 
 from everyitem.faces.api.conduct import Inbox
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.logs import logs_as_notes
+from everyitem.faces.cli.logs import logs_on_stderr
 from everyitem.faces.cli.signals import listening
 from everyitem.faces.cli.terminal import note, safe
 from everyitem.settings import load_settings
@@ -93,6 +93,6 @@ def member(
         client_id=client_id,
         client_secret_file=None if client_secret_file is None else str(client_secret_file),
     )
-    with logs_as_notes(), listening(serving, inbox) as signals:
+    with logs_on_stderr(settings.log_format), listening(serving, inbox) as signals:
         serving.run()
     raise typer.Exit(signals.exit_code)

@@ -1,6 +1,6 @@
 """Opening the session a command works with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,13 @@ def open_session(
     *,
     inbox: Inbox | None = None,
     announce: bool = True,
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[Session]:
-    """A session on the store in force; says where that is when nobody chose it (unless not to `announce`)."""
-    session = Session.connect(store, config=config, inbox=inbox)
+    """A session on the store in force; says where that is when nobody chose it (unless not to `announce`).
+
+    `settings` are further ones the command line has decided, by their snake_case names.
+    """
+    session = Session.connect(store, config=config, inbox=inbox, **(settings or {}))
     if announce and session.is_default_store:
         note(f"store: {safe(session.store_url)}")
     for warning in session.warnings:

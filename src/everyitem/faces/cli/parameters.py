@@ -6,6 +6,15 @@ from typing import Annotated
 
 import typer
 
+_OBSERVED = "How it is observed"
+
+
+class LogFormatChoice(StrEnum):
+    """What `--log-format` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 class NodeChoice(StrEnum):
     """Kinds of nodes `--nodes` offers."""
@@ -166,6 +175,27 @@ NoProgress = Annotated[
     bool,
     typer.Option(
         "--no-progress", help="Show neither progress nor summary.", rich_help_panel=_WHAT, show_default=False
+    ),
+]
+LogFormat = Annotated[
+    LogFormatChoice | None,
+    typer.Option(
+        "--log-format",
+        help="What standard error gets: text for people, or a JSON object per line.",
+        rich_help_panel=_OBSERVED,
+        show_default=False,
+    ),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve metrics for Prometheus on this port of the loopback interface; 0 takes a free one.",
+        rich_help_panel=_OBSERVED,
+        show_default=False,
     ),
 ]
 AsJson = Annotated[

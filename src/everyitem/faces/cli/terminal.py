@@ -6,7 +6,8 @@ standard output early (`| head`) has had enough: that is no error and changes no
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -30,8 +31,30 @@ def is_for_people(*, as_json: bool) -> bool:
     return not as_json and output().isatty()
 
 
+#: Where notes go instead of standard error; see `notes_go_to`.
+_takers: list[Callable[[str], None]] = []
+
+
+@contextmanager
+def notes_go_to(take: Callable[[str], None]) -> Iterator[None]:
+    """While inside, `note` says nothing itself but hands its text on."""
+    _takers.append(take)
+    try:
+        yield
+    finally:
+        _takers.pop()
+
+
 def note(text: str = "") -> None:
     """One line to standard error. The text is ours; ids and messages in it went through `safe`."""
+    if _takers:
+        _takers[-1](text)
+    else:
+        write_note(text)
+
+
+def write_note(text: str) -> None:
+    """One line to standard error as it stands."""
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:

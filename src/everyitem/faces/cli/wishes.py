@@ -27,8 +27,14 @@ class Wishes:
     results: given.ResultsFile = None
     fail_on_item_failure: given.FailOnItemFailure = False
     no_progress: given.NoProgress = False
+    log_format: given.LogFormat = None
+    metrics_port: given.MetricsPort = None
     #: Responses always are JSON.
     as_json: given.AsJson = False
+
+    def session(self) -> dict[str, object]:
+        """Settings of the whole session that were given."""
+        return {"log_format": self.log_format, "metrics_port": self.metrics_port}
 
     def options(self) -> RunOptions:
         """The keyword arguments of the Python API; what was not given is left to document and settings."""

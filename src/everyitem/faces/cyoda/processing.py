@@ -7,6 +7,7 @@ and with it the reason. A *refusal* means that nothing ran here, or that it shal
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -87,7 +88,8 @@ class BatchProcessor:
     """Carries out the processors of one member. Every call may come from a thread of its own."""
 
     def __init__(self, settings: Settings, options: CyodaOptions) -> None:
-        self._settings, self._options = settings, options
+        # each request has a session of its own, and only one of them could have the port
+        self._settings, self._options = replace(settings, metrics_port=None), options
 
     def execute(self, entity: Entity, request: Request, *, asked_at: float, switch: Switch) -> Outcome:
         """Execute, resume or redrive the batch of an entity, or answer from its record.

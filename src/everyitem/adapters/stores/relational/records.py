@@ -149,6 +149,12 @@ def all_records(database: Database, dialect: Dialect) -> list[ExecutionRecord]:
     return [_record(row) for row in _rows(database, dialect, "ORDER BY execution_key DESC")]
 
 
+def owned_records(database: Database, dialect: Dialect) -> list[ExecutionRecord]:
+    """Executions that have an owner, dead or alive, newest first."""
+    where = "WHERE owner_expires_at IS NOT NULL ORDER BY execution_key DESC"
+    return [_record(row) for row in _rows(database, dialect, where)]
+
+
 def _one(database: Database, dialect: Dialect, where: str, *values: Any) -> ExecutionRecord | None:
     rows = _rows(database, dialect, where, *values)
     return _record(rows[0]) if rows else None

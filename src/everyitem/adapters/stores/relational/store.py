@@ -11,6 +11,7 @@ from everyitem.adapters.stores.recount import recount
 from everyitem.adapters.stores.relational import pruning, records
 from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
+from everyitem.adapters.stores.relational.monitoring import TableMonitoring
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
 from everyitem.adapters.stores.relational.rows import delete_failed, give_up_outcomes
@@ -55,6 +56,11 @@ class TableStore:
         self._connection = connection
         self._connect = connect
         self._claims = Claims(connection)
+
+    @property
+    def monitoring(self) -> TableMonitoring:
+        """The store as a whole; closing it closes both."""
+        return TableMonitoring(self._connection)
 
     def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
         with self._connection.reading() as database:

@@ -18,9 +18,9 @@ class Display(AbstractContextManager["Display"], Protocol):
         ...
 
 
-def make_display(title: str) -> Display:
-    """The live picture where standard error is a terminal, plain lines otherwise."""
-    if sys.stderr.isatty():
+def make_display(title: str, *, live: bool = True) -> Display:
+    """The live picture where it may be and standard error is a terminal, plain lines otherwise."""
+    if live and sys.stderr.isatty():
         # loads rich, which a run in a pipeline does not need
         from everyitem.faces.cli.display.live import LiveProgress
 

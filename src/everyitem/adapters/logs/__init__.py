@@ -1,0 +1,1 @@
+"""How log records are written: as JSON lines, and without holding anybody up."""
