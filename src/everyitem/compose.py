@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everyitem.engine import settling
+from everyitem.engine.alerts.desk import AlertDesk
 from everyitem.engine.execution import BuildNodes, Conclusion, Execution
 from everyitem.engine.item_log import ItemLog
 from everyitem.engine.observers import Observers
@@ -31,6 +32,7 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.ports.alerts import AlertStore
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
 from everyitem.ports.observer import Observer, Overview
@@ -59,6 +61,7 @@ __all__ = [
     "default_store_url",
     "examine_server",
     "json_log_handler",
+    "open_alerts",
     "open_monitoring",
     "open_retention",
     "open_source",
@@ -115,6 +118,13 @@ def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
     return open_by_scheme(url, read_only=read_only)
 
 
+def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
+    """The alerts kept in the store at a URL."""
+    from everyitem.adapters.stores.opening import open_alerts as open_by_scheme
+
+    return open_by_scheme(url, read_only=read_only)
+
+
 def json_log_handler(write: Callable[[str], None]) -> logging.Handler:
     """A log handler that hands JSON lines to `write`, from a thread of its own."""
     from everyitem.adapters.logs.background import BackgroundHandler
@@ -133,8 +143,10 @@ def render_metrics(overview: Overview) -> bytes:
 class Watching:
     """Who observes what one session executes. Made by `watch`, closed when the session ends."""
 
-    def __init__(self, endpoint: "MetricsEndpoint | None") -> None:
+    def __init__(self, endpoint: "MetricsEndpoint | None", desk: AlertDesk) -> None:
         self._endpoint = endpoint
+        #: Alerts of what this session executes, and of whatever its face notices.
+        self.desk = desk
 
     @property
     def metrics_address(self) -> str | None:
@@ -143,7 +155,7 @@ class Watching:
 
     def observers(self) -> list[Observer]:
         """The observers of one run."""
-        observers: list[Observer] = [ItemLog()]
+        observers: list[Observer] = [ItemLog(), self.desk.observer()]
         if self._endpoint is not None:
             observers.append(self._endpoint)
         return observers
@@ -152,16 +164,20 @@ class Watching:
         """Tell what is to be told, and stop serving."""
         if self._endpoint is not None:
             self._endpoint.close()
+        self.desk.close()
 
 
-def watch(settings: Settings) -> Watching:
+def watch(settings: Settings, store_url: str) -> Watching:
     """Observers as the settings want them. Raises `UsageError` for what cannot be had."""
+    from everyitem.adapters.alerts import build_channels
+
+    desk = AlertDesk(settings.alerts, build_channels(settings.alerts), lambda: open_alerts(store_url))
     endpoint = None
     if settings.metrics_port is not None:
         with _needing("metrics"):
             from everyitem.adapters.metrics.endpoint import MetricsEndpoint
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port)
-    return Watching(endpoint)
+    return Watching(endpoint, desk)
 
 
 @contextmanager

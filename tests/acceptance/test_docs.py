@@ -5,11 +5,15 @@ import re
 import subprocess
 import sys
 
+import msgspec
 import pytest
+from pydantic.alias_generators import to_camel
 
 from everyitem.faces.cli.app import SUBCOMMANDS
+from everyitem.model.alerts import AlertKind, Condition
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.status import TRANSITIONS, ExecutionStatus
+from everyitem.settings.alerting import Limits
 
 COMMAND = re.compile(r"^\| `([a-z]+)` \|", re.MULTILINE)
 OPTION_ROW = re.compile(r"^\| (`--.*?) \| (.*?) \|", re.MULTILINE)
@@ -153,3 +157,20 @@ def test_the_pages_defaults_are_the_models(root):
     }.items():
         row = rf"^\| `{re.escape(field)}` \|.*\| {re.escape(str(default))} \|$"
         assert re.search(row, page, re.MULTILINE), field
+
+
+@pytest.mark.parametrize("page", ["docs/observability.md", "docs/operations.md"])
+def test_every_alert_is_explained(root, page):
+    """From when on it comes, and what to do then."""
+    text = (root / page).read_text(encoding="utf-8")
+    rows = "\n".join(re.findall(r"^\| (`[a-z`, -]+`) \|", text, re.MULTILINE))
+    assert {kind for kind in AlertKind if f"`{kind}`" not in rows} == set()
+
+
+def test_the_alert_table_gives_the_limits_and_levels_that_hold(root):
+    """Names and defaults are those of the settings."""
+    text = (root / "docs/observability.md").read_text(encoding="utf-8")
+    for name, default in msgspec.structs.asdict(Limits()).items():
+        assert f"`{to_camel(name)}` {default:g}" in text, name
+    for kind in AlertKind:
+        assert f"| `{kind}` | {Condition(kind, '').level} |" in text

@@ -1,10 +1,18 @@
 """Metrics and logs of the real command, seen from outside while it runs."""
 
+import http.server
 import json
 import re
+import socket
+import threading
 import urllib.request
 
+import pytest
 from tests.acceptance.conftest import PATIENCE
+
+
+def listed(workspace, *arguments):
+    return json.loads(workspace.do(*arguments, "--json").stdout)
 
 
 def scrape(address):
@@ -33,8 +41,6 @@ def test_metrics_are_served_while_a_batch_runs_on_loopback_only(workspace):
 
 def test_a_port_that_is_taken_is_said_before_anything_runs(workspace):
     """Usage, with a hint; no item is called."""
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -68,3 +74,102 @@ def test_the_response_and_status_say_how_available_store_and_nodes_were(workspac
     assert metadata["availability"] == {"store": 1, "nodes": 1}
     status = json.loads(workspace.do("status", "b", "--json").stdout)
     assert status["availability"] == {"store": 1, "nodes": 1}
+
+
+def alerting(workspace, **tables):
+    """A configuration file with these channels, in this order of escalation."""
+    lines = ["[alerts]", f"escalation = {json.dumps(list(tables))}", "delivery_seconds = 1.0"]
+    for name, url in tables.items():
+        lines += [f"[alerts.channels.{name}]", 'kind = "webhook"', f'url = "{url}"']
+    path = workspace.folder / "alerts.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+class Hooks(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def hooks():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hooks)
+    server.got = []
+    server.url = f"http://127.0.0.1:{server.server_port}/"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_batch_out_of_time_alerts_by_the_second_channel_while_the_first_one_hangs(workspace, hooks):
+    """F41, F42: TIMEOUT_ERROR, the checkpoint kept; the hanging channel delays no response; one page."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections, and never answers
+        config = alerting(workspace, dead=f"http://127.0.0.1:{silent.getsockname()[1]}/", ops=hooks.url)
+        document = workspace.document(
+            [{"n": number} for number in range(6)],
+            parameters={"gate": str(workspace.gate), "holdAfter": 2},
+            configuration={"timeoutHours": 1 / 3600},
+            parallelismLevel=2,
+        )
+        done = workspace.do("run", document, "--config", config)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errorCode"] == "TIMEOUT_ERROR"
+    assert workspace.json("status", "b")["succeeded"] == 2
+    (page,) = [page for page in hooks.got if page["kind"] == "critical-error"]
+    assert "TIMEOUT_ERROR" in page["text"]
+    (alert,) = [one for one in listed(workspace, "alerts", "b") if one["kind"] == "critical-error"]
+    assert (alert["state"], alert["channel"], alert["pages"]) == ("standing", "ops", 1)
+    workspace.open_gate()
+    again = workspace.do("resume", "b", "--config", config)
+    assert again.returncode == 0
+    reasons = [page["reason"] for page in hooks.got if page["kind"] == "critical-error"]
+    assert reasons == ["raised", "resolved"]
+    assert {one["state"] for one in listed(workspace, "alerts", "b")} == {"resolved"}
+
+
+def test_an_acknowledged_alert_says_by_whom(workspace):
+    """From any process on the same store; ids nobody knows are usage errors."""
+    workspace.do("run", workspace.document([{"fail": "no"}], errorHandlingStrategy="FAIL_FAST"))
+    (alert,) = listed(workspace, "alerts")
+    assert (alert["kind"], alert["level"], alert["state"]) == ("run-failed", "warning", "standing")
+    assert workspace.do("alerts", "acknowledge", alert["alertId"]).returncode == 0
+    (alert,) = listed(workspace, "alerts")
+    assert alert["state"] == "acknowledged"
+    assert "@" in alert["acknowledgedBy"]
+    assert workspace.do("alerts", "acknowledge", "nosuch").returncode == 2
+
+
+def test_a_silenced_alert_is_recorded_and_told_nobody(workspace, hooks):
+    """And told when there is no silence any more; the resumed run, which ends well, resolves it."""
+    config = alerting(workspace, ops=hooks.url)
+    workspace.do("run", workspace.document([1], batch_id="first"))
+    assert workspace.do("alerts", "silence", "b*", "--for", 5).returncode == 0
+    document = workspace.document([{"fail": "no"}], errorHandlingStrategy="FAIL_FAST")
+    workspace.do("run", document, "--config", config)
+    assert hooks.got == []
+    (alert,) = listed(workspace, "alerts", "b")
+    assert alert["pages"] == 0
+    assert "ended: 1" in workspace.do("alerts", "silence", "--for", 0).stderr
+    workspace.do("resume", "b", "--config", config)
+    assert [page["reason"] for page in hooks.got] == ["raised", "resolved"]
+
+
+def test_a_wrong_alert_configuration_is_said_before_anything_runs(workspace):
+    """With the file and the setting."""
+    path = workspace.folder / "wrong.toml"
+    path.write_text('[alerts]\nescalation = ["nosuch"]\n', encoding="utf-8")
+    done = workspace.do("run", workspace.document([1]), "--config", path)
+    assert done.returncode == 2
+    assert "wrong.toml" in done.stderr
+    assert "nosuch" in done.stderr
+    assert not workspace.ledger.exists()

@@ -72,7 +72,9 @@ def test_nothing_loads_objects_from_data(source):
     assert not {"pickle", "marshal", "shelve", "dill", "cloudpickle"} & imported_modules(source)
 
 
-@pytest.mark.parametrize("name", ["dealer", "ledger", "messages", "queues", "retries", "segments", "state"])
+@pytest.mark.parametrize(
+    "name", ["dealer", "ledger", "messages", "queues", "retries", "segments", "state", "storms"]
+)
 def test_the_engines_decisions_have_no_input_or_output(name):
     """Only the runtime around the state machine knows threads, clocks, chance and files."""
     impure = {"threading", "queue", "time", "datetime", "random", "os", "socket", "sqlite3", "subprocess"}

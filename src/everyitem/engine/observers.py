@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from everyitem.model.alerts import Condition
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
 from everyitem.ports.observer import NoObserver, Observer, RunView, Vitals
@@ -18,7 +19,7 @@ class Observers:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._by_method = {
             name: [getattr(one, name) for one in observers if _listens(one, name)]
-            for name in ("began", "leased", "heard", "failed", "saved", "looked", "ended")
+            for name in ("began", "leased", "heard", "failed", "saved", "looked", "noticed", "ended")
         }
 
     def began(self, run: RunView) -> None:
@@ -39,14 +40,17 @@ class Observers:
     def looked(self, at: float, vitals: Vitals) -> None:
         self._tell("looked", at, vitals)
 
+    def noticed(self, condition: Condition, *, stands: bool) -> None:
+        self._tell("noticed", condition, stands=stands)
+
     def ended(self, status: ExecutionStatus, code: str, message: str) -> None:
         self._tell("ended", status, code, message)
 
-    def _tell(self, name: str, *what: Any) -> None:
+    def _tell(self, name: str, *what: Any, **how: Any) -> None:
         listeners = self._by_method[name]
         for listener in listeners[:]:
             try:
-                listener(*what)
+                listener(*what, **how)
             except Exception:
                 # who only watches must not be able to end what he watches
                 _log.exception("an observer failed at %r and is not told of it again", name)

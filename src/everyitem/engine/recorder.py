@@ -69,6 +69,11 @@ class Recorder:
         )
 
     @property
+    def is_waiting(self) -> bool:
+        """A save that was asked for is not confirmed yet."""
+        return self._saved < self._ticket
+
+    @property
     def confirmed(self) -> int:
         """The ticket up to which every save is durable."""
         return self._saved

@@ -212,8 +212,9 @@ class Runtime:
             last_checkpoint_at=self._writer.last_checkpoint_at or self._record.last_checkpoint_at,
             active=progress.active_ms / 1000,
             figures=figures,
-            tolerated=state.accounting.tally.tolerated,
-            is_unsaved=not state.recorder.all_saved,
+            # where it stops the run, its end says so
+            tolerated=None if state.configuration.stops_on_failures else state.accounting.tally.tolerated,
+            is_unsaved=state.recorder.is_waiting,
             store_is_away=self._meter.store_is_away,
         )
 

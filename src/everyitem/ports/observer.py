@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from everyitem.model.alerts import Condition
 from everyitem.model.figures import Figures
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
@@ -58,7 +59,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures = Figures()
     #: Final failures that are tolerated; None where any number is.
     tolerated: int | None = None
-    #: There are outcomes that no checkpoint holds yet.
+    #: Outcomes were handed over to the store, and it has not confirmed them yet.
     is_unsaved: bool = False
     #: The store has not answered when it was asked last.
     store_is_away: bool = False
@@ -104,6 +105,10 @@ class Observer(Protocol):
         """How the run is; about five times a second and once at the end."""
         ...
 
+    def noticed(self, condition: Condition, *, stands: bool) -> None:
+        """A part of the engine knows something to be wrong, or (`stands` is false) to be well again."""
+        ...
+
     def ended(self, status: ExecutionStatus, code: str, message: str) -> None:
         """The run is over. `code` and `message` are the error's, where there is one."""
         ...
@@ -128,6 +133,9 @@ class NoObserver:
         """Nothing."""
 
     def looked(self, at: float, vitals: Vitals) -> None:
+        """Nothing."""
+
+    def noticed(self, condition: Condition, *, stands: bool) -> None:
         """Nothing."""
 
     def ended(self, status: ExecutionStatus, code: str, message: str) -> None:

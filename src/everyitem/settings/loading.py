@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from everyitem.failpoints import VARIABLE as FAILPOINT_VARIABLE
 from everyitem.model.errors import Problem, UsageError
+from everyitem.settings.alerting import AlertSettings, read_alert_settings
 from everyitem.settings.origin import Origin
 from everyitem.settings.values import (
     DEFAULT_FILE,
@@ -79,6 +80,7 @@ class _Model(BaseSettings):
     log_format: LogFormat = LogFormat.TEXT
     metrics_port: int | None = Field(None, ge=0, le=65_535)
     metrics_host: str = Field("127.0.0.1", min_length=1)
+    alerts: Annotated[AlertSettings, PlainValidator(read_alert_settings)] = AlertSettings()
     cyoda: dict[str, Any] = {}
 
     @classmethod

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from everyitem.model.errors import Problem
+from everyitem.settings.alerting import AlertSettings
 from everyitem.settings.origin import Origin
 
 
@@ -77,6 +78,8 @@ class Settings:
     #: Where metrics are served while something is executed; None: nowhere.
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    #: The table `[alerts]`: whom to tell, how often, and from when on.
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     #: The table `[cyoda]` as it stands in the file; the member checks and completes it.
     cyoda: Mapping[str, Any] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.alerts import AlertStore
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
@@ -22,6 +23,11 @@ _POSTGRES = ("postgresql", "postgres")
 def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
     """The store at `url` as whoever looks after it sees it. Raises as `open_store` does."""
     return _open_tables(url, read_only=read_only).monitoring
+
+
+def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
+    """The alerts kept in the store at `url`. Raises as `open_store` does."""
+    return _open_tables(url, read_only=read_only).alerts
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:

@@ -1,6 +1,7 @@
 """Everything one can look at in a store; none of it changes anything."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -14,8 +15,9 @@ from everyitem.faces.api.report.facts import Report
 from everyitem.faces.api.report.gathering import gather
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.retention import kept
-from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
+from everyitem.faces.api.views import AlertView, Checkpoint, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
+from everyitem.model.alerts import Level
 from everyitem.model.errors import UsageError
 from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
@@ -187,14 +189,29 @@ class Records:
         record = kept(self._record(batch_id, execution))
         return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
 
+    def alerts(self, batch_id: str | None = None, *, limit: int = 100) -> Sequence[AlertView]:
+        """The latest alerts, of one batch or of all, newest first."""
+        try:
+            store = compose.open_alerts(self.store_url, read_only=True)
+        except UsageError:
+            if self.is_default_store:  # nothing was ever executed here
+                return []
+            raise
+        try:
+            return [AlertView.of(alert) for alert in store.alerts(batch_id, limit=limit)]
+        finally:
+            store.close()
+
     def overview(self) -> Overview:
         """How the store is as a whole, and every execution somebody works on."""
         monitoring = compose.open_monitoring(self.store_url, read_only=True)
         try:
             outbox = monitoring.outbox()
+            alerts = Counter(alert.level for alert in self.alerts() if alert.state != "resolved")
             return Overview(
                 vitals=tuple(vitals_of(record) for record in monitoring.active() if record.owned),
                 executions=monitoring.states(),
+                alerts={level: alerts[level] for level in Level},
                 outbox_events=outbox.count,
                 outbox_oldest=max(0.0, time.time() - outbox.oldest) if outbox.oldest is not None else 0.0,
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch, Watching
-from everyitem.faces.api import redriving, settling, steering
+from everyitem.faces.api import alerting, redriving, settling, steering
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.forecast import Forecast, forecast
 from everyitem.faces.api.options import RunOptions, check_options
@@ -103,7 +103,7 @@ class Session(Records):
     def _watching(self) -> Watching:
         """Who observes what this session executes; made when first needed."""
         if self._watches is None:
-            self._watches = compose.watch(self._settings)
+            self._watches = compose.watch(self._settings, self.store_url)
         return self._watches
 
     def close(self) -> None:
@@ -379,6 +379,21 @@ class Session(Records):
         if older_than is None and not days:
             return []
         return prune(self.store_url, days, dry_run=dry_run)
+
+    def acknowledge(self, alert_id: str) -> None:
+        """Say that somebody looks after an alert: nobody is told of it again. Raises `UsageError`."""
+        alerting.acknowledge(self.store_url, alert_id)
+
+    def silence(self, seconds: float, *, batch_id: str = "*", kind: str = "*", reason: str = "") -> None:
+        """Have nobody told of these alerts for a while; they are recorded all the same.
+
+        `batch_id` and `kind` may be patterns with `*`.
+        """
+        alerting.silence(self.store_url, seconds, batch=batch_id, kind=kind, reason=reason)
+
+    def end_silences(self) -> int:
+        """End every silence in force; returns how many that were."""
+        return alerting.end_silences(self.store_url)
 
     # ------------------------------------------------------------- how it is done
 

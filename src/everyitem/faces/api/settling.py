@@ -58,7 +58,7 @@ def settle(
     index = find_index(store.items(record.execution_key), item_id)
     if index is None:
         raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; nothing was settled")
-    asked = Settlement(index, decision, _who(), time.time(), reason, result)
+    asked = Settlement(index, decision, who(), time.time(), reason, result)
     _refuse_certain(store, record, index, item_id)
     patience = time.monotonic() + _REACTION
     is_asked = False
@@ -101,7 +101,7 @@ def _is_in_doubt(store: Store, execution_key: int, index: int) -> bool:
     return any(one.index == index and one.doubt for one in store.intents(execution_key))
 
 
-def _who() -> str:
+def who() -> str:
     """Who settles: the user and the machine, as far as they are known."""
     try:
         user = getpass.getuser()

@@ -9,6 +9,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from everyitem.model.alerts import Alert
 from everyitem.model.errors import ErrorCode
 from everyitem.model.figures import Figures
 from everyitem.model.items import item_id_of
@@ -268,6 +269,49 @@ class Verification(View, frozen=True, kw_only=True):
     sound: bool
     #: Texts naming the damaged record, empty when sound.
     faults: tuple[str, ...] = ()
+
+
+class AlertView(View, frozen=True, kw_only=True):
+    """What the operations team was or will be told."""
+
+    alert_id: str
+    batch_id: str
+    execution: int
+    #: What is wrong, and how much it matters (`warning`, `critical`).
+    kind: str
+    level: str
+    #: `standing`, `acknowledged` or `resolved`.
+    state: str
+    text: str
+    raised_at: str | None
+    resolved_at: str | None
+    acknowledged_at: str | None
+    acknowledged_by: str
+    #: How often the condition came, and how often somebody was told, through which channel last.
+    occurrences: int
+    pages: int
+    channel: str
+
+    @classmethod
+    def of(cls, alert: Alert) -> Self:
+        """The view of a stored alert."""
+        state = "standing" if alert.acknowledged_at is None else "acknowledged"
+        return cls(
+            alert_id=alert.alert_id,
+            batch_id=alert.batch_id,
+            execution=alert.execution,
+            kind=alert.kind,
+            level=alert.level,
+            state=state if alert.resolved_at is None else "resolved",
+            text=alert.text,
+            raised_at=moment(alert.raised_at),
+            resolved_at=moment(alert.resolved_at),
+            acknowledged_at=moment(alert.acknowledged_at),
+            acknowledged_by=alert.acknowledged_by,
+            occurrences=alert.occurrences,
+            pages=alert.pages,
+            channel=alert.channel,
+        )
 
 
 class Event(View, frozen=True, kw_only=True):

@@ -73,6 +73,7 @@ SUBCOMMANDS = {
     "verify": Subcommand(_LOOK, "verify:verify", "Check everything stored of an execution."),
     "events": Subcommand(_LOOK, "events:events", "Print the events of an execution."),
     "report": Subcommand(_LOOK, "report:report", "Make the report of an execution."),
+    "alerts": Subcommand(_LOOK, "alerts:alerts", "List alerts, acknowledge one, or silence some."),
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
     "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),

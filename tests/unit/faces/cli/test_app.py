@@ -13,7 +13,7 @@ from everyitem.faces.cli.wishes import Wishes, with_wishes
 RUNNER = CliRunner()
 EXPECTED = (
     "run resume redrive rerun pause cancel settle list status watch results failures explain checkpoints "
-    "verify events report plan schema member cyoda prune doctor simulate"
+    "verify events report alerts plan schema member cyoda prune doctor simulate"
 )
 
 

@@ -9,6 +9,7 @@ from everyitem.adapters.stores import history, rounds
 from everyitem.adapters.stores.outcomes import OutcomeReader
 from everyitem.adapters.stores.recount import recount
 from everyitem.adapters.stores.relational import pruning, records
+from everyitem.adapters.stores.relational.alerts import TableAlerts
 from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
 from everyitem.adapters.stores.relational.monitoring import TableMonitoring
@@ -61,6 +62,11 @@ class TableStore:
     def monitoring(self) -> TableMonitoring:
         """The store as a whole; closing it closes both."""
         return TableMonitoring(self._connection)
+
+    @property
+    def alerts(self) -> TableAlerts:
+        """Alerts and silences; closing them closes both."""
+        return TableAlerts(self._connection)
 
     def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
         with self._connection.reading() as database:

@@ -1,0 +1,1 @@
+"""Alerts: rules say what is wrong, the book whom to tell and when, the desk does it."""

@@ -1,0 +1,168 @@
+"""The desk with real threads: whatever hangs, the alert arrives, and who tells it never waits."""
+
+import threading
+import time
+
+import pytest
+
+from everyitem.engine.alerts import desk as module
+from everyitem.engine.alerts.desk import AlertDesk
+from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.errors import StoreError
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.observer import RunView
+from everyitem.settings.alerting import AlertSettings, Channel
+
+LOG = Channel(kind="log")
+RUN = RunView(
+    execution_key=1, batch_id="b", execution=1, round=1, run=1, processor="p", items=3, began_at=time.time()
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+
+class Reached:
+    def __init__(self, name):
+        self.name, self.pages, self.reached = name, [], threading.Event()
+
+    def send(self, page):
+        self.pages.append(page)
+        self.reached.set()
+
+
+class Hangs(Reached):
+    def __init__(self, name):
+        super().__init__(name)
+        self.gate = threading.Event()
+
+    def send(self, page):
+        self.reached.set()
+        self.gate.wait(60)
+
+
+class Kept:
+    """Alerts in memory."""
+
+    def __init__(self):
+        self.kept, self.lists = {}, []
+
+    def put(self, alert):
+        self.kept[alert.alert_id] = alert
+
+    def recent(self, since):
+        return list(self.kept.values())
+
+    def silences(self, at):
+        return self.lists
+
+    def close(self):
+        pass
+
+
+def made(*channels, store=None, **settings):
+    names = [channel.name for channel in channels]
+    wanted = AlertSettings(escalation=names, channels=dict.fromkeys(names, LOG), **settings)
+    return AlertDesk(wanted, {one.name: one for one in channels}, lambda: store or Kept())
+
+
+def fail(desk, message="the disk is gone"):
+    observer = desk.observer()
+    observer.began(RUN)
+    observer.ended(ExecutionStatus.FAILED, "SYSTEM_ERROR", message)
+
+
+def test_a_critical_end_reaches_the_channel_and_the_store():
+    """Told once, recorded with who was told."""
+    channel, store = Reached("ops"), Kept()
+    desk = made(channel, store=store)
+    fail(desk)
+    desk.close()
+    (page,) = channel.pages
+    (alert,) = store.kept.values()
+    assert page.alert.kind is AlertKind.CRITICAL_ERROR
+    assert (alert.pages, alert.channel) == (1, "ops")
+
+
+def test_a_channel_that_hangs_costs_the_alert_its_time_to_deliver_and_the_run_nothing():
+    """Telling the desk returns at once; the second channel is told; closing is bounded (F41)."""
+    hanging, mail = Hangs("ops"), Reached("mail")
+    desk = made(hanging, mail, delivery_seconds=0.2)
+    fail(desk)
+    assert mail.reached.wait(60)
+    desk.close()
+    assert len(mail.pages) == 1
+    hanging.gate.set()
+
+
+def test_a_store_that_cannot_be_opened_keeps_nobody_from_being_told():
+    """An alert about the store must not need the store."""
+
+    def unreachable():
+        raise StoreError("connection refused")
+
+    channel = Reached("ops")
+    settings = AlertSettings(escalation=["ops"], channels={"ops": LOG})
+    desk = AlertDesk(settings, {"ops": channel}, unreachable)
+    fail(desk)
+    assert channel.reached.wait(60)
+    desk.close()
+
+
+def test_a_store_that_hangs_keeps_nobody_from_being_told():
+    """Its answer is waited for a moment, then people are."""
+    gate = threading.Event()
+
+    def hangs():
+        gate.wait(60)
+        return Kept()
+
+    channel = Reached("ops")
+    settings = AlertSettings(escalation=["ops"], channels={"ops": LOG})
+    desk = AlertDesk(settings, {"ops": channel}, hangs)
+    fail(desk)
+    assert channel.reached.wait(60)
+    gate.set()
+    desk.close()
+
+
+def test_nothing_wrong_opens_no_store_and_tells_nobody():
+    """A healthy first run costs a thread that sleeps."""
+    opened = []
+    channel = Reached("ops")
+    settings = AlertSettings(escalation=["ops"], channels={"ops": LOG})
+    desk = AlertDesk(settings, {"ops": channel}, lambda: opened.append(1) or Kept())
+    observer = desk.observer()
+    observer.began(RUN)
+    observer.ended(ExecutionStatus.COMPLETED, "", "")
+    desk.close()
+    assert (opened, channel.pages) == ([], [])
+
+
+def test_what_is_noticed_of_executions_nobody_here_carries_out_is_told():
+    """For who looks after a store: a dead owner, a stuck outbox."""
+    channel = Reached("ops")
+    desk = made(channel)
+    desk.notice(("other", 2), [Condition(AlertKind.OWNER_GONE, "its process is gone")])
+    assert channel.reached.wait(60)
+    desk.close()
+    assert channel.pages[0].alert.batch_id == "other"
+
+
+def test_a_broken_channel_is_said_without_its_secret(caplog):
+    """The log shows why, and hides the password."""
+
+    class Broken(Reached):
+        def send(self, page):
+            raise ConnectionError("refused by smtp://me:canary@mail")
+
+    working = Reached("mail")
+    desk = made(Broken("ops"), working)
+    fail(desk)
+    assert working.reached.wait(60)
+    desk.close()
+    assert "did not go out by 'ops'" in caplog.text
+    assert "canary" not in caplog.text
