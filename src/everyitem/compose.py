@@ -32,6 +32,7 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.model.trace import is_traceparent
 from everyitem.ports.alerts import AlertStore
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from everyitem.adapters.nodes.memory_budget import MemoryBudget
     from everyitem.adapters.nodes.thread_node import ThreadNode
     from everyitem.adapters.started import StartedFile
+    from everyitem.adapters.traces.export import Tracing
 
 __all__ = [
     "WORKER_VARIABLE",
@@ -143,8 +145,10 @@ def render_metrics(overview: Overview) -> bytes:
 class Watching:
     """Who observes what one session executes. Made by `watch`, closed when the session ends."""
 
-    def __init__(self, endpoint: "MetricsEndpoint | None", desk: AlertDesk) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self, endpoint: "MetricsEndpoint | None", tracing: "Tracing | None", desk: AlertDesk
+    ) -> None:
+        self._endpoint, self._tracing = endpoint, tracing
         #: Alerts of what this session executes, and of whatever its face notices.
         self.desk = desk
 
@@ -153,17 +157,26 @@ class Watching:
         """Where the metrics are, if they are served."""
         return None if self._endpoint is None else self._endpoint.address
 
-    def observers(self) -> list[Observer]:
-        """The observers of one run."""
+    def run(self) -> tuple[list[Observer], str]:
+        """The observers of one run, which begins now, and the trace it belongs to (W3C; empty without one).
+
+        Where no spans are made, a trace the environment names is handed on as it is.
+        """
         observers: list[Observer] = [ItemLog(), self.desk.observer()]
         if self._endpoint is not None:
             observers.append(self._endpoint)
-        return observers
+        if self._tracing is not None:
+            spans = self._tracing.run()
+            return [*observers, spans], spans.traceparent
+        given = os.environ.get("TRACEPARENT", "")
+        return observers, given if is_traceparent(given) else ""
 
     def close(self) -> None:
         """Tell what is to be told, and stop serving."""
         if self._endpoint is not None:
             self._endpoint.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self.desk.close()
 
 
@@ -172,12 +185,16 @@ def watch(settings: Settings, store_url: str) -> Watching:
     from everyitem.adapters.alerts import build_channels
 
     desk = AlertDesk(settings.alerts, build_channels(settings.alerts), lambda: open_alerts(store_url))
-    endpoint = None
+    tracing = endpoint = None
+    if settings.traces_endpoint is not None:
+        with _needing("otel"):
+            from everyitem.adapters.traces.export import Tracing
+        tracing = Tracing(settings.traces_endpoint, item_share=settings.trace_items)
     if settings.metrics_port is not None:
         with _needing("metrics"):
             from everyitem.adapters.metrics.endpoint import MetricsEndpoint
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port)
-    return Watching(endpoint, desk)
+    return Watching(endpoint, tracing, desk)
 
 
 @contextmanager
@@ -300,12 +317,13 @@ def _submission(
         fresh = record.runs == 1 and record.round == 1
         items = batch.items if fresh else store.items(record.execution_key)
         started = _started_items(store, record, batch, processor)
+        observers, traceparent = ([], "") if watching is None else watching.run()
         return Execution(
             store,
             record,
             ownership,
             replace(batch, items=items),
-            build_nodes=_node_builder(processor, started),
+            build_nodes=_node_builder(processor, started, traceparent),
             switch=switch,
             listener=listener,
             accept_damage=accept_damage,
@@ -313,7 +331,8 @@ def _submission(
             unit=processor.chunk_size or 1,
             started=started,
             meter=patience.meter,
-            observers=Observers([] if watching is None else watching.observers()),
+            observers=Observers(observers),
+            traceparent=traceparent,
         ).run()
 
     return Submission(
@@ -347,11 +366,11 @@ def _started_items(
     )
 
 
-def _node_builder(processor: ItemProcessor, started: "StartedFile") -> BuildNodes:
+def _node_builder(processor: ItemProcessor, started: "StartedFile", traceparent: str) -> BuildNodes:
     def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
         from everyitem.adapters.nodes.memory_budget import MemoryBudget
 
-        assignment = _assign(batch, record, processor)
+        assignment = _assign(batch, record, processor, traceparent)
         budget = MemoryBudget(batch.configuration.max_memory_mb)
         return [
             _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget, started)
@@ -403,12 +422,15 @@ def _slot_node(kind: NodeKind) -> "type[ThreadNode | AsyncNode]":
     return AsyncNode
 
 
-def _assign(batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProcessor) -> Assignment:
+def _assign(
+    batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProcessor, traceparent: str
+) -> Assignment:
     """What every worker of the batch must know."""
     configuration = batch.configuration
     number = f"@{record.execution}" if record.execution > 1 else ""
     return Assignment(
         batch_id=batch.batch_id,
+        traceparent=traceparent,
         key_prefix=f"{batch.identity}{number}",
         processor=processor.name,
         origin=processor.origin,

@@ -1,5 +1,6 @@
 """Metrics and logs of the real command, seen from outside while it runs."""
 
+import gzip
 import http.server
 import json
 import re
@@ -8,6 +9,7 @@ import threading
 import urllib.request
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.acceptance.conftest import PATIENCE
 
 
@@ -67,6 +69,15 @@ def test_as_json_every_line_on_standard_error_is_an_object(workspace):
     assert len(recorded) == 40
 
 
+def test_alerts_that_come_at_the_end_are_objects_as_well(workspace):
+    """The log is a channel, and the last one who is told something."""
+    document = workspace.document([{"fail": "no"}], errorHandlingStrategy="FAIL_FAST")
+    done = workspace.do("run", document, "--log-format", "json")
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert any("run-failed" in line["message"] for line in lines)
+
+
 def test_the_response_and_status_say_how_available_store_and_nodes_were(workspace):
     """Measured over all runs; nothing was away here."""
     done = workspace.do("run", workspace.document([1, 2]))
@@ -74,6 +85,16 @@ def test_the_response_and_status_say_how_available_store_and_nodes_were(workspac
     assert metadata["availability"] == {"store": 1, "nodes": 1}
     status = json.loads(workspace.do("status", "b", "--json").stdout)
     assert status["availability"] == {"store": 1, "nodes": 1}
+
+
+def serving(server):
+    """Answer until the test is over."""
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 def alerting(workspace, **tables):
@@ -84,6 +105,78 @@ def alerting(workspace, **tables):
     path = workspace.folder / "alerts.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_trace_leads_from_the_caller_through_the_batch_to_processors_and_events(workspace, collector):
+    """One trace: spans at the collector, the context of the items, the events, and the log of failures."""
+    module = workspace.folder / "traced.py"
+    module.write_text(
+        "from everyitem import PermanentItemError, item_processor\n"
+        "@item_processor('traced')\n"
+        "def traced(item, context):\n"
+        "    if item == 3:\n"
+        "        raise PermanentItemError('no')\n"
+        "    return context.traceparent\n"
+    )
+    document = workspace.document([1, 2, 3], configuration={"processor": "traced"})
+    workspace._environment |= {"EVERYITEM_TRACES_ENDPOINT": collector.url, "EVERYITEM_TRACE_ITEMS": "1"}
+    workspace._environment["TRACEPARENT"] = GIVEN
+    done = workspace.do("run", document, "--processors", module, "--log-format", "json")
+    assert done.returncode == 0, done.stderr
+    spans = [span for body in collector.bodies for span in spans_in(body)]
+    assert {span.trace_id.hex() for span in spans} == {GIVEN[3:35]}
+    (batch,) = [span for span in spans if span.name == "batch"]
+    assert batch.parent_span_id.hex() == GIVEN[36:52]
+    assert {span.parent_span_id for span in spans if span.name in ("slice", "checkpoint")} == {batch.span_id}
+    assert len([span for span in spans if span.name == "item"]) == 3
+    traceparent = f"{GIVEN[:36]}{batch.span_id.hex()}-01"
+    results = [json.loads(line) for line in workspace.do("results", "b", "--json").stdout.splitlines()]
+    assert [one["result"] for one in results if one["status"] == "SUCCEEDED"] == [traceparent] * 2
+    events = [json.loads(line) for line in workspace.do("events", "b").stdout.splitlines()]
+    assert {event["traceparent"] for event in events} == {traceparent}
+    (failed,) = [one for one in map(json.loads, done.stderr.splitlines()) if "itemId" in one]
+    assert failed["traceId"] == GIVEN[3:35]
+
+
+def test_a_collector_that_is_away_costs_the_spans_and_nothing_else(workspace):
+    """What the exporter has to say is a log line like all others."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        where = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1/traces"
+        workspace._environment["EVERYITEM_TRACES_ENDPOINT"] = where
+        done = workspace.do("run", workspace.document([1, 2]), "--log-format", "json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["status"] == "SUCCESS"
+    assert all(json.loads(line)["level"] for line in done.stderr.splitlines())
+
+
+def spans_in(body):
+    for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        for scope in resource.scope_spans:
+            yield from scope.spans
+
+
+class Spans(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        packed = self.headers.get("Content-Encoding") == "gzip"
+        self.server.bodies.append(gzip.decompress(body) if packed else body)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def collector():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Spans)
+    server.bodies = []
+    server.url = f"http://127.0.0.1:{server.server_port}/v1/traces"
+    yield from serving(server)
 
 
 class Hooks(http.server.BaseHTTPRequestHandler):
@@ -101,12 +194,7 @@ def hooks():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hooks)
     server.got = []
     server.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    yield from serving(server)
 
 
 def test_a_batch_out_of_time_alerts_by_the_second_channel_while_the_first_one_hangs(workspace, hooks):

@@ -36,13 +36,15 @@ class CommitBuilder:
         last_sequence: int,
         events: bool,
         totals: RunningTotals | None = None,
+        traceparent: str = "",
     ) -> None:
-        """`events`: publish CheckpointCreated; `totals` are moved by every segment."""
+        """`events`: publish CheckpointCreated, as part of the trace; `totals` are moved by every segment."""
         self._record = record
         self._items = items
         self._sequence = last_sequence
         self._events = events
         self._totals = totals
+        self._traceparent = traceparent
         #: Microseconds spent in earlier attempts of items that wait for a retry.
         self._spent: dict[int, int] = {}
 
@@ -64,6 +66,7 @@ class CommitBuilder:
         failed: list[FailedItem] = []
         events: list[OutboxEvent] = []
         commit = Commit(progress=progress, segments=segments, failed=failed, events=events)
+        commit.traceparent = self._traceparent
         changes: dict[int, RetryChange] = {}
         intents: dict[int, Intent | None] = {}
         for command in waiting:

@@ -90,11 +90,13 @@ class Execution:
         started: StartedItems | None = None,
         meter: StoreMeter | None = None,
         observers: Observers | None = None,
+        traceparent: str = "",
     ) -> None:
         """`recovering`: nobody asked for this run, so it goes on in the window of the run that died.
 
         `unit` is how many items one call of the item processor takes, `started` is where nodes of this
-        process note what they start, `meter` is told by whoever asks the store.
+        process note what they start, `meter` is told by whoever asks the store,
+        `traceparent` is the trace its events belong to.
         """
         self._store, self._record, self._ownership, self._batch = store, record, ownership, batch
         self._build_nodes = build_nodes
@@ -109,6 +111,7 @@ class Execution:
         self._store_meter.go_on_from(before)
         self._before = before
         self._observers = observers or Observers(())
+        self._traceparent = traceparent
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
         self._totals = RunningTotals(batch.items, {})
@@ -244,6 +247,7 @@ class Execution:
                 last_sequence=last_sequence,
                 events=self._batch.configuration.enable_checkpointing,
                 totals=self._totals,
+                traceparent=self._traceparent,
             ),
             completions.put,
             active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
@@ -289,6 +293,7 @@ class Execution:
             processor=self._record.processor,
             items=len(self._batch.items),
             began_at=time.time(),
+            traceparent=self._traceparent,
         )
 
     def _consolidate(self, verdict: Verdict) -> Conclusion:
@@ -316,7 +321,7 @@ class Execution:
             success=response.is_success,
             at=time.time(),
         )
-        closing.progress = self._progress
+        closing.progress, closing.traceparent = self._progress, self._traceparent
         passing(Failpoint.ANSWER_DERIVED)
         self._ownership.commit(closing)
         status = status_at_end(verdict, self._counters, success=response.is_success)

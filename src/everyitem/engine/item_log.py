@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from everyitem.engine.storms import Storms, Summary
 from everyitem.model.status import ExecutionStatus
+from everyitem.model.trace import trace_id_of
 from everyitem.ports.observer import NoObserver, RunView, Vitals
 from everyitem.ports.store import FailedItem
 
@@ -23,6 +24,8 @@ class ItemLog(NoObserver):
 
     def began(self, run: RunView) -> None:
         self._batch = {"batchId": run.batch_id, "execution": run.execution}
+        if run.traceparent:
+            self._batch["traceId"] = trace_id_of(run.traceparent)
 
     def failed(self, failures: Sequence[FailedItem]) -> None:
         for failure in self._storms.take(failures, self._clock()):

@@ -131,6 +131,8 @@ class OutboxEvent(msgspec.Struct, frozen=True):
     data: bytes
     #: Position in the store, 0 before it was written.
     position: int = 0
+    #: W3C trace context of the run it is about, as stored; empty without one.
+    traceparent: str = ""
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +182,8 @@ class Commit(msgspec.Struct, kw_only=True):
     counters: Counters | None = None
     progress: Progress | None = None
     events: Sequence[OutboxEvent] = ()
+    #: The trace the events belong to (W3C); empty without one.
+    traceparent: str = ""
     status: ExecutionStatus | None = None
     #: The response (JSON text), recorded with the terminal status.
     response: bytes | None = None

@@ -80,6 +80,8 @@ class _Model(BaseSettings):
     log_format: LogFormat = LogFormat.TEXT
     metrics_port: int | None = Field(None, ge=0, le=65_535)
     metrics_host: str = Field("127.0.0.1", min_length=1)
+    traces_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
+    trace_items: float = Field(0.0, ge=0, le=1)
     alerts: Annotated[AlertSettings, PlainValidator(read_alert_settings)] = AlertSettings()
     cyoda: dict[str, Any] = {}
 

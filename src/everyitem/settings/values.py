@@ -78,6 +78,9 @@ class Settings:
     #: Where metrics are served while something is executed; None: nowhere.
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    #: Where spans are sent (OTLP over HTTP); None: nowhere. Share of the items that get spans of their own.
+    traces_endpoint: str | None = None
+    trace_items: float = 0.0
     #: The table `[alerts]`: whom to tell, how often, and from when on.
     alerts: AlertSettings = field(default_factory=AlertSettings)
     #: The table `[cyoda]` as it stands in the file; the member checks and completes it.

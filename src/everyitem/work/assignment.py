@@ -50,5 +50,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     named: bool = False
     #: Epoch seconds at which the batch timeout ends this window, None when unknown.
     deadline: float | None = None
+    #: W3C trace context the items belong to; empty without one.
+    traceparent: str = ""
     #: Modules search path of the coordinator, for processors registered by importing a module.
     sys_path: list[str] = []

@@ -173,6 +173,11 @@ class ItemContext:
         return datetime.fromtimestamp(min(ends), UTC) if ends else None
 
     @property
+    def traceparent(self) -> str:
+        """The trace the batch belongs to, as W3C Trace Context writes it: for calls to others; else empty."""
+        return self._batch.assignment.traceparent
+
+    @property
     def cancelled(self) -> bool:
         """True once the outcome is no longer wanted (timeout, interruption): a long item may stop early."""
         return bool(self._window[CANCELLED])

@@ -327,6 +327,8 @@ class Event(View, frozen=True, kw_only=True):
     data_json: msgspec.Raw = msgspec.field(name="data")
     #: Position in the outbox (a CloudEvents extension attribute): hand it back to read on from there.
     sequence: int
+    #: The trace of the run (CloudEvents' extension for distributed tracing), where it was traced.
+    traceparent: str | UnsetType = UNSET
 
     @property
     def data(self) -> Any:
@@ -343,4 +345,5 @@ class Event(View, frozen=True, kw_only=True):
             time=moment(event.time),
             data_json=msgspec.Raw(event.data),
             sequence=event.position,
+            traceparent=event.traceparent or UNSET,
         )

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 
 import typer
@@ -63,6 +63,7 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
             wishes.store, wishes.config, inbox=signals.requests, settings=wishes.session()
         ) as session,
         logs_on_stderr(session.log_format),
+        closing(session),  # while its last alerts and spans are still heard of
     ):
         if session.metrics_address is not None:
             note(f"metrics: {session.metrics_address}")

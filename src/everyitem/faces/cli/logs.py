@@ -10,6 +10,8 @@ from everyitem.model.redaction import redact
 
 #: The logger of items that failed for good (`engine.item_log`).
 ITEM_LOG = "everyitem.items"
+#: The loggers of OpenTelemetry, which says there what it could not send.
+TRACES_LOG = "opentelemetry"
 
 
 class _Notes(logging.Handler):
@@ -21,7 +23,7 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def logs_on_stderr(log_format: str = "text") -> Iterator[None]:
-    """While inside, everyitem's own loggers are heard on standard error; the user's are left alone.
+    """While inside, everyitem's own loggers and its exporter's are heard; the user's are left alone.
 
     As `text` their warnings are notes; on a terminal items that failed are left to the display, which
     counts them by cause. As `json` every line is an object, what is said to people included.
@@ -49,15 +51,17 @@ def _json_lines() -> Iterator[None]:
 
 @contextmanager
 def _heard(handler: logging.Handler, *, level: int) -> Iterator[logging.Logger]:
-    logger = logging.getLogger("everyitem")
-    logger.addHandler(handler)
-    former = logger.propagate, logger.level
-    logger.propagate = False
+    logger, exporter = logging.getLogger("everyitem"), logging.getLogger(TRACES_LOG)
+    formers = [(one, one.propagate, one.level) for one in (logger, exporter)]
+    for one in (logger, exporter):
+        one.addHandler(handler)
+        one.propagate = False
     logger.setLevel(level)
     try:
         yield logger
     finally:
-        logger.propagate = former[0]
-        logger.setLevel(former[1])
-        logger.removeHandler(handler)
+        for one, propagate, former in formers:
+            one.propagate = propagate
+            one.setLevel(former)
+            one.removeHandler(handler)
         handler.close()

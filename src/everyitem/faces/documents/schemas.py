@@ -37,6 +37,7 @@ def event_schema() -> dict[str, Any]:
             "subject": {"type": "string", "description": "The batchId, or batchId/itemId."},
             "time": {"type": "string", "format": "date-time"},
             "datacontenttype": {"const": "application/json"},
+            "traceparent": {"type": "string", "description": "The trace of the run (W3C Trace Context)."},
             "data": {},
         },
         "oneOf": [

@@ -336,7 +336,10 @@ def test_a_segment_of_another_batch_is_found(store: SqliteStore, path: Path) -> 
         ("DELETE FROM rounds", "checkpoints"),
         ("UPDATE execution_states SET last_digest = x'00'", "segment 1"),
         (
-            "INSERT INTO outbox SELECT NULL, execution_key, event_id, type, subject, 1, 1, data FROM outbox",
+            (
+                "INSERT INTO outbox (execution_key, event_id, type, subject, time, data) "
+                "SELECT execution_key, event_id, type, subject, 1, data FROM outbox"
+            ),
             "events",
         ),
     ],

@@ -72,9 +72,17 @@ def insert_commit(
     passing(Failpoint.COMMIT_FAILURES_INSERTED)
     insert_rows(
         database,
-        "INSERT INTO outbox (execution_key, event_id, type, subject, time, data) VALUES",
+        "INSERT INTO outbox (execution_key, event_id, type, subject, time, data, traceparent) VALUES",
         [
-            (execution_key, event.event_id, event.type, event.subject, event.time, event.data)
+            (
+                execution_key,
+                event.event_id,
+                event.type,
+                event.subject,
+                event.time,
+                event.data,
+                commit.traceparent,
+            )
             for event in commit.events
         ],
     )

@@ -222,7 +222,7 @@ class TableStore:
             return [
                 OutboxEvent(*row)
                 for row in database.execute(
-                    "SELECT event_id, type, subject, time, data, position FROM outbox "
+                    "SELECT event_id, type, subject, time, data, position, traceparent FROM outbox "
                     "WHERE execution_key = ? AND position > ? ORDER BY position",
                     (execution_key, after),
                 ).fetchall()

@@ -1,0 +1,1 @@
+"""Traces: what a run did and when, as spans for OpenTelemetry."""
