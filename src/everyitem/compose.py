@@ -25,6 +25,7 @@ from everyitem.engine.observers import Observers
 from everyitem.engine.patience import Patience
 from everyitem.engine.patient_store import PatientStore
 from everyitem.engine.progress import Listener
+from everyitem.engine.resumption import failing_commits
 from everyitem.engine.submission import Submission
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
@@ -32,11 +33,13 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.model.response import Response
 from everyitem.model.trace import is_traceparent
 from everyitem.ports.alerts import AlertStore
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
 from everyitem.ports.observer import Observer, Overview
+from everyitem.ports.queue import BatchQueue
 from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
@@ -60,11 +63,14 @@ __all__ = [
     "Listener",
     "Switch",
     "Watching",
+    "data_directory",
     "default_store_url",
     "examine_server",
+    "fail_at_rest",
     "json_log_handler",
     "open_alerts",
     "open_monitoring",
+    "open_queue",
     "open_retention",
     "open_source",
     "open_store",
@@ -84,10 +90,11 @@ _IN_THIS_PROCESS = (NodeKind.THREAD, NodeKind.ASYNC)
 
 def default_store_url() -> str:
     """The SQLite file in the user's data directory (XDG Base Directory Specification)."""
-    return f"sqlite:///{_data_directory() / 'everyitem.sqlite'}"
+    return f"sqlite:///{data_directory() / 'everyitem.sqlite'}"
 
 
-def _data_directory() -> Path:
+def data_directory() -> Path:
+    """Where everyitem keeps what nobody has named a place for."""
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(data) / "everyitem"
 
@@ -95,6 +102,13 @@ def _data_directory() -> Path:
 def open_store(url: str, *, read_only: bool = False) -> Store:
     """The store at a URL; raises `UsageError` for one this version does not know."""
     from everyitem.adapters.stores.opening import open_store as open_by_scheme
+
+    return open_by_scheme(url, read_only=read_only)
+
+
+def open_queue(url: str, *, read_only: bool = False) -> BatchQueue:
+    """The queue of the store at a URL; raises as `open_store` does."""
+    from everyitem.adapters.stores.opening import open_queue as open_by_scheme
 
     return open_by_scheme(url, read_only=read_only)
 
@@ -287,6 +301,19 @@ def settle_at_rest(
     settling.settle_at_rest(ownership, record, store.recorded(key), store.items(key), settlement)
 
 
+def fail_at_rest(store: Store, record: ExecutionRecord, response: Response) -> bool:
+    """Record an `ERROR` response for an execution that could not be carried out; False when somebody does."""
+    ownership = store.claim(record.execution_key)
+    if ownership is None:
+        return False
+    try:
+        for commit in failing_commits(record, response=response.to_json(), at=time.time()):
+            ownership.commit(commit)
+    finally:
+        ownership.release()
+    return True
+
+
 def _submission(
     store: Store,
     batch: ProcessingBatch,
@@ -358,7 +385,7 @@ def _started_items(
     execution = (record.batch_id, record.execution, record.content, record.items_digest, record.created_at)
     identity = (*execution, record.round)
     return StartedFile(
-        started_path(store.url, record.execution_key, _data_directory()),
+        started_path(store.url, record.execution_key, data_directory()),
         identity=hashlib.sha256(msgspec.json.encode(identity)).hexdigest(),
         item_count=record.item_count,
         cells=WORKERS_PER_SLOT * sum(here),

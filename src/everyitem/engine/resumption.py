@@ -16,7 +16,7 @@ from everyitem.engine.state import ExecutionState
 from everyitem.engine.suspects import NOBODY
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.plan import Partition
-from everyitem.model.status import ExecutionStatus
+from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.started import Suspicion
 from everyitem.ports.store import Commit, Counters, ExecutionRecord, Recorded
 
@@ -121,6 +121,21 @@ def status_at_end(verdict: Verdict, counters: Counters, *, success: bool) -> Exe
     if not success:
         return ExecutionStatus.FAILED
     return ExecutionStatus.COMPLETED_WITH_ERRORS if counters.failed else status
+
+
+def failing_commits(record: ExecutionRecord, *, response: bytes, at: float) -> list[Commit]:
+    """The transactions that end an execution at rest with an `ERROR` nobody was left to give.
+
+    `at` are epoch seconds.
+    """
+    end = Commit(
+        status=ExecutionStatus.FAILED,
+        response=response,
+        events=[terminal_event(record, response=response, success=False, at=at)],
+    )
+    # what was stopped fails as what ran: by way of running
+    is_legal = may_move(record.status, end.status or ExecutionStatus.FAILED)
+    return [end] if is_legal else [Commit(status=ExecutionStatus.RUNNING), end]
 
 
 def closing_commit(

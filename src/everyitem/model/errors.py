@@ -43,6 +43,14 @@ class UsageError(EveryitemError):
     """The call itself cannot be carried out: no such file, batch, execution or flag (exit code 2)."""
 
 
+class UnknownBatch(UsageError):
+    """There is no such batch in the store, or no such execution of it."""
+
+
+class WrongState(UsageError):
+    """The execution is in a state in which what was asked for makes no sense; says which."""
+
+
 class DocumentRefused(EveryitemError):
     """The batch document is not acceptable; carries *all* problems found."""
 

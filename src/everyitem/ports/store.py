@@ -240,6 +240,9 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     pruned_at: float | None = None
     #: Items in doubt: known to be while somebody owns it, all with an intent otherwise.
     in_doubt: int = 0
+    #: Whether services are to carry it out, and whether they shall hold it for now.
+    queued: bool = False
+    held: bool = False
 
 
 class Recorded(msgspec.Struct, kw_only=True):

@@ -75,6 +75,10 @@ class _Model(BaseSettings):
     max_item_bytes: int = Field(16 << 20, ge=64)
     max_envelope_bytes: int = Field(4 << 20, ge=1024)
     max_depth: int = Field(100, ge=2, le=200)
+    max_running_batches: int = Field(4, ge=1, le=10_000)
+    max_queued_batches: int = Field(1000, ge=1, le=1_000_000)
+    service_cores: float | None = Field(None, gt=0, le=100_000)
+    service_memory_mb: int | None = Field(None, ge=1)
     store: str | None = Field(None, min_length=1)
     processors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)] = ()
     log_format: LogFormat = LogFormat.TEXT

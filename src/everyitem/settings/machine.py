@@ -30,6 +30,39 @@ def memory_groups(root: Path = _GROUPS, own: Path = _OWN) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def granted_cores(root: Path = _GROUPS, own: Path = _OWN) -> float:
+    """Cores this process and its children may use together at most, by affinity and control groups."""
+    least = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        folder = base / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            if group.is_relative_to(base) and (quota := _quota(group)) is not None:
+                least = min(least, quota)
+    return least
+
+
+def _quota(group: Path) -> float | None:
+    """Cores the members of a control group may use (v2 or v1); None without a limit."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = int((group / "cpu.cfs_quota_us").read_text())
+        return None if limit <= 0 else limit / int((group / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
 def granted_memory(groups: Sequence[Path] | None = None) -> int:
     """Bytes of memory this process and its children may use together at most; 0 where nobody says."""
     try:

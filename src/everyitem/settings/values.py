@@ -69,6 +69,12 @@ class Settings:
     max_envelope_bytes: int = 4 << 20
     #: Ceiling: levels of nesting in one item or in the document without its items.
     max_depth: int = 100
+    #: Service: batches carried out at once, and those that may wait.
+    max_running_batches: int = 4
+    max_queued_batches: int = 1000
+    #: Service: cores and memory (MB) it shares out; None means what this machine grants.
+    service_cores: float | None = None
+    service_memory_mb: int | None = None
     #: Store URL; None means SQLite in the user's data directory.
     store: str | None = None
     #: Files or modules that register item processors.

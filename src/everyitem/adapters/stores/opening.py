@@ -9,6 +9,7 @@ from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
 from everyitem.ports.alerts import AlertStore
 from everyitem.ports.monitoring import Monitoring
+from everyitem.ports.queue import BatchQueue
 from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
 from everyitem.ports.store_server import StoreServer
@@ -52,6 +53,19 @@ def open_retention(url: str) -> Retention:
 
         require(_sqlite_path(url))
     return _open_tables(url, read_only=False)
+
+
+def open_queue(url: str, *, read_only: bool = False) -> BatchQueue:
+    """The queue in the store at `url`. Opens and raises as `open_store` does."""
+    from everyitem.adapters.stores.relational.queue import TableQueue
+
+    if is_on_server(url):
+        with _needing_psycopg(url):
+            from everyitem.adapters.stores.postgres.store import PostgresStore
+        return TableQueue(PostgresStore(url, read_only=read_only).connection())
+    from everyitem.adapters.stores.sqlite.store import SqliteStore
+
+    return TableQueue(SqliteStore(_sqlite_path(url), read_only=read_only).connection())
 
 
 def is_on_server(url: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from everyitem import compose
-from everyitem.faces.api.settling import who
+from everyitem.faces.api.actor import local_actor
 from everyitem.model.alerts import Silence
 from everyitem.model.errors import UsageError
 from everyitem.ports.alerts import AlertStore
@@ -14,7 +14,7 @@ from everyitem.ports.alerts import AlertStore
 def acknowledge(store_url: str, alert_id: str) -> None:
     """Have nobody told of an alert again. Raises `UsageError` when there is no such alert."""
     with _alerts(store_url) as alerts:
-        if not alerts.acknowledge(alert_id, time.time(), who()):
+        if not alerts.acknowledge(alert_id, time.time(), local_actor()):
             raise UsageError(f"there is no alert {alert_id!r}; see `everyitem alerts`")
 
 
@@ -24,7 +24,7 @@ def silence(store_url: str, seconds: float, *, batch: str, kind: str, reason: st
         raise UsageError("a silence lasts for some time; `--for 0` ends those in force")
     with _alerts(store_url) as alerts:
         until = time.time() + seconds
-        alerts.silence(Silence(batch=batch, kind=kind, until=until, by=who(), reason=reason))
+        alerts.silence(Silence(batch=batch, kind=kind, until=until, by=local_actor(), reason=reason))
 
 
 def end_silences(store_url: str) -> int:

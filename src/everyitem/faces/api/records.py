@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -15,10 +16,19 @@ from everyitem.faces.api.report.facts import Report
 from everyitem.faces.api.report.gathering import gather
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.retention import kept
-from everyitem.faces.api.views import AlertView, Checkpoint, Event, Failed, ItemResult, Status, Verification
+from everyitem.faces.api.views import (
+    AlertView,
+    Checkpoint,
+    Deed,
+    Event,
+    Failed,
+    ItemResult,
+    Status,
+    Verification,
+)
 from everyitem.faces.api.watching import failures_by_cause, snapshot_of
 from everyitem.model.alerts import Level
-from everyitem.model.errors import UsageError
+from everyitem.model.errors import UnknownBatch, UsageError
 from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
 from everyitem.ports.observer import Overview
@@ -225,6 +235,12 @@ class Records:
         """
         return compose.render_metrics(self.overview())
 
+    def history(self, batch_id: str, *, execution: int | None = None) -> Sequence[Deed]:
+        """What people did to an execution, oldest first."""
+        record = self._record(batch_id, execution)
+        with closing(compose.open_queue(self.store_url, read_only=True)) as queue:
+            return [Deed.of(action) for action in queue.actions(record.execution_key)]
+
     @property
     def _looking(self) -> Store:
         """A read-only connection, opened when first needed."""
@@ -232,11 +248,19 @@ class Records:
             self._reader = compose.open_store(self.store_url, read_only=True)
         return self._reader
 
+    def record(self, batch_id: str, execution: int | None = None) -> ExecutionRecord:
+        """An execution as stored.
+
+        Raises:
+            UnknownBatch: there is none.
+        """
+        return self._record(batch_id, execution)
+
     def _record(self, batch_id: str, execution: int | None) -> ExecutionRecord:
         record = self._looking.find(batch_id, execution) or self._namesake(batch_id, execution)
         if record is None:
             which = "" if execution is None else f"execution {execution} of "
-            raise UsageError(
+            raise UnknownBatch(
                 f"there is no {which}batch {batch_id!r} in {shown_url(self.store_url)}; see `everyitem list`"
             )
         return record

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch, Watching
 from everyitem.faces.api import alerting, redriving, settling, steering
+from everyitem.faces.api.actor import local_actor
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.forecast import Forecast, forecast
 from everyitem.faces.api.options import RunOptions, check_options
@@ -29,7 +31,16 @@ from everyitem.faces.api.retention import PrunedExecution, kept, prune, prune_by
 from everyitem.faces.api.sampling import measure_sample
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import DocumentRefused, EveryitemError, StoreDamaged, StoreError, UsageError
+from everyitem.model.configuration import Priority
+from everyitem.model.errors import (
+    DocumentRefused,
+    EveryitemError,
+    StoreDamaged,
+    StoreError,
+    UsageError,
+    WrongState,
+)
+from everyitem.ports.queue import BatchQueue
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
 from everyitem.work.processors import find_processor, registered_processors
@@ -164,21 +175,25 @@ class Session(Records):
         *,
         execution: int | None = None,
         accept_damage: bool = False,
+        for_service: bool = False,
         **options: Unpack[RunOptions],
     ) -> Response:
         """Go on with an execution that was stopped, paused, cancelled or ended with an `ERROR`.
 
         `accept_damage` processes the items of damaged checkpoints again instead of refusing to go on.
+        `for_service`: nobody has asked for the end of a pause; a service carries out what is in its queue.
         """
-        check_options(options, "execution", "accept_damage")
+        check_options(options, "execution", "accept_damage", "for_service")
         record = self._record(batch_id, execution)
         is_answered = record.status.is_finished and record.response is not None
         if is_answered and (record.pruned_at is not None or not accept_damage):
             return self._handed_over(self._recorded(record, warnings=self._damage(record)), options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
-            if record.owned and Status.of(record).state == "PAUSED":
-                steering.unpause(store, record)
+            is_paused = record.held or (record.owned and Status.of(record).state == "PAUSED")
+            if is_paused and not for_service:
+                with closing(compose.open_queue(self.store_url)) as queue:
+                    steering.unpause(store, queue, record, local_actor())
             return compose.resume(
                 store,
                 record,
@@ -230,7 +245,7 @@ class Session(Records):
         check_options(options, "execution", "error", "item_ids", "items")
         record = self._record(batch_id, execution)
         if record.owned:
-            raise UsageError(f"batch {batch_id!r} is {record.status}; wait for its end, or cancel it first")
+            raise WrongState(f"batch {batch_id!r} is {record.status}; wait for its end, or cancel it first")
         if record.counters.failed or item_ids or items is not None:
             kept(record)
         corrected: dict[str, bytes] = {}
@@ -330,13 +345,36 @@ class Session(Records):
 
     # ------------------------------------------------------------- steer
 
-    def pause(self, batch_id: str, *, execution: int | None = None) -> Status:
-        """Pause a running execution, in whatever process it runs; returns where it stands then."""
-        return self._steer(steering.pause, batch_id, execution)
+    # `actor` is who asks, for the batch's history; the user and machine where it is not given
 
-    def cancel(self, batch_id: str, *, execution: int | None = None) -> Status:
-        """Cancel an execution, in whatever process it runs; `resume` may still go on with it."""
-        return self._steer(steering.cancel, batch_id, execution)
+    def pause(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
+        """Pause an execution, in whatever process it runs or waits; returns where it stands then."""
+        return self._steer(steering.pause, batch_id, execution, actor)
+
+    def unpause(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
+        """Let a paused execution go on where it is; unlike `resume`, nothing is carried out here."""
+        return self._steer(steering.unpause, batch_id, execution, actor)
+
+    def cancel(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
+        """Cancel an execution, in whatever process it runs or waits; `resume` may still go on with it."""
+        return self._steer(steering.cancel, batch_id, execution, actor)
+
+    def set_priority(
+        self,
+        batch_id: str,
+        priority: str,
+        *,
+        execution: int | None = None,
+        actor: str | None = None,
+    ) -> Status:
+        """Change the priority (LOW, NORMAL, HIGH, CRITICAL) of what services are to carry out."""
+        if priority not in list(Priority):
+            raise UsageError(f"priority must be one of {', '.join(Priority)}, not {priority!r}")
+
+        def act(_store: Store, queue: BatchQueue, record: ExecutionRecord, who: str) -> None:
+            steering.change_priority(queue, record, Priority(priority), who)
+
+        return self._steer(act, batch_id, execution, actor)
 
     def settle(
         self,
@@ -349,6 +387,7 @@ class Session(Records):
         result: Any = None,
         reason: str = "",
         execution: int | None = None,
+        actor: str | None = None,
     ) -> Status:
         """Say what became of an item in doubt, in whatever process its batch runs, or where it does not.
 
@@ -360,10 +399,12 @@ class Session(Records):
             succeeded=succeeded, failed=failed, again=again, result=result, reason=reason
         )
 
-        def act(store: Store, record: ExecutionRecord) -> None:
-            settling.settle(store, record, item_id, decision, text, reason)
+        def act(store: Store, queue: BatchQueue, record: ExecutionRecord, who: str) -> None:
+            settling.settle(store, record, item_id, decision, text, reason, who)
+            noted = steering.action("settle", who, itemId=item_id, decision=decision, reason=reason)
+            queue.note(record.execution_key, noted)
 
-        return self._steer(act, batch_id, execution)
+        return self._steer(act, batch_id, execution, actor)
 
     def prune(self, *, older_than: float | None = None, dry_run: bool = False) -> Sequence[PrunedExecution]:
         """Give up items, outcomes, checkpoints and events of executions that finished long ago.
@@ -398,13 +439,18 @@ class Session(Records):
     # ------------------------------------------------------------- how it is done
 
     def _steer(
-        self, act: Callable[[Store, ExecutionRecord], None], batch_id: str, execution: int | None
+        self,
+        act: Callable[[Store, BatchQueue, ExecutionRecord, str], None],
+        batch_id: str,
+        execution: int | None,
+        actor: str | None,
     ) -> Status:
-        store = compose.open_store(self.store_url)
-        try:
-            act(store, self._record(batch_id, execution))
-        finally:
-            store.close()
+        record = self._record(batch_id, execution)
+        with (
+            closing(compose.open_store(self.store_url)) as store,
+            closing(compose.open_queue(self.store_url)) as queue,
+        ):
+            act(store, queue, record, actor or local_actor())
         return self.status(batch_id, execution=execution)
 
     def _rebuilding(self, record: ExecutionRecord, options: RunOptions) -> Callable[[], "ReadDocument"]:

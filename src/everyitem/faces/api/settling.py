@@ -1,15 +1,12 @@
 """Settling items in doubt from any process: a request to the living owner, or the record itself."""
 
-import getpass
-import os
-import socket
 import time
 
 import msgspec
 
 from everyitem import compose
 from everyitem.faces.api.explanation import find_index
-from everyitem.model.errors import UsageError
+from everyitem.model.errors import UsageError, WrongState
 from everyitem.ports.store import ControlKind, Decision, ExecutionRecord, Settlement, Store
 
 #: How long an owner has to carry a settlement out, and how often to look. It reads its inbox five times a
@@ -48,9 +45,15 @@ def read_decision(
 
 
 def settle(
-    store: Store, record: ExecutionRecord, item_id: str, decision: Decision, result: bytes, reason: str
+    store: Store,
+    record: ExecutionRecord,
+    item_id: str,
+    decision: Decision,
+    result: bytes,
+    reason: str,
+    actor: str,
 ) -> None:
-    """Record a decision about an item in doubt, through its owner where there is one.
+    """Record a decision of `actor` about an item in doubt, through its owner where there is one.
 
     Raises:
         UsageError: no such item, it is not in doubt, or its owner did not react in time.
@@ -58,7 +61,7 @@ def settle(
     index = find_index(store.items(record.execution_key), item_id)
     if index is None:
         raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; nothing was settled")
-    asked = Settlement(index, decision, who(), time.time(), reason, result)
+    asked = Settlement(index, decision, actor, time.time(), reason, result)
     _refuse_certain(store, record, index, item_id)
     patience = time.monotonic() + _REACTION
     is_asked = False
@@ -91,7 +94,7 @@ def _refuse_certain(store: Store, record: ExecutionRecord, index: int, item_id: 
     intent = next((one for one in store.intents(record.execution_key) if one.index == index), None)
     if intent is None or (now.owned and not intent.doubt):
         what = "it may be running now" if intent else "it has an outcome, or was not called"
-        raise UsageError(
+        raise WrongState(
             f"item {item_id!r} of batch {record.batch_id!r} is not in doubt ({what}); "
             "`everyitem explain` tells its story"
         )
@@ -99,12 +102,3 @@ def _refuse_certain(store: Store, record: ExecutionRecord, index: int, item_id: 
 
 def _is_in_doubt(store: Store, execution_key: int, index: int) -> bool:
     return any(one.index == index and one.doubt for one in store.intents(execution_key))
-
-
-def who() -> str:
-    """Who settles: the user and the machine, as far as they are known."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

@@ -15,6 +15,7 @@ from everyitem.model.figures import Figures
 from everyitem.model.items import item_id_of
 from everyitem.model.response import Availabilities, rfc3339, shown_share
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.queue import Action
 from everyitem.ports.store import (
     LEFT_BEHIND,
     ExecutionRecord,
@@ -195,6 +196,8 @@ class Status(View, frozen=True, kw_only=True):
         state = record.status
         if record.owned and not state.is_active:
             state = ExecutionStatus.RUNNING  # its owner is about to say so
+        elif record.queued and not record.owned:
+            state = ExecutionStatus.PAUSED if record.held else ExecutionStatus.QUEUED
         elif not record.owned and (state.is_active or (state is ExecutionStatus.QUEUED and record.runs)):
             state = ExecutionStatus.INTERRUPTED  # its owner died without a word
         # what is paused has no pace, whatever it had before
@@ -311,6 +314,37 @@ class AlertView(View, frozen=True, kw_only=True):
             occurrences=alert.occurrences,
             pages=alert.pages,
             channel=alert.channel,
+        )
+
+
+class Deed(View, frozen=True, kw_only=True):
+    """Something somebody did to an execution: a line of `history`."""
+
+    #: RFC 3339.
+    at: str | None
+    #: Who: a user of the service, or `user@host`.
+    actor: str
+    #: submit, pause, resume, cancel, redrive, rerun, priority, parallelism, settle, ...
+    action: str
+    #: The particulars (JSON text).
+    detail_json: msgspec.Raw = msgspec.field(name="detail")
+    #: Hand it back to read on from there.
+    position: int
+
+    @property
+    def detail(self) -> Any:
+        """The decoded particulars."""
+        return msgspec.json.decode(self.detail_json)
+
+    @classmethod
+    def of(cls, action: Action) -> Self:
+        """The view of a stored action."""
+        return cls(
+            at=moment(action.at),
+            actor=action.actor,
+            action=action.action,
+            detail_json=msgspec.Raw(action.detail),
+            position=action.position,
         )
 
 

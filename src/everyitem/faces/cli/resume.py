@@ -22,6 +22,7 @@ def resume(
             show_default=False,
         ),
     ] = False,
+    for_service: Annotated[bool, typer.Option("--for-service", hidden=True)] = False,
 ) -> None:
     """Go on with an execution that was stopped.
 
@@ -37,6 +38,10 @@ def resume(
         batch_id,
         wishes,
         lambda session, options: session.resume(
-            batch_id, execution=execution, accept_damage=accept_damage, **options
+            batch_id,
+            execution=execution,
+            accept_damage=accept_damage,
+            for_service=for_service,
+            **options,
         ),
     )

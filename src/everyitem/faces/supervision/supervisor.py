@@ -13,10 +13,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO, Final
 
+from everyitem.faces.supervision.life import Life
 from everyitem.faces.supervision.link import VARIABLE, Recovery, told
 
 #: Seconds before the first restart in a row; each further one waits twice as long, up to the longest.
@@ -26,44 +26,6 @@ LONGEST_WAIT: Final = 4.0
 MOST_CRASHES: Final = 10
 
 _PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass
-class _Life:
-    """What one child has said, and how it ended."""
-
-    is_up: bool = False
-    progressed: bool = False
-    ends: int | None = None
-    #: As of `subprocess`: negative for a signal.
-    returncode: int = 0
-    _rest: bytes = field(default=b"", repr=False)
-
-    def hear(self, data: bytes) -> Recovery | None:
-        """Take in what came through the pipe; the execution it goes on with, if it said so."""
-        begun = None
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            match line.decode().split(" "):
-                case ["up"]:
-                    self.is_up = True
-                case ["progressed"]:
-                    self.progressed = True
-                case ["begun", execution, batch_id]:
-                    begun = Recovery(bytes.fromhex(batch_id).decode(), int(execution))
-                case ["ends", code]:
-                    self.ends = int(code)
-        return begun
-
-    @property
-    def text(self) -> str:
-        """How it ended, for people."""
-        if self.returncode >= 0:
-            return f"exit code {self.returncode}"
-        try:
-            return signal.Signals(-self.returncode).name
-        except ValueError:
-            return f"signal {-self.returncode}"
 
 
 class GaveUp(Exception):
@@ -136,7 +98,7 @@ class Supervisor:
                 os.read(wake, 4096)
         return self._stopped_by is not None
 
-    def _exit_code(self, life: _Life) -> int | None:
+    def _exit_code(self, life: Life) -> int | None:
         """The exit code of a child that has ended for good; None after a crash."""
         if life.ends is not None:
             return life.ends
@@ -151,7 +113,7 @@ class Supervisor:
             return life.returncode
         return None
 
-    def _live(self, wake: int) -> _Life:
+    def _live(self, wake: int) -> Life:
         """One child, from its start to its end."""
         ours, theirs = os.pipe()
         try:
@@ -159,7 +121,7 @@ class Supervisor:
                 child = self._start(theirs)
             finally:
                 os.close(theirs)
-            life = _Life()
+            life = Life()
             while child.poll() is None:
                 readable, _, _ = select.select([ours, wake], [], [])
                 if wake in readable:
@@ -176,7 +138,7 @@ class Supervisor:
             self._child = None
             os.close(ours)
 
-    def _hear(self, life: _Life, pipe: int) -> bool:
+    def _hear(self, life: Life, pipe: int) -> bool:
         """Take in what the child says; False when there is nothing (more)."""
         try:
             data = os.read(pipe, 65536)

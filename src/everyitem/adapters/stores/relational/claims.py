@@ -7,7 +7,7 @@ the one who asks again finds that it was his.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain as chained
 from itertools import islice
 
@@ -83,6 +83,22 @@ class Claims:
         del self._unseen_new[name]
         return None
 
+    def store(self, new: NewExecution, items: Items, beside: Callable[[Database, int], None]) -> int | None:
+        """Store an accepted batch that nobody carries out yet; None when that execution exists already.
+
+        `beside` writes more in the same transaction; it is given the execution's key.
+        """
+        now = time.time()
+        chain = records.chain_of(new, now)
+        chunks = seal_chunks(items, chain)
+        first = list(islice(chunks, 1))
+        with self._connection.writing() as database:
+            created = self._insert(database, new, now, chain, owned=False)
+            if created is not None:
+                beside(database, created)
+                self._insert_chunks(database, created, chained(first, chunks))
+        return created
+
     def _created(self, name: tuple[str, int], claimed: Claimed) -> tuple[ExecutionRecord, Claimed]:
         """The record to hand over; only when that is read, the end has been seen."""
         with self._connection.reading() as database:
@@ -135,8 +151,10 @@ class Claims:
         passing(Failpoint.CLAIM_WRITTEN)
         return True
 
-    def _insert(self, database: Database, new: NewExecution, now: float, chain: bytes) -> int | None:
-        """The execution and its first state, owned by this process; None when it exists already."""
+    def _insert(
+        self, database: Database, new: NewExecution, now: float, chain: bytes, *, owned: bool = True
+    ) -> int | None:
+        """The execution and its first state, if `owned` by this process; None when it exists already."""
         places = ", ".join("?" * len(_NEW_COLUMNS))
         row = database.execute(
             f"INSERT INTO executions ({', '.join(_NEW_COLUMNS)}) VALUES ({places}) "
@@ -147,13 +165,15 @@ class Claims:
             return None
         key: int = row[0]
         me = this_process()
+        # runs and token: an owner is the first one, and has a run
+        first, lease = int(owned), LEASE if owned else None
         database.execute(
             "INSERT INTO execution_states (execution_key, status, round, runs, last_sequence, last_digest, "
             "counters, owner_token, owner_writes, owner_expires_at, owner_host, owner_boot, owner_pid, "
-            "owner_started) VALUES (?, ?, 1, 1, 0, ?, ?, 1, 0, "
+            "owner_started) VALUES (?, ?, 1, ?, 0, ?, ?, ?, 0, "
             f"{self._connection.dialect.clock} + ?, ?, ?, ?, ?)",
             (
-                *(key, ExecutionStatus.QUEUED, chain, _json(Counters()).decode(), LEASE),
+                *(key, ExecutionStatus.QUEUED, first, chain, _json(Counters()).decode(), first, lease),
                 *(me.host, me.boot, me.pid, me.started),
             ),
         )

@@ -9,6 +9,7 @@ from everyitem.adapters.stores.liveness import Owner, ProcessIdentity
 from everyitem.adapters.stores.relational.database import Database, Dialect
 from everyitem.model.errors import UsageError
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.queue import Wish
 from everyitem.ports.store import Counters, ExecutionRecord, NewExecution, Progress
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -37,7 +38,8 @@ _RESPONSE = (
     "ORDER BY response_key DESC LIMIT 1) AS response, "
     "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key) AS intents, "
     "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key "
-    "AND doubt <> '') AS doubts"
+    "AND doubt <> '') AS doubts, "
+    "(SELECT wish FROM tickets WHERE tickets.execution_key = executions.execution_key) AS wish"
 )
 
 
@@ -127,7 +129,7 @@ def read_holding(database: Database, dialect: Dialect, execution_key: int) -> Ho
     if found is None:
         raise _absent(execution_key)
     row = dict(zip(names, found, strict=True))
-    return Holding(_owner_of(row), row["owner_token"], row["owner_writes"], row["chain"], row["now"])
+    return Holding(owner_of(row), row["owner_token"], row["owner_writes"], row["chain"], row["now"])
 
 
 def _absent(execution_key: int) -> UsageError:
@@ -155,6 +157,16 @@ def owned_records(database: Database, dialect: Dialect) -> list[ExecutionRecord]
     return [_record(row) for row in _rows(database, dialect, where)]
 
 
+def page_of_records(
+    database: Database, dialect: Dialect, *, before: int | None, limit: int
+) -> list[ExecutionRecord]:
+    """Executions, newest first, behind an execution key."""
+    where = "" if before is None else "WHERE execution_key < ? "
+    values = (limit,) if before is None else (before, limit)
+    rows = _rows(database, dialect, f"{where}ORDER BY execution_key DESC LIMIT ?", *values)
+    return [_record(row) for row in rows]
+
+
 def _one(database: Database, dialect: Dialect, where: str, *values: Any) -> ExecutionRecord | None:
     rows = _rows(database, dialect, where, *values)
     return _record(rows[0]) if rows else None
@@ -165,12 +177,12 @@ def _rows(database: Database, dialect: Dialect, where: str, *values: Any) -> lis
     found = database.execute(
         f"SELECT {columns} FROM executions JOIN execution_states USING (execution_key) {where}", values
     )
-    names = (*_COLUMNS, "response", "intents", "doubts", "now")
+    names = (*_COLUMNS, "response", "intents", "doubts", "wish", "now")
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _record(row: dict[str, Any]) -> ExecutionRecord:
-    owner = _owner_of(row)
+    owner = owner_of(row)
     owned = owner is not None and owner.is_living(row["now"])
     status = msgspec.convert(row["status"], ExecutionStatus)
     if (status.is_active or (status is ExecutionStatus.QUEUED and owner is not None)) and not owned:
@@ -203,10 +215,12 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         last_checkpoint_at=row["last_checkpoint_at"],
         owned=owned,
         in_doubt=row["doubts"] if owned else row["intents"],
+        queued=row["wish"] is not None,
+        held=row["wish"] == Wish.HOLD,
     )
 
 
-def _owner_of(row: dict[str, Any]) -> Owner | None:
+def owner_of(row: dict[str, Any]) -> Owner | None:
     """Who holds the execution of this row, dead or alive; None when nobody does."""
     if row["owner_expires_at"] is None:
         return None

@@ -253,6 +253,10 @@ class TableStore:
             passing(Failpoint.REQUEST_INSERTED)
         passing(Failpoint.REQUEST_COMMITTED)
 
+    def connection(self) -> Connection:
+        """The connection, for what else is kept in the same database."""
+        return self._connection
+
     def expired(self, *, finished_before: float, limit: int | None = None) -> list[Expired]:
         return pruning.expired(self._connection, finished_before, limit)
 

@@ -1,0 +1,437 @@
+"""The dispatcher: brings what runs in line with what the queue says.
+
+One thread looks at the queue twice a second, and at once when something happens. It decides nothing about
+who runs (`engine.allocation`) or what an end means (`endings`), and keeps nothing that is not in the store
+but its children: killed at any moment, it leaves nothing that its successor would not find.
+"""
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from everyitem import compose
+from everyitem.engine.allocation import Capacity, Running, Start, Waiting, allocate, impossibility
+from everyitem.faces.service.catalogue import Catalogue
+from everyitem.faces.service.child import Child
+from everyitem.faces.service.desk import Desks
+from everyitem.faces.service.endings import Ending, ending_of, wait_after
+from everyitem.faces.service.logs import Logs
+from everyitem.faces.service.machine import capacity
+from everyitem.faces.service.views import Health
+from everyitem.model.errors import ErrorCode, Problem, StoreError, UsageError
+from everyitem.model.response import Response, parse_response, refuse
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.queue import BatchQueue, ServiceRecord, Ticket, Wish
+from everyitem.ports.store import ControlKind
+from everyitem.settings import Settings
+
+#: Seconds between two looks at the queue, two signs of life, and two requests of the same thing.
+LOOK: Final = 0.5
+RENEW: Final = 2.0
+_ASK_AGAIN: Final = 2.0
+#: Seconds after which a batch that fits no living service is given up.
+_NO_MACHINE: Final = 20.0
+#: Seconds between two tries to load item processors that did not.
+_TRY_AGAIN: Final = 5.0
+#: Seconds beyond the drain until children are interrupted, and then until they are killed.
+_GRACE: Final = 5.0
+#: Weight of the last batch in how long one typically takes.
+_FRESHNESS: Final = 0.3
+
+_log = logging.getLogger("everyitem.service")
+
+
+class Dispatcher:
+    """Carries out what is in the queue, on a thread of its own."""
+
+    def __init__(self, settings: Settings, desks: Desks, catalogue: Catalogue, *, logs: Path | None) -> None:
+        self._settings, self._desks, self._catalogue = settings, desks, catalogue
+        self._capacity = capacity(settings)
+        self._logs = (
+            Logs(logs) if logs is not None else Logs.beside(compose.data_directory(), desks.store_url)
+        )
+        self._me = ServiceRecord(
+            service_id=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            millicores=self._capacity.millicores,
+            memory_mb=self._capacity.memory_mb,
+            batches=self._capacity.batches,
+        )
+        self._children: dict[int, Child] = {}
+        #: Crashes in a row without a checkpoint, and when (monotonic) the next start may be, by execution.
+        self._crashes: dict[int, int] = {}
+        self._not_before: dict[int, float] = {}
+        self._renewed = -RENEW
+        #: What is in the way of all batches; when (monotonic) to look again.
+        self._trouble: dict[str, str] = {}
+        self._look_at_processors = 0.0
+        self._obstacles: Mapping[int, str] = {}
+        self._typical: float | None = None
+        self._waiting = self._services = 0
+        self._thread: threading.Thread | None = None
+        self._wake_pipe: tuple[int, int] | None = None
+        self._stop: float | None = None
+        self._guard = threading.Lock()
+
+    # ------------------------------------------------------------- called from any thread
+
+    def start(self) -> None:
+        """Begin. Raises `StoreError` or `UsageError` when the store cannot be used."""
+        with closing(compose.open_queue(self._desks.store_url)) as queue:
+            queue.renew(self._me)
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        self._wake_pipe = reading, writing
+        self._thread = threading.Thread(target=self._run, name="everyitem-dispatcher")
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something has changed: look at once."""
+        if self._wake_pipe is not None:
+            with suppress(OSError):
+                os.write(self._wake_pipe[1], b"!")
+
+    def stop(self, drain: float | None) -> None:
+        """End in good order, and wait for it."""
+        self._stop = self._settings.drain_seconds if drain is None else drain
+        self.wake()
+        self.wait(None)
+        with self._guard:
+            pipe, self._wake_pipe = self._wake_pipe, None
+        for descriptor in pipe or ():
+            os.close(descriptor)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for the end; False when it has not come in time."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def typical(self) -> float | None:
+        """How many seconds a batch takes, by those that ended here."""
+        return self._typical
+
+    def obstacles(self) -> Mapping[int, str]:
+        """Why batches wait, by execution, as of the last look."""
+        return self._obstacles
+
+    def log(self, execution_key: int) -> bytes:
+        """The end of what a batch's process wrote to standard error."""
+        return self._logs.read(execution_key)
+
+    def health(self, *, stopping: bool) -> Health:
+        """How the service does."""
+        trouble = [*self._trouble.values(), *(["the service is ending"] if stopping else [])]
+        if self._thread is None or not self._thread.is_alive():
+            trouble.append("the service does not run")
+        return Health(
+            ready=not trouble,
+            obstacles=tuple(trouble),
+            running=len(self._children),
+            waiting=self._waiting,
+            cores=self._capacity.millicores / 1000,
+            memory_mb=self._capacity.memory_mb,
+            batches=self._capacity.batches,
+            services=self._services,
+        )
+
+    # ------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        with closing(compose.open_queue(self._desks.store_url)) as queue:
+            while self._stop is None:
+                try:
+                    self._look(queue)
+                    self._trouble.pop("store", None)
+                except StoreError as error:
+                    # those that run have patience of their own, and none is started meanwhile
+                    self._note_trouble("store", str(error))
+                except Exception as error:
+                    # children die with this thread: it must not die of anything
+                    _log.exception("the dispatcher failed; it goes on")
+                    self._note_trouble("store", f"the dispatcher failed: {error!r}")
+                self._sleep(LOOK)
+            self._end(queue, self._stop)
+
+    def _note_trouble(self, what: str, text: str) -> None:
+        if self._trouble.get(what) != text:
+            self._trouble[what] = text
+            _log.warning("%s", text)
+
+    def _sleep(self, seconds: float) -> None:
+        """Until somebody wakes us, a child has ended, or the time is over."""
+        until = time.monotonic() + seconds
+        wake = self._wake_pipe[0] if self._wake_pipe else -1
+        silent: set[int] = set()
+        while (rest := until - time.monotonic()) > 0:
+            pipes = {child.pipe: child for child in self._children.values() if child.pipe not in silent}
+            readable, _, _ = select.select([wake, *pipes], [], [], rest)
+            if wake in readable:
+                with suppress(BlockingIOError):
+                    os.read(wake, 65536)
+                return
+            for descriptor in readable:
+                if not pipes[descriptor].hear():
+                    silent.add(descriptor)
+            if any(child.has_ended() for child in self._children.values()):
+                return
+
+    def _look(self, queue: BatchQueue) -> None:
+        """Bring what runs in line with the queue, once."""
+        now = time.monotonic()
+        if now - self._renewed >= RENEW:
+            queue.renew(self._me)
+            self._renewed = now
+        for ended in [child for child in self._children.values() if child.has_ended()]:
+            self._bury(queue, ended, stopping=False)
+        services = queue.services()
+        tickets = []
+        for ticket in queue.tickets():
+            if ticket.execution_key not in self._children and self._tidy(queue, ticket):
+                continue
+            tickets.append(ticket)
+        for ticket in tickets:
+            if (child := self._children.get(ticket.execution_key)) is not None:
+                self._logs.trim(child.key)
+                self._steer(child, ticket)
+        self._share(queue, tickets, services)
+        self._services = len(services)
+
+    def _tidy(self, queue: BatchQueue, ticket: Ticket) -> bool:
+        """Whether there is nothing left to do for a ticket nobody here carries out; then it goes."""
+        if ticket.wish is Wish.CANCEL and not ticket.owned and not ticket.has_ended:
+            # whoever asked did not get so far as to do it
+            if ticket.service_id not in (None, self._me.service_id):
+                return False
+            with self._desks.store() as store:
+                ownership = store.claim(ticket.execution_key)
+                if ownership is None:
+                    return False
+                ownership.release(ExecutionStatus.CANCELLED)
+        elif not ticket.has_ended:
+            return False
+        return queue.remove(ticket.execution_key, number=ticket.number)
+
+    def _steer(self, child: Child, ticket: Ticket) -> None:
+        """Ask a child for what its ticket wishes, again and again until it is so."""
+        asks: ControlKind | None = None
+        match ticket.wish:
+            case Wish.HOLD if ticket.status is ExecutionStatus.RUNNING:
+                asks = ControlKind.PAUSE
+            case Wish.RUN if ticket.status is ExecutionStatus.PAUSED:
+                asks = ControlKind.RESUME
+            case Wish.CANCEL if ticket.status.is_active:
+                asks = ControlKind.CANCEL
+        now = time.monotonic()
+        if asks is None or not ticket.owned or now - child.asked < _ASK_AGAIN:
+            return
+        child.asked = now
+        with self._desks.store() as store:
+            store.request(ticket.execution_key, asks, "the service")
+
+    def _share(self, queue: BatchQueue, tickets: list[Ticket], services: list[ServiceRecord]) -> None:
+        """Start those that find a place, and change what the others have."""
+        now = time.monotonic()
+        running, waiting = [], []
+        for ticket in tickets:
+            if (child := self._children.get(ticket.execution_key)) is not None:
+                running.append(_running(ticket, child))
+            elif ticket.wish is Wish.RUN and not ticket.owned and self._is_free(ticket, now):
+                waiting.append(ticket)
+        self._waiting = len(waiting)
+        by_key = {ticket.execution_key: ticket for ticket in waiting}
+        allocation = allocate(self._capacity, running, map(_waiting, waiting), at=queue.now())
+        self._obstacles = {**allocation.obstacles, **allocation.impossible}
+        if not self._are_processors_there(now):
+            return
+        for start in allocation.starts:
+            self._start(queue, by_key[start.key], start)
+        for key in allocation.impossible:
+            self._give_up_impossible(queue, by_key[key], services)
+
+    def _is_free(self, ticket: Ticket, now: float) -> bool:
+        """Whether nobody else has it, and it has had its rest after a crash."""
+        is_free = ticket.service_id in (None, self._me.service_id)
+        return is_free and self._not_before.get(ticket.execution_key, 0.0) <= now
+
+    def _are_processors_there(self, now: float) -> bool:
+        """Whether item processors load, where there was reason to doubt it."""
+        if "processors" not in self._trouble:
+            return True
+        if now < self._look_at_processors:
+            return False
+        self._look_at_processors = now + _TRY_AGAIN
+        try:
+            self._catalogue.load()
+        except UsageError as error:
+            self._note_trouble("processors", str(error))
+            return False
+        del self._trouble["processors"]
+        return True
+
+    def _start(self, queue: BatchQueue, ticket: Ticket, start: Start) -> None:
+        if not queue.claim(ticket, self._me.service_id):
+            return
+        try:
+            with self._logs.open(ticket.execution_key) as log:
+                child = Child(ticket, start, self._settings, self._desks.store_url, log)
+        except (OSError, ValueError) as error:
+            # no more processes, memory or descriptors: later, perhaps
+            _log.warning("batch %r cannot be started: %s", ticket.batch_id, error)
+            self._count_crash(queue, ticket, f"it cannot be started: {error}")
+            return
+        self._children[ticket.execution_key] = child
+        _log.info("batch %r runs as process %d with %d slots", ticket.batch_id, child.pid, start.slots)
+
+    def _bury(self, queue: BatchQueue, child: Child, *, stopping: bool) -> None:
+        """A child has ended: do what that means. Repeated when the store was out of reach."""
+        key, life = child.key, child.life
+        ticket = queue.ticket(key)
+        if ticket is not None and ticket.number != child.ticket.number:
+            ticket = None  # somebody has put it in again since: that is another matter
+        ending = ending_of(life, ticket, stopping=stopping)
+        if life.progressed:
+            self._crashes.pop(key, None)
+        match ending:
+            case Ending.DONE:
+                self._note_duration(child)
+                self._forget(key)
+                if ticket is not None:
+                    queue.remove(key, number=ticket.number)
+            case Ending.RESTED:
+                self._forget(key)
+                queue.give_back(self._me.service_id, [key])
+            case Ending.REFUSED if ticket is not None:
+                self._fail(queue, ticket, child.answer())
+            case Ending.UNUSABLE if ticket is not None and not self._can_load():
+                queue.give_back(self._me.service_id, [key])
+            case _ if ticket is not None:
+                self._count_crash(queue, ticket, f"its process was ended by {life.text}")
+        del self._children[key]
+        child.close()
+
+    def _can_load(self) -> bool:
+        self._trouble["processors"] = "the item processors are looked at again"
+        self._look_at_processors = 0.0
+        return self._are_processors_there(time.monotonic())
+
+    def _count_crash(self, queue: BatchQueue, ticket: Ticket, how: str) -> None:
+        key = ticket.execution_key
+        self._crashes[key] = crashes = self._crashes.get(key, 0) + 1
+        wait = wait_after(crashes)
+        if wait is None:
+            text = f"{how}, {crashes} times in a row without a checkpoint; everything recorded stays recorded"
+            self._fail(queue, ticket, None, text)
+            return
+        _log.warning("batch %r: %s; it is started again in %g s", ticket.batch_id, how, wait)
+        self._not_before[key] = time.monotonic() + wait
+        queue.give_back(self._me.service_id, [key])
+
+    def _fail(self, queue: BatchQueue, ticket: Ticket, answer: bytes | None, text: str = "") -> None:
+        """End an execution that could not be carried out with an `ERROR`; it stays resumable."""
+        code = ErrorCode.SYSTEM_ERROR
+        response = None
+        if answer:
+            with suppress(ValueError):
+                response = parse_response(answer)
+        text = text or "its process ended without an answer"
+        if response is None or response.is_success:
+            response = refuse(code, text, [Problem("", text, code)])
+        self._record_failure(queue, ticket, response)
+
+    def _give_up_impossible(
+        self, queue: BatchQueue, ticket: Ticket, services: Sequence[ServiceRecord]
+    ) -> None:
+        """End a batch that fits no living service with a `RESOURCE_ERROR`, once others had time to appear."""
+        if queue.now() - ticket.since < _NO_MACHINE or any(
+            impossibility(_capacity_of(one), ticket.demand) is None for one in services
+        ):
+            return
+        text = self._obstacles[ticket.execution_key]
+        if queue.claim(ticket, self._me.service_id):
+            problem = Problem("$.allocatedResources", text, ErrorCode.RESOURCE_ERROR)
+            self._record_failure(queue, ticket, refuse(ErrorCode.RESOURCE_ERROR, text, [problem]))
+
+    def _record_failure(self, queue: BatchQueue, ticket: Ticket, response: Response) -> None:
+        with self._desks.store() as store:
+            record = store.find(ticket.batch_id, ticket.execution)
+            if record is not None and not compose.fail_at_rest(store, record, response):
+                return
+        self._forget(ticket.execution_key)
+        queue.remove(ticket.execution_key, number=ticket.number)
+
+    def _forget(self, key: int) -> None:
+        self._crashes.pop(key, None)
+        self._not_before.pop(key, None)
+
+    def _note_duration(self, child: Child) -> None:
+        took = time.monotonic() - child.started
+        before = self._typical
+        self._typical = took if before is None else before + _FRESHNESS * (took - before)
+
+    def _end(self, queue: BatchQueue, drain: float) -> None:
+        """Let the children drain, then interrupt them, then kill them; what they had is free."""
+        for grace, at_once in ((drain + _GRACE, False), (_GRACE, False), (_GRACE, True)):
+            for child in self._children.values():
+                child.stop(at_once=at_once)
+            until = time.monotonic() + grace
+            while self._children and time.monotonic() < until:
+                self._bury_all(queue)
+                self._sleep(min(LOOK, max(0.0, until - time.monotonic())))
+        self._bury_all(queue)
+        with suppress(StoreError):
+            queue.leave(self._me.service_id)
+
+    def _bury_all(self, queue: BatchQueue) -> None:
+        """Those that have ended; also when the store is out of reach, where their tickets' lease runs out."""
+        if time.monotonic() - self._renewed >= RENEW:
+            with suppress(StoreError):
+                queue.renew(self._me)
+                self._renewed = time.monotonic()
+        for child in [child for child in self._children.values() if child.has_ended()]:
+            try:
+                self._bury(queue, child, stopping=True)
+            except StoreError as error:
+                _log.warning("batch %r: %s", child.ticket.batch_id, error)
+                self._children.pop(child.key, None)
+                child.close()
+
+
+def _running(ticket: Ticket, child: Child) -> Running:
+    return Running(
+        key=ticket.execution_key,
+        number=ticket.number,
+        priority=ticket.priority,
+        since=ticket.since,
+        demand=ticket.demand,
+        parallelism=ticket.parallelism,
+        slots=child.slots,
+        memory_mb=child.memory_mb,
+        paused=ticket.owned and ticket.status is ExecutionStatus.PAUSED,
+    )
+
+
+def _waiting(ticket: Ticket) -> Waiting:
+    return Waiting(
+        key=ticket.execution_key,
+        number=ticket.number,
+        priority=ticket.priority,
+        since=ticket.since,
+        demand=ticket.demand,
+        parallelism=ticket.parallelism,
+    )
+
+
+def _capacity_of(service: ServiceRecord) -> Capacity:
+    return Capacity(millicores=service.millicores, memory_mb=service.memory_mb, batches=service.batches)

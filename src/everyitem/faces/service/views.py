@@ -1,0 +1,83 @@
+"""What a service hands back, with the contract's names in its JSON form."""
+
+from typing import Any, Self
+
+import msgspec
+
+from everyitem.faces.api.views import Status, View
+from everyitem.model.configuration import Priority
+from everyitem.ports.store import ExecutionRecord
+
+
+class _Named(msgspec.Struct):
+    """The part of an envelope that says the priority."""
+
+    priority: Any = None
+
+
+class BatchStatus(Status, frozen=True, kw_only=True):
+    """Where an execution stands (as `everyitem status` says it), and its place in the service."""
+
+    #: LOW, NORMAL, HIGH or CRITICAL: as changed last, else as the document says.
+    priority: str = Priority.NORMAL
+    #: Who brought it, where a service took it in.
+    submitted_by: str | None = None
+    #: Place among those that wait, 1 is next; None when it does not wait.
+    queue_position: int | None = None
+    #: RFC 3339: when it is likely to start; None when it does not wait or nobody can say.
+    expected_start: str | None = None
+    #: Why it waits, in words; None when it does not.
+    waits_for: str | None = None
+    #: Items it may run at once now; None unless it runs in a service.
+    parallelism: int | None = None
+    #: The most items at once a person allows; None when nobody said.
+    parallelism_limit: int | None = None
+
+    @classmethod
+    def of(cls, record: ExecutionRecord) -> Self:
+        """What the record says; the place in the service is added by who knows the queue."""
+        named = msgspec.json.decode(record.envelope, type=_Named).priority
+        priority = named if named in list(Priority) else Priority.NORMAL
+        return msgspec.structs.replace(super().of(record), priority=str(priority))
+
+
+class Submission(View, frozen=True, kw_only=True):
+    """What became of a document that was handed in."""
+
+    batch_id: str
+    execution: int
+    #: False when it is new (202), True when the same content was here before (200).
+    known: bool
+    state: str
+    #: Place among those that wait, 1 is next; None when it does not wait.
+    queue_position: int | None
+    #: RFC 3339, None when it does not wait or nobody can say.
+    expected_start: str | None
+    #: Things worth saying about the document.
+    warnings: tuple[str, ...] = ()
+
+
+class Page(View, frozen=True, kw_only=True):
+    """A part of the list of executions, newest first."""
+
+    batches: tuple[BatchStatus, ...]
+    #: Hand it back to read on; None at the end.
+    next_cursor: str | None
+
+
+class Health(View, frozen=True, kw_only=True):
+    """How the service itself does."""
+
+    #: Whether it can take batches in and carry them out.
+    ready: bool
+    #: What is in the way, in words; empty when nothing is.
+    obstacles: tuple[str, ...]
+    #: Batches it carries out now, and how many wait.
+    running: int
+    waiting: int
+    cores: float
+    memory_mb: int
+    #: Batches at once at most.
+    batches: int
+    #: Services that live on this store, this one included.
+    services: int
