@@ -67,11 +67,19 @@ class Intake:
 
     def put(self, queue: BatchQueue, record: ExecutionRecord, batch: ProcessingBatch, noted: Action) -> None:
         """Put a stored execution that is at rest into the queue. Raises `QueueFull`."""
+        self.tidy(queue, record)
         length = queue.input_bytes(record.execution_key)
         try:
             queue.put(record.execution_key, self._ticket(batch, length, noted.actor), noted, room=self._room)
         except QueueIsFull:
             raise self._full() from None
+
+    @staticmethod
+    def tidy(queue: BatchQueue, record: ExecutionRecord) -> None:
+        """Take out the ticket of a run that has ended, where nobody has done so yet."""
+        ticket = queue.ticket(record.execution_key)
+        if ticket is not None and ticket.has_ended:
+            queue.remove(record.execution_key, number=ticket.number)
 
     def again(self, store: Store, queue: BatchQueue, record: ExecutionRecord, actor: str) -> ExecutionRecord:
         """Put the next execution of a stored batch into the queue.

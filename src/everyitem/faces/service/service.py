@@ -172,6 +172,7 @@ class Service:
             ownership = store.claim(record.execution_key, is_run=False)
             if ownership is None:
                 raise WrongState(f"batch {batch_id!r} is being executed right now; wait for its end")
+            self._intake.tidy(desk.queue, record)
             try:
                 store.open_round(ownership, selection.indices, selection.corrections)
             finally:

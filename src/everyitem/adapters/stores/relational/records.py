@@ -39,7 +39,8 @@ _RESPONSE = (
     "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key) AS intents, "
     "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key "
     "AND doubt <> '') AS doubts, "
-    "(SELECT wish FROM tickets WHERE tickets.execution_key = executions.execution_key) AS wish"
+    "(SELECT wish FROM tickets WHERE tickets.execution_key = executions.execution_key) AS wish, "
+    "(SELECT runs_before FROM tickets WHERE tickets.execution_key = executions.execution_key) AS runs_before"
 )
 
 
@@ -177,7 +178,7 @@ def _rows(database: Database, dialect: Dialect, where: str, *values: Any) -> lis
     found = database.execute(
         f"SELECT {columns} FROM executions JOIN execution_states USING (execution_key) {where}", values
     )
-    names = (*_COLUMNS, "response", "intents", "doubts", "wish", "now")
+    names = (*_COLUMNS, "response", "intents", "doubts", "wish", "runs_before", "now")
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
@@ -189,6 +190,9 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         # its owner died before it could say so
         status = ExecutionStatus.INTERRUPTED
     at_rest = status.is_finished or status in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+    # a ticket whose run has ended is about to be taken out
+    has_ended = at_rest and not owned and row["runs"] > (row["runs_before"] or 0)
+    is_queued = row["wish"] is not None and not has_ended
     return ExecutionRecord(
         execution_key=row["execution_key"],
         batch_id=row["batch_id"],
@@ -215,8 +219,8 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         last_checkpoint_at=row["last_checkpoint_at"],
         owned=owned,
         in_doubt=row["doubts"] if owned else row["intents"],
-        queued=row["wish"] is not None,
-        held=row["wish"] == Wish.HOLD,
+        queued=is_queued,
+        held=is_queued and row["wish"] == Wish.HOLD,
     )
 
 
