@@ -59,13 +59,7 @@ def open_queue(url: str, *, read_only: bool = False) -> BatchQueue:
     """The queue in the store at `url`. Opens and raises as `open_store` does."""
     from everyitem.adapters.stores.relational.queue import TableQueue
 
-    if is_on_server(url):
-        with _needing_psycopg(url):
-            from everyitem.adapters.stores.postgres.store import PostgresStore
-        return TableQueue(PostgresStore(url, read_only=read_only).connection())
-    from everyitem.adapters.stores.sqlite.store import SqliteStore
-
-    return TableQueue(SqliteStore(_sqlite_path(url), read_only=read_only).connection())
+    return TableQueue(_open_tables(url, read_only=read_only).connection())
 
 
 def is_on_server(url: str) -> bool:

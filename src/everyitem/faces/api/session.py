@@ -190,8 +190,7 @@ class Session(Records):
             return self._handed_over(self._recorded(record, warnings=self._damage(record)), options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
-            is_paused = record.held or (record.owned and Status.of(record).state == "PAUSED")
-            if is_paused and not for_service:
+            if not for_service:
                 with closing(compose.open_queue(self.store_url)) as queue:
                     steering.unpause(store, queue, record, local_actor())
             return compose.resume(
@@ -261,6 +260,7 @@ class Session(Records):
             return self._handed_over(recorded, options)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
+            self._note(record, "redrive", items=len(selection.indices), corrected=len(selection.corrections))
             return compose.redrive(
                 store,
                 record,
@@ -287,6 +287,7 @@ class Session(Records):
         record = kept(self._record(batch_id, execution))
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
+            self._note(record, "rerun")
             return compose.submit(
                 store,
                 document.batch,
@@ -452,6 +453,11 @@ class Session(Records):
         ):
             act(store, queue, record, actor or local_actor())
         return self.status(batch_id, execution=execution)
+
+    def _note(self, record: ExecutionRecord, name: str, **detail: object) -> None:
+        """Write into the batch's history what is about to be done."""
+        with closing(compose.open_queue(self.store_url)) as queue:
+            queue.note(record.execution_key, steering.action(name, local_actor(), **detail))
 
     def _rebuilding(self, record: ExecutionRecord, options: RunOptions) -> Callable[[], "ReadDocument"]:
         return lambda: rebuild(

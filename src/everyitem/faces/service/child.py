@@ -36,8 +36,8 @@ class Child:
         self.memory_mb = start.memory_mb
         self.life = Life()
         self.started = time.monotonic()
-        #: When (monotonic) it was last asked for something.
-        self.asked = 0.0
+        #: When (monotonic) it was last asked for something, and its execution last seen to have an owner.
+        self.asked, self.seen_owned = 0.0, self.started
         self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         ours, theirs = os.pipe()
         try:

@@ -41,6 +41,8 @@ _ASK_AGAIN: Final = 2.0
 _NO_MACHINE: Final = 20.0
 #: Seconds between two tries to load item processors that did not.
 _TRY_AGAIN: Final = 5.0
+#: Seconds a process may live without the execution being owned, far longer than a start or a lease takes.
+_SILENCE: Final = 120.0
 #: Seconds beyond the drain until children are interrupted, and then until they are killed.
 _GRACE: Final = 5.0
 #: Weight of the last batch in how long one typically takes.
@@ -97,9 +99,11 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something has changed: look at once."""
-        if self._wake_pipe is not None:
-            with suppress(OSError):
-                os.write(self._wake_pipe[1], b"!")
+        with self._guard:
+            if self._wake_pipe is not None:
+                # full is as good: somebody has woken it already
+                with suppress(BlockingIOError):
+                    os.write(self._wake_pipe[1], b"!")
 
     def stop(self, drain: float | None) -> None:
         """End in good order, and wait for it."""
@@ -225,6 +229,17 @@ class Dispatcher:
 
     def _steer(self, child: Child, ticket: Ticket) -> None:
         """Ask a child for what its ticket wishes, again and again until it is so."""
+        now = time.monotonic()
+        if ticket.owned:
+            child.seen_owned = now
+        elif ticket.wish is not Wish.RUN:
+            # it has not begun; or it was cancelled before it could, and must not begin
+            child.stop()
+        elif now - child.seen_owned > _SILENCE:
+            _log.warning(
+                "process %d of batch %r has not renewed its lease; it is killed", child.pid, ticket.batch_id
+            )
+            child.stop(at_once=True)
         asks: ControlKind | None = None
         match ticket.wish:
             case Wish.HOLD if ticket.status is ExecutionStatus.RUNNING:
@@ -233,7 +248,6 @@ class Dispatcher:
                 asks = ControlKind.RESUME
             case Wish.CANCEL if ticket.status.is_active:
                 asks = ControlKind.CANCEL
-        now = time.monotonic()
         if asks is None or not ticket.owned or now - child.asked < _ASK_AGAIN:
             return
         child.asked = now
@@ -286,11 +300,16 @@ class Dispatcher:
         try:
             with self._logs.open(ticket.execution_key) as log:
                 child = Child(ticket, start, self._settings, self._desks.store_url, log)
-        except (OSError, ValueError) as error:
-            # no more processes, memory or descriptors: later, perhaps
-            _log.warning("batch %r cannot be started: %s", ticket.batch_id, error)
-            self._count_crash(queue, ticket, f"it cannot be started: {error}")
+        except OSError as error:
+            # no more processes, memory, descriptors or disk: that is not the batch's fault, and may pass
+            self._note_trouble("machine", f"no process can be started: {error}")
+            self._not_before[ticket.execution_key] = time.monotonic() + _TRY_AGAIN
+            queue.give_back(self._me.service_id, [ticket.execution_key])
             return
+        except ValueError as error:
+            self._fail(queue, ticket, None, f"it cannot be named on a command line: {error}")
+            return
+        self._trouble.pop("machine", None)
         self._children[ticket.execution_key] = child
         _log.info("batch %r runs as process %d with %d slots", ticket.batch_id, child.pid, start.slots)
 
@@ -402,7 +421,7 @@ class Dispatcher:
         for child in [child for child in self._children.values() if child.has_ended()]:
             try:
                 self._bury(queue, child, stopping=True)
-            except StoreError as error:
+            except Exception as error:  # the others must be drained, whatever happens to this one
                 _log.warning("batch %r: %s", child.ticket.batch_id, error)
                 self._children.pop(child.key, None)
                 child.close()
