@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from everyitem.faces.api import redriving, steering
+from everyitem.faces.api.retention import kept
 from everyitem.faces.api.session import Session
 from everyitem.faces.api.views import Deed
 from everyitem.faces.service import standing
@@ -137,7 +138,8 @@ class Service:
         """Put a stored batch into the queue once more from the beginning, as its next execution."""
         self._refuse_stopping()
         with self._desks.lent() as desk, self._desks.store() as store:
-            record = self._intake.again(store, desk.queue, _find(desk, batch_id, execution), actor)
+            record = kept(_find(desk, batch_id, execution))
+            record = self._intake.again(store, desk.queue, record, actor)
             self._dispatcher.wake()
             return self._look(desk).of(record)
 
@@ -159,7 +161,7 @@ class Service:
         self._refuse_stopping()
         corrected = redriving.correction_texts(items or {})
         with self._desks.lent() as desk, self._desks.store() as store:
-            record = _find(desk, batch_id, execution)
+            record = kept(_find(desk, batch_id, execution))
             if record.owned or record.queued:
                 raise WrongState(f"batch {batch_id!r} waits or runs; wait for its end, or cancel it first")
             selection = redriving.select_failed(

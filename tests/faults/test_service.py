@@ -1,0 +1,196 @@
+"""The service: killed, doubled, starved and lied to, it carries every batch to its right end."""
+
+import json
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.faults.rigs.services import PATIENCE, Rig, when_gone
+from tests.services.postgres import PostgresServer
+from tests.services.stores import edit
+
+from everyitem.adapters.stores.opening import open_queue
+
+PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
+
+
+@pytest.fixture
+def rig(tmp_path: Path, root: Path) -> Iterator[Rig]:
+    """A rig whose processes are gone at the end of the test."""
+    made = Rig(tmp_path, root / "src")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("batches", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_many_batches_all_finish_and_the_urgent_ones_go_first(rig: Rig, batches: int) -> None:
+    """Each one's items exactly once; started in the order of priority, then of submission."""
+    names = [f"{PRIORITIES[number % 4]}-{number:02}" for number in range(batches)]
+    for name in names:
+        rig.submit(name, items=30, priority=name.partition("-")[0])
+    waiting = [one.batch_id for one in rig.client.queue()]
+    rig.start()
+    for name in names:
+        status = rig.when_in("COMPLETED", name)
+        assert (status.succeeded, status.runs) == (30, 1)
+        assert sorted(rig.calls(name)) == sorted(rig.results(name)) == sorted(map(str, range(30)))
+    started = [line.split("'")[1] for line in rig.said().splitlines() if "runs as process" in line]
+    assert waiting == started == sorted(names, key=lambda name: (-PRIORITIES.index(name.split("-")[0]), name))
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+def test_a_service_that_is_killed_again_and_again_loses_nothing(rig: Rig, kills: int) -> None:
+    """Up again within 5 s each, no process left behind, every item recorded once."""
+    names = [f"b{number}" for number in range(max(3, kills // 4))]
+    for name in names:
+        rig.submit(name, items=60 if kills < 10 else 400, seconds=0.05)
+    chance = random.Random(0)
+    slowest = 0.0
+    service = rig.start()
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.3, 2.0))
+        children = rig.children(service)
+        service.kill()
+        killed = time.monotonic()
+        service.wait()
+        service = rig.start()
+        slowest = max(slowest, time.monotonic() - killed)
+        when_gone(children, 15)
+    # three times the promised bound
+    print(f"{kills} kills, up again after {slowest:.1f} s at most")
+    assert slowest < 15
+    for name in names:
+        status = rig.when_in("COMPLETED", name)
+        assert status.succeeded == status.items == len(rig.results(name))
+        assert set(rig.calls(name)) == set(map(str, range(status.items)))
+
+
+def test_a_batch_whose_process_is_killed_is_gone_on_with_and_harms_no_other(rig: Rig) -> None:
+    """A new process within seconds, in the same window; the neighbour does not notice."""
+    hold = {"parameters": {"gate": str(rig.gate)}}
+    rig.submit("b", **hold)
+    rig.submit("other", **hold)
+    service = rig.start()
+    for name in ("b", "other"):
+        rig.when_in("RUNNING", name)
+    rig.when(lambda status: status.in_flight > 0)
+    with closing(open_queue(rig.store)) as queue:
+        victim = next(one.owner_pid for one in queue.tickets() if one.batch_id == "b")
+    psutil.Process(victim).kill()
+    rig.when(lambda status: status.runs == 2)
+    rig.gate.touch()
+    assert rig.when_in("COMPLETED").succeeded == 10
+    assert rig.when_in("COMPLETED", "other").runs == 1
+    service.terminate()
+    assert service.wait(PATIENCE) == 0
+
+
+def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
+    """SIGTERM: what is in flight is recorded, nothing runs any more, and the next start goes on."""
+    rig.submit("b", items=200, seconds=0.05)
+    service = rig.start()
+    rig.when(lambda status: status.succeeded > 5)
+    children = rig.children(service)
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(PATIENCE) == 0
+    when_gone(children, 5)
+    rested = rig.client.status("b")
+    assert (rested.state, rested.waits_for) == ("QUEUED", "a service: none is running on this store")
+    assert rested.succeeded == len(rig.calls())
+    rig.start()
+    assert rig.when_in("COMPLETED").succeeded == 200
+    assert len(rig.calls()) == 200
+
+
+@pytest.mark.service
+def test_another_service_takes_over_within_the_lease(
+    tmp_path: Path, root: Path, postgres: PostgresServer, store_name: str
+) -> None:
+    """On a machine that cannot see that the process is dead: its leases have to run out."""
+    rig = Rig(tmp_path, root / "src", f"{postgres.url}?schema={store_name}")
+    lease = {"EVERYITEM_TEST_LEASE": "4"}
+    try:
+        rig.submit("b", items=100, seconds=0.05)
+        first = rig.start(**lease)
+        rig.when(lambda status: status.succeeded > 5)
+        second = rig.start(**lease)
+        # as if it ran elsewhere
+        edit(rig.store, "UPDATE services SET host = 'elsewhere' WHERE pid = ?", first.pid)
+        first.kill()
+        killed = time.monotonic()
+        edit(rig.store, "UPDATE execution_states SET owner_host = 'elsewhere'")
+        rig.when(lambda status: status.runs == 2)
+        # the lease, and what it takes to start a process on a busy machine, three times
+        print(f"taken over after {time.monotonic() - killed:.1f} s with a lease of 4 s")
+        assert time.monotonic() - killed < 3 * (4 + 5)
+        assert rig.when_in("COMPLETED").succeeded == 100
+        second.terminate()
+        assert second.wait(PATIENCE) == 0
+    finally:
+        rig.close()
+
+
+@pytest.mark.service
+def test_two_services_on_one_store_start_each_batch_once(
+    tmp_path: Path, root: Path, postgres: PostgresServer, store_name: str
+) -> None:
+    """Both look at the same queue; a claim decides."""
+    rig = Rig(tmp_path, root / "src", f"{postgres.url}?schema={store_name}")
+    try:
+        rig.start()
+        rig.start()
+        for number in range(8):
+            rig.submit(f"b{number}", items=5)
+        for number in range(8):
+            assert rig.when_in("COMPLETED", f"b{number}").runs == 1
+            assert len(rig.calls(f"b{number}")) == 5
+        assert rig.said().count("runs as process") == 8
+    finally:
+        rig.close()
+
+
+def test_a_batch_that_keeps_crashing_is_given_up_and_the_others_are_not(rig: Rig) -> None:
+    """Its processor aborts its own process: it is quarantined or given up, and says so."""
+    rig.submit("b", items=1, parameters={"die": True})
+    rig.submit("other")
+    rig.start()
+    assert rig.when_in("COMPLETED", "other").succeeded == 10
+    ended = rig.when(lambda status: status.state not in ("QUEUED", "RUNNING"))
+    assert ended.state in ("COMPLETED_WITH_ERRORS", "FAILED")
+
+
+def test_processors_that_do_not_load_any_more_stop_the_service_and_no_batch(rig: Rig) -> None:
+    """Batches wait until the file is mended; none of them is failed for it."""
+    rig.start()
+    rig.submit("a")
+    rig.when_in("COMPLETED", "a")
+    sound = rig.processors.read_text()
+    rig.processors.unlink()
+    rig.submit("b")
+    deadline = time.monotonic() + PATIENCE
+    while "no such file" not in rig.said():
+        assert time.monotonic() < deadline, rig.said()
+        time.sleep(0.05)
+    assert rig.client.status("b").state == "QUEUED"
+    rig.processors.write_text(sound)
+    assert rig.when_in("COMPLETED").runs == 1
+
+
+def test_what_fits_no_machine_ends_with_a_resource_error(rig: Rig) -> None:
+    """And leaves no process; the batch may be resumed where there is more."""
+    nodes = [{"nodeId": "n", "kind": "process", "slots": 5000}]
+    rig.submit("b", allocatedResources={"nodes": nodes, "minParallelism": 5000})
+    edit(rig.store, "UPDATE tickets SET since = since - 3600")
+    rig.start()
+    assert rig.when_in("FAILED").runs == 1
+    with rig.client.session() as session:
+        response = session.response("b")
+    assert response is not None
+    told = json.loads(response.to_json())
+    assert told["errorCode"] == "RESOURCE_ERROR"
+    assert "5000 items at once" in told["details"]["resourceErrors"][0]
