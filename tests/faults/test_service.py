@@ -70,6 +70,7 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing(rig: Rig, kills:
         assert set(rig.calls(name)) == set(map(str, range(status.items)))
 
 
+@pytest.mark.long
 def test_a_batch_whose_process_is_killed_is_gone_on_with_and_harms_no_other(rig: Rig) -> None:
     """A new process within seconds, in the same window; the neighbour does not notice."""
     hold = {"parameters": {"gate": str(rig.gate)}}
@@ -92,7 +93,7 @@ def test_a_batch_whose_process_is_killed_is_gone_on_with_and_harms_no_other(rig:
 
 def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     """SIGTERM: what is in flight is recorded, nothing runs any more, and the next start goes on."""
-    rig.submit("b", items=200, seconds=0.05)
+    rig.submit("b", items=60, seconds=0.05)
     service = rig.start()
     rig.when(lambda status: status.succeeded > 5)
     children = rig.children(service)
@@ -103,8 +104,8 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     assert (rested.state, rested.waits_for) == ("QUEUED", "a service: none is running on this store")
     assert rested.succeeded == len(rig.calls())
     rig.start()
-    assert rig.when_in("COMPLETED").succeeded == 200
-    assert len(rig.calls()) == 200
+    assert rig.when_in("COMPLETED").succeeded == 60
+    assert len(rig.calls()) == 60
 
 
 @pytest.mark.service
@@ -115,9 +116,9 @@ def test_another_service_takes_over_within_the_lease(
     rig = Rig(tmp_path, root / "src", f"{postgres.url}?schema={store_name}")
     lease = {"EVERYITEM_TEST_LEASE": "4"}
     try:
-        rig.submit("b", items=100, seconds=0.05)
+        rig.submit("b", items=20, parameters={"gate": str(rig.gate)})
         first = rig.start(**lease)
-        rig.when(lambda status: status.succeeded > 5)
+        rig.when(lambda status: status.in_flight > 0)
         second = rig.start(**lease)
         # as if it ran elsewhere
         edit(rig.store, "UPDATE services SET host = 'elsewhere' WHERE pid = ?", first.pid)
@@ -128,7 +129,8 @@ def test_another_service_takes_over_within_the_lease(
         # the lease, and what it takes to start a process on a busy machine, three times
         print(f"taken over after {time.monotonic() - killed:.1f} s with a lease of 4 s")
         assert time.monotonic() - killed < 3 * (4 + 5)
-        assert rig.when_in("COMPLETED").succeeded == 100
+        rig.gate.touch()
+        assert rig.when_in("COMPLETED").succeeded == 20
         second.terminate()
         assert second.wait(PATIENCE) == 0
     finally:
@@ -136,6 +138,7 @@ def test_another_service_takes_over_within_the_lease(
 
 
 @pytest.mark.service
+@pytest.mark.long
 def test_two_services_on_one_store_start_each_batch_once(
     tmp_path: Path, root: Path, postgres: PostgresServer, store_name: str
 ) -> None:
@@ -154,6 +157,7 @@ def test_two_services_on_one_store_start_each_batch_once(
         rig.close()
 
 
+@pytest.mark.long
 def test_a_batch_that_keeps_crashing_is_given_up_and_the_others_are_not(rig: Rig) -> None:
     """Its processor aborts its own process: it is quarantined or given up, and says so."""
     rig.submit("b", items=1, parameters={"die": True})
@@ -164,6 +168,7 @@ def test_a_batch_that_keeps_crashing_is_given_up_and_the_others_are_not(rig: Rig
     assert ended.state in ("COMPLETED_WITH_ERRORS", "FAILED")
 
 
+@pytest.mark.long
 def test_processors_that_do_not_load_any_more_stop_the_service_and_no_batch(rig: Rig) -> None:
     """Batches wait until the file is mended; none of them is failed for it."""
     rig.start()
@@ -173,10 +178,10 @@ def test_processors_that_do_not_load_any_more_stop_the_service_and_no_batch(rig:
     rig.processors.unlink()
     rig.submit("b")
     deadline = time.monotonic() + PATIENCE
-    while "no such file" not in rig.said():
+    while "cannot read the item processors" not in rig.said():
         assert time.monotonic() < deadline, rig.said()
         time.sleep(0.05)
-    assert rig.client.status("b").state == "QUEUED"
+    assert (rig.client.status("b").state, rig.client.status("b").runs) == ("QUEUED", 0)
     rig.processors.write_text(sound)
     assert rig.when_in("COMPLETED").runs == 1
 

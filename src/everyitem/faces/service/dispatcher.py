@@ -268,6 +268,7 @@ class Dispatcher:
         allocation = allocate(self._capacity, running, map(_waiting, waiting), at=queue.now())
         self._obstacles = {**allocation.obstacles, **allocation.impossible}
         if not self._are_processors_there(now):
+            self._obstacles = dict.fromkeys(by_key, self._trouble["processors"])
             return
         for start in allocation.starts:
             self._start(queue, by_key[start.key], start)
