@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from everyitem.faces.api.views import Failed as Failed
     from everyitem.faces.api.views import ItemResult as ItemResult
     from everyitem.faces.api.views import Status as Status
+    from everyitem.faces.http.client import Client as Client
+    from everyitem.faces.http.client import connect as connect
     from everyitem.model.batch import ProcessingBatch as ProcessingBatch
     from everyitem.model.errors import DocumentRefused as DocumentRefused
     from everyitem.model.errors import ErrorCode as ErrorCode
@@ -46,6 +48,8 @@ _WHERE = {
     "run_async": "faces.api.running",
     "open": "faces.api.running",
     "Session": "faces.api.session",
+    "connect": "faces.http.client",
+    "Client": "faces.http.client",
     "ProcessingBatch": "model.batch",
     "Switch": "compose",
     # read what comes back

@@ -44,6 +44,7 @@ from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
 from everyitem.ports.store_server import StoreServer
+from everyitem.ports.tokens import TokenStore
 from everyitem.settings import Settings
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
 from everyitem.work.processors import ItemProcessor, find_processor, refuse_local
@@ -74,6 +75,7 @@ __all__ = [
     "open_retention",
     "open_source",
     "open_store",
+    "open_tokens",
     "recover",
     "redrive",
     "render_metrics",
@@ -118,6 +120,13 @@ def open_retention(url: str) -> Retention:
     from everyitem.adapters.stores import opening
 
     return opening.open_retention(url)
+
+
+def open_tokens(url: str) -> TokenStore:
+    """The access tokens kept in the store at a URL; raises as `open_store` does."""
+    from everyitem.adapters.stores import opening
+
+    return opening.open_tokens(url)
 
 
 def examine_server(url: str) -> StoreServer | None:
@@ -462,6 +471,7 @@ def _assign(
         processor=processor.name,
         origin=processor.origin,
         parameters=msgspec.json.encode(configuration.parameters),
+        secrets_directory=configuration.secrets_directory,
         configuration=msgspec.json.encode(_shown_configuration(configuration)),
         resources=msgspec.json.encode(_shown_resources(batch)),
         error_policy=msgspec.json.encode(_shown_error_policy(configuration)),

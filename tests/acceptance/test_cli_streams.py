@@ -144,11 +144,3 @@ def test_a_signal_while_the_command_itself_is_loaded_ends_it(workspace, number, 
     done = running.end()
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == f"everyitem: stopped by {number.name} before anything began\n"
-
-
-@pytest.mark.parametrize("arguments", [("serve",), ("token", "create"), ("status", "--server", "http://h")])
-def test_what_later_versions_have_is_refused_by_name(workspace, arguments):
-    """Known, but not available: not taken for a typo."""
-    done = workspace.do(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "is known, but not available in this version" in done.stderr

@@ -97,8 +97,10 @@ class PatientStore:
     def outcomes(self, execution_key: int, *, on_damage: OnDamage | None = None) -> Iterator[Outcome]:
         return self._store.outcomes(execution_key, on_damage=on_damage)
 
-    def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
-        return self._store.failures(execution_key, with_items=with_items)
+    def failures(
+        self, execution_key: int, *, with_items: bool = False, after: int = -1
+    ) -> Iterator[FailedItem]:
+        return self._store.failures(execution_key, with_items=with_items, after=after)
 
     def history(
         self, execution_key: int, index: int, *, on_damage: OnDamage | None = None

@@ -32,6 +32,8 @@ class ProcessingConfiguration:
 
     processor: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: Where files with the secrets that parameters refer to are; None: environment variables only.
+    secrets_directory: str | None = None
     item_timeout: float | None = None
     retry: RetryPolicy = RetryPolicy()
     strategy: ErrorStrategy = ErrorStrategy.CONTINUE_ON_ERROR

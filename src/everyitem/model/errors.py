@@ -47,6 +47,10 @@ class UnknownBatch(UsageError):
     """There is no such batch in the store, or no such execution of it."""
 
 
+class UnknownItem(UsageError):
+    """The batch has no such item."""
+
+
 class WrongState(UsageError):
     """The execution is in a state in which what was asked for makes no sense; says which."""
 

@@ -28,6 +28,16 @@ class ExecutionStatus(StrEnum):
         return self in (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
 
 
+#: States in which an execution stays until somebody wants it otherwise.
+AT_REST = frozenset(
+    (
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.COMPLETED_WITH_ERRORS,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+    )
+)
+
 _S = ExecutionStatus
 _ENDS = {_S.INTERRUPTED, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED}
 

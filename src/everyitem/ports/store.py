@@ -400,8 +400,10 @@ class Store(Protocol):
         """
         ...
 
-    def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
-        """Items that count as failed now, in item order."""
+    def failures(
+        self, execution_key: int, *, with_items: bool = False, after: int = -1
+    ) -> Iterator[FailedItem]:
+        """Items that count as failed now, in item order; only those behind the index `after`."""
         ...
 
     def history(

@@ -41,8 +41,10 @@ _SQLITE = "sqlite:///"
 _OWN_VARIABLES = frozenset(
     ("EVERYITEM_WORKER", "EVERYITEM_SUPERVISED", "EVERYITEM_TEST_LEASE", FAILPOINT_VARIABLE)
 )
-#: Settings of the Cyoda member, which reads and checks them itself.
-_CYODA_PREFIX = "EVERYITEM_CYODA_"
+#: What the HTTP server and its clients read and nobody shall find in a settings object.
+_ACCESS_VARIABLES = frozenset(("EVERYITEM_API_TOKEN",))
+#: Secrets that parameters refer to, and settings of faces that read and check them themselves.
+_READ_ELSEWHERE = ("EVERYITEM_CYODA_", "EVERYITEM_HTTP_", "EVERYITEM_SECRET_")
 
 
 def _split_list(value: object) -> object:
@@ -87,7 +89,9 @@ class _Model(BaseSettings):
     traces_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
     trace_items: float = Field(0.0, ge=0, le=1)
     alerts: Annotated[AlertSettings, PlainValidator(read_alert_settings)] = AlertSettings()
+    secrets_directory: str | None = Field(None, min_length=1)
     cyoda: dict[str, Any] = {}
+    http: dict[str, Any] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -174,9 +178,9 @@ def _unknown_variables() -> Iterator[Problem]:
     """Variables that look like settings and are none: a typo there is as easily made as in the file."""
     for variable in sorted(os.environ):
         name = variable.upper()
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in _OWN_VARIABLES:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _OWN_VARIABLES | _ACCESS_VARIABLES:
             continue
-        if name.startswith(_CYODA_PREFIX):
+        if name.startswith(_READ_ELSEWHERE):
             continue
         setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
         if setting not in _Model.model_fields:
@@ -207,6 +211,8 @@ def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
             os.fspath(folder / one) if isinstance(one, str) and one.endswith(".py") else one
             for one in processors
         ]
+    if isinstance(secrets := values.get("secrets_directory"), str):
+        values["secrets_directory"] = os.fspath(folder / Path(secrets).expanduser())
     store = values.get("store")
     if isinstance(store, str) and store.startswith(_SQLITE):
         path = Path(store.removeprefix(_SQLITE)).expanduser()

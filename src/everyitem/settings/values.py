@@ -89,8 +89,12 @@ class Settings:
     trace_items: float = 0.0
     #: The table `[alerts]`: whom to tell, how often, and from when on.
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    #: Folder with a file for each secret that parameters may refer to; environment variables otherwise.
+    secrets_directory: str | None = None
     #: The table `[cyoda]` as it stands in the file; the member checks and completes it.
     cyoda: Mapping[str, Any] = field(default_factory=dict)
+    #: The table `[http]`; the HTTP server checks and completes it.
+    http: Mapping[str, Any] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.
     file: str | None = None
     #: Who decided each value that is not a default.

@@ -36,6 +36,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     origin: ProcessorOrigin
     #: JSON object.
     parameters: bytes = b"{}"
+    #: Where files with the secrets that parameters refer to are; None: environment variables only.
+    secrets_directory: str | None = None
     #: JSON objects shown read-only on the context.
     configuration: bytes = b"{}"
     resources: bytes = b"{}"

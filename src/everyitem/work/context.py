@@ -10,6 +10,7 @@ import msgspec
 
 from everyitem.work.assignment import Assignment
 from everyitem.work.readonly import freeze
+from everyitem.work.secrets import reveal
 from everyitem.work.stretch import Stretch
 from everyitem.work.window import CANCELLED, HEARTBEAT, SINCE, STARTED, Window, new_window
 
@@ -28,7 +29,8 @@ class BatchView:
 
     @cached_property
     def parameters(self) -> Any:
-        return _read_only(self.assignment.parameters)
+        parameters = msgspec.json.decode(self.assignment.parameters)
+        return freeze(reveal(parameters, self.assignment.secrets_directory))
 
     @cached_property
     def configuration(self) -> Any:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from everyitem.work.secrets import mask
+
 
 def storable(text: str) -> str:
     """The text with lone surrogates escaped: no encoder takes them (paths that are not UTF-8 have them)."""
@@ -9,10 +11,13 @@ def storable(text: str) -> str:
 
 
 def ask(say: Callable[..., str], *arguments: object) -> str:
-    """What `say(*arguments)` returns, made storable; where it raises (a broken `__str__`), a word on that."""
+    """What `say(*arguments)` returns, made storable and without secrets.
+
+    Where it raises (a broken `__str__`), a word on that.
+    """
     try:
         # a subclass of `str` might do anything when cut or encoded
-        return storable(str.__str__(say(*arguments)))
+        return mask(storable(str.__str__(say(*arguments))))
     except BaseException as error:
         return f"(cannot be shown: {class_name(error)} was raised)"
 

@@ -13,6 +13,7 @@ from everyitem.ports.queue import BatchQueue
 from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
 from everyitem.ports.store_server import StoreServer
+from everyitem.ports.tokens import TokenStore
 
 if TYPE_CHECKING:
     from everyitem.adapters.stores.relational.store import TableStore
@@ -29,6 +30,11 @@ def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
 def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
     """The alerts kept in the store at `url`. Raises as `open_store` does."""
     return _open_tables(url, read_only=read_only).alerts
+
+
+def open_tokens(url: str) -> TokenStore:
+    """The access tokens kept in the store at `url`. Raises as `open_store` does."""
+    return _open_tables(url, read_only=False).tokens
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:

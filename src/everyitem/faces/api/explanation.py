@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from everyitem.faces.api.views import ItemError, View, moment
-from everyitem.model.errors import UsageError
+from everyitem.model.errors import UnknownItem
 from everyitem.model.items import Items, item_id_of
 from everyitem.ports.store import LEFT_BEHIND, ExecutionRecord, HistoryEntry, OnDamage, Store
 
@@ -94,13 +94,13 @@ def explain_item(
     """Everything recorded about an item.
 
     Raises:
-        UsageError: the batch has no item of that id.
+        UnknownItem: the batch has no item of that id.
     """
     items = store.items(record.execution_key)
     index = find_index(items, item_id)
     if index is None:
         last = f"ids run from 0 to {len(items) - 1}" if len(items) and not items.named else "see `results`"
-        raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; {last}")
+        raise UnknownItem(f"batch {record.batch_id!r} has no item {item_id!r}; {last}")
     history = store.history(record.execution_key, index, on_damage=on_damage)
     intents = store.intents(record.execution_key)
     intent = next((one for one in intents if one.index == index), None)

@@ -111,10 +111,13 @@ class Records:
         record = kept(self._record(batch_id, execution))
         return map(ItemResult.of, self._looking.outcomes(record.execution_key, on_damage=on_damage))
 
-    def failures(self, batch_id: str, *, execution: int | None = None) -> Iterator[Failed]:
-        """The items that count as failed now, with the items themselves, in item order."""
+    def failures(self, batch_id: str, *, execution: int | None = None, after: int = -1) -> Iterator[Failed]:
+        """The items that count as failed now, with the items themselves, in item order.
+
+        Only those behind the index `after`.
+        """
         record = kept(self._record(batch_id, execution))
-        return map(Failed.of, self._looking.failures(record.execution_key, with_items=True))
+        return map(Failed.of, self._looking.failures(record.execution_key, with_items=True, after=after))
 
     def in_doubt(self, batch_id: str, *, execution: int | None = None) -> Sequence[Failed]:
         """At-most-once items that may have been called and have no outcome: `settle` them."""

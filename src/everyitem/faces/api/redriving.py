@@ -59,8 +59,10 @@ def select_failed(
     )
 
 
-def read_corrections(path: str | PathLike[str], items: Items) -> dict[str, bytes]:
+def read_corrections(path: str | PathLike[str], items: Items | None) -> dict[str, bytes]:
     """Corrected items of `items` from a JSON lines file: one object with its `itemId` a line.
+
+    Without `items` nobody here knows which ids there are.
 
     Raises:
         UsageError: the file cannot be read, a line is not such an object, or no item has its id; names all
@@ -82,7 +84,7 @@ def read_corrections(path: str | PathLike[str], items: Items) -> dict[str, bytes
                 corrected[item_id], lines_of[item_id] = payload, number
             except ValueError as problem:
                 faults.append((number, str(problem)))
-    known = find_indices(items, corrected)
+    known = corrected if items is None else find_indices(items, corrected)
     faults += [
         (number, f"the batch has no item {item_id!r}")
         for item_id, number in lines_of.items()
@@ -96,7 +98,7 @@ def read_corrections(path: str | PathLike[str], items: Items) -> dict[str, bytes
 
 
 def correction_texts(items: Mapping[str, object]) -> dict[str, bytes]:
-    """Corrected items given as Python values, as JSON text.
+    """Corrected items given as Python values, as JSON text. What is JSON text already stays as it is.
 
     Raises:
         UsageError: a value is not JSON.
@@ -104,6 +106,9 @@ def correction_texts(items: Mapping[str, object]) -> dict[str, bytes]:
     texts = {}
     for item_id, item in items.items():
         try:
+            if isinstance(item, msgspec.Raw):
+                texts[item_id] = msgspec.json.format(item, indent=-1)
+                continue
             text = msgspec.json.encode(item)
             if msgspec.json.decode(text) != item:
                 raise ValueError("JSON cannot say it exactly (NaN, a set, a tuple or a non-string key)")

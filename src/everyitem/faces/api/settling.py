@@ -6,7 +6,7 @@ import msgspec
 
 from everyitem import compose
 from everyitem.faces.api.explanation import find_index
-from everyitem.model.errors import UsageError, WrongState
+from everyitem.model.errors import UnknownItem, UsageError, WrongState
 from everyitem.ports.store import ControlKind, Decision, ExecutionRecord, Settlement, Store
 
 #: How long an owner has to carry a settlement out, and how often to look. It reads its inbox five times a
@@ -60,7 +60,7 @@ def settle(
     """
     index = find_index(store.items(record.execution_key), item_id)
     if index is None:
-        raise UsageError(f"batch {record.batch_id!r} has no item {item_id!r}; nothing was settled")
+        raise UnknownItem(f"batch {record.batch_id!r} has no item {item_id!r}; nothing was settled")
     asked = Settlement(index, decision, actor, time.time(), reason, result)
     _refuse_certain(store, record, index, item_id)
     patience = time.monotonic() + _REACTION

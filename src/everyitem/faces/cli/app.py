@@ -16,6 +16,7 @@ from importlib import import_module
 
 import typer
 
+from everyitem.faces.cli.chosen import choose_server
 from everyitem.faces.cli.exits import RESPONSE_ERROR, USAGE
 from everyitem.faces.cli.signals import raise_on_signals
 from everyitem.faces.cli.streams import discard, open_missing
@@ -78,6 +79,8 @@ SUBCOMMANDS = {
     "alerts": Subcommand(_LOOK, "alerts:alerts", "List alerts, acknowledge one, or silence some."),
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),
     "schema": Subcommand(_PREPARE, "schema:schema", "Print a JSON Schema."),
+    "serve": Subcommand(_SERVE, "serve:serve", "Run batches for a team, over HTTP."),
+    "token": Subcommand(_SERVE, "token:token", "Make, list and revoke access tokens."),
     "member": Subcommand(_SERVE, "member:member", "Be a calculation node of the Cyoda platform."),
     "cyoda": Subcommand(_PREPARE, "cyoda:cyoda", "Prepare a Cyoda platform for batches."),
     "prune": Subcommand(_PREPARE, "prune:prune", "Give up what is stored of batches that finished long ago."),
@@ -89,8 +92,10 @@ SUBCOMMANDS = {
 #: Commands that may run under a supervisor.
 SUPERVISED = frozenset(name for name, command in SUBCOMMANDS.items() if command.panel == _EXECUTE)
 
-#: Commands and options of the contract that later versions have; refused by name.
-LATER = frozenset(("token", "serve", "--server"))
+#: Commands that have nothing to ask a server for.
+_ON_THIS_MACHINE = frozenset(
+    ("plan", "schema", "member", "cyoda", "prune", "report", "doctor", "simulate", "serve")
+)
 
 
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:
@@ -133,8 +138,11 @@ def _run(arguments: Sequence[str]) -> int:
     """Carry the command out; returns its exit code."""
     try:
         open_missing()
+        arguments, server = take_server(arguments)
         named = next((argument for argument in arguments if not argument.startswith("-")), "")
-        _refuse_later(named, arguments)
+        if server is not None and named in _ON_THIS_MACHINE:
+            raise UsageError(f"--server does not go with {named}, which works on this machine")
+        choose_server(server)
         if named in SUPERVISED and wants_supervision(arguments):
             return supervise(arguments)
         app = build_app(loaded=frozenset({named} if named in SUBCOMMANDS else ()))
@@ -156,11 +164,26 @@ def _run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _refuse_later(named: str, arguments: Sequence[str]) -> None:
-    options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
-    for name in [named, *sorted(options)]:
-        if name in LATER:
-            raise UsageError(f"{name} is known, but not available in this version")
+def take_server(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """The arguments without `--server URL`, which may stand before the command and behind it; and the URL.
+
+    Raises:
+        UsageError: it is given without a URL.
+    """
+    left: list[str] = []
+    server, rest = None, iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            left += (argument, *rest)
+        elif argument == "--server":
+            server = next(rest, "")
+        elif argument.startswith("--server="):
+            server = argument.removeprefix("--server=")
+        else:
+            left.append(argument)
+    if server == "":
+        raise UsageError("--server needs the server's URL: --server http://127.0.0.1:8484")
+    return left, server
 
 
 def _has_leftovers() -> bool:
@@ -185,6 +208,14 @@ def _everyitem(
         help="Print the version.",
         callback=_print_version,
         is_eager=True,
+        show_default=False,
+    ),
+    server: str = typer.Option(
+        "",
+        "--server",
+        metavar="URL",
+        help="Work on the store of an `everyitem serve`, with the token in EVERYITEM_API_TOKEN. "
+        "May stand behind the command, too.",
         show_default=False,
     ),
 ) -> None:

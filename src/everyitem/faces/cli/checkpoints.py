@@ -4,7 +4,7 @@ import msgspec
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count, moment
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table
 
 
@@ -23,7 +23,7 @@ def checkpoints(
 
       everyitem checkpoints eod-2026-11-20
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         found = list(session.checkpoints(batch_id, execution=execution))
     if not is_for_people(as_json=as_json):
         print_json(msgspec.json.encode(found))

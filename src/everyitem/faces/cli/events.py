@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import print_lines
 
 _LOOK_EVERY = 0.25
@@ -34,7 +34,7 @@ def events(
       everyitem events eod-2026-11-20
       everyitem events eod-2026-11-20 --follow | jq -c '{type, data}'
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         after = 0
         while True:
             # the state is read first: an execution that has ended by then has all its events in the outbox

@@ -1,8 +1,8 @@
 """What run, resume, redrive and rerun have in common: signals, display, output and the exit code."""
 
 import shlex
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import typer
@@ -20,13 +20,14 @@ from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
 from everyitem.faces.cli.logs import logs_on_stderr
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_client, open_session
+from everyitem.faces.cli.remote import Detached, RemoteExecutor
 from everyitem.faces.cli.signals import SignalInbox, listening
 from everyitem.faces.cli.streams import reserve_output
 from everyitem.faces.cli.terminal import note, print_json, safe
 from everyitem.faces.cli.wishes import Wishes
 from everyitem.faces.supervision.link import Link, link
-from everyitem.model.errors import EveryitemError
+from everyitem.model.errors import EveryitemError, UsageError
 from everyitem.model.store_url import shown_url
 
 
@@ -48,7 +49,24 @@ class _Watcher:
             self.show(snapshot)
 
 
-def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Response]) -> None:
+Executor = Session | RemoteExecutor
+
+
+@contextmanager
+def _open_executor(wishes: Wishes, inbox: Inbox) -> Iterator[Executor]:
+    """Who carries the command out: the chosen server, or this process."""
+    client = open_client(wishes.store)
+    if client is not None:
+        if wishes.metrics_port is not None:
+            raise UsageError("--metrics-port does not go with --server: the server has its own metrics")
+        with client:
+            yield RemoteExecutor(client, inbox, log_format=wishes.log_format or "text")
+    else:
+        with open_session(wishes.store, wishes.config, inbox=inbox, settings=wishes.session()) as session:
+            yield session
+
+
+def execute(title: str, wishes: Wishes, call: Callable[[Executor, RunOptions], Response]) -> None:
     """Carry out `call` with a display, print the response, and end with the contract's exit code.
 
     A process that was started because its predecessor has crashed goes on with what that one was at.
@@ -59,21 +77,25 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
     switch, recovery = Switch(), link().recovery
     with (
         listening(switch, Inbox()) as signals,
-        open_session(
-            wishes.store, wishes.config, inbox=signals.requests, settings=wishes.session()
-        ) as session,
-        logs_on_stderr(session.log_format),
-        closing(session),  # while its last alerts and spans are still heard of
+        _open_executor(wishes, signals.requests) as executor,
+        logs_on_stderr(executor.log_format),
+        closing(executor),  # while its last alerts and spans are still heard of
     ):
-        if session.metrics_address is not None:
-            note(f"metrics: {session.metrics_address}")
-        display = None if wishes.no_progress else make_display(title, live=session.log_format == "text")
+        if executor.metrics_address is not None:
+            note(f"metrics: {executor.metrics_address}")
+        display = None if wishes.no_progress else make_display(title, live=executor.log_format == "text")
         watcher = _Watcher(display, link())
         how = wishes.options()
         how["switch"], how["on_progress"] = switch, watcher
         try:
             with display or nullcontext():
-                response = session.recover(*recovery, **how) if recovery else call(session, how)
+                if recovery is not None and isinstance(executor, Session):
+                    response = executor.recover(*recovery, **how)
+                else:
+                    response = call(executor, how)
+        except Detached as detached:
+            note(f"everyitem: {safe(detached)}; `everyitem watch` with the same --server shows how far it is")
+            raise typer.Exit(signals.exit_code) from None
         except ExecutionInterrupted as interrupted:
             _say_how_to_resume(interrupted, signals, wishes)
             raise typer.Exit(signals.exit_code) from None
@@ -82,20 +104,20 @@ def execute(title: str, wishes: Wishes, call: Callable[[Session, RunOptions], Re
             raise typer.Exit(signals.exit_code) from None
         delivered = _deliver(response, wishes)
         if not wishes.no_progress:
-            causes = _causes(response, watcher, session)
+            causes = _causes(response, watcher, executor)
             options, executing = _same_options(wishes), _same_options(wishes, processors=True)
             for line in summary_lines(response, causes, options=options, executing=executing):
                 note(line)
     raise typer.Exit(_exit_code(response, wishes) if delivered else RESPONSE_ERROR)
 
 
-def _causes(response: Response, watcher: _Watcher, session: Session) -> Sequence[tuple[str, int]]:
+def _causes(response: Response, watcher: _Watcher, executor: Executor) -> Sequence[tuple[str, int]]:
     """Why items failed: as the engine counted, or from the store where other runs or processes did."""
     seen = watcher.last.failures_by_cause if watcher.last is not None else ()
     if response.batch_id is None or not response.items_failed:
         return ()
     if sum(number for _, number in seen) != response.items_failed:
-        seen = tuple(session.causes(response.batch_id, execution=response.execution))
+        seen = tuple(executor.causes(response.batch_id, execution=response.execution))
     return seen
 
 

@@ -10,7 +10,7 @@ from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display.figures import duration, moment
 from everyitem.faces.cli.exits import RESPONSE_ERROR
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, print_json, safe, write_out
 
 #: Characters of an item or result a person is shown; `--json` prints them whole.
@@ -34,7 +34,7 @@ def explain(
       everyitem explain eod-2026-11-20 t-17
       everyitem explain eod-2026-11-20 t-17 --json | jq '.attempts[].error'
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         damage = Damage(batch_id)
         found = session.explain(batch_id, item_id, execution=execution, on_damage=damage)
     if is_for_people(as_json=as_json):

@@ -4,7 +4,7 @@ from itertools import chain, islice
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, note, print_lines, print_table
 
 #: A person reads a page; programs get everything.
@@ -28,7 +28,7 @@ def failures(
       everyitem failures eod-2026-11-20
       everyitem failures eod-2026-11-20 --json | jq -r .error.message | sort | uniq -c
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         status = session.status(batch_id, execution=execution)
         found = session.failures(batch_id, execution=execution)
         in_doubt = session.in_doubt(batch_id, execution=execution)

@@ -4,7 +4,7 @@ import msgspec
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count, moment, percent
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, print_table
 
 
@@ -22,7 +22,7 @@ def list_executions(
       everyitem list
       everyitem list --json | jq '.[] | select(.failed > 0).batchId'
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         found = session.list()
     if not is_for_people(as_json=as_json):
         print_json(msgspec.json.encode(found))

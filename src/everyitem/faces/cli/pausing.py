@@ -1,7 +1,7 @@
 """`everyitem pause`: let a running execution rest."""
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.status import print_status
 
 
@@ -21,5 +21,5 @@ def pause(
 
       everyitem pause eod-2026-11-20
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         print_status(session.pause(batch_id, execution=execution), as_json=as_json)

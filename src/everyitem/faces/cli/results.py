@@ -11,7 +11,7 @@ from everyitem.faces.api.result_files import NO_PARQUET, result_parts
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.exits import RESPONSE_ERROR
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import note, safe, write_out
 from everyitem.model.errors import UsageError
 
@@ -55,7 +55,7 @@ def results(
     """
     wanted = _format(file_format or (ResultFormat.JSONL if as_json else None), out)
     check_writable(out)
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         status = session.status(batch_id, execution=execution)
         recorded = status.succeeded + status.failed
         damage = Damage(batch_id)

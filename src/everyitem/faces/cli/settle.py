@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.status import print_status
 from everyitem.model.errors import UsageError
 
@@ -44,7 +44,7 @@ def settle(
         value = None if result is None else msgspec.json.decode(result)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         raise UsageError(f"--result is not JSON: {problem}") from problem
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         status = session.settle(
             batch_id,
             item_id,

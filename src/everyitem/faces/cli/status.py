@@ -3,7 +3,7 @@
 from everyitem.faces.api.views import Status
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import count, duration, moment, percent, rate
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, print_json, print_table
 
 
@@ -23,7 +23,7 @@ def status(
       everyitem status eod-2026-11-20
       everyitem status eod-2026-11-20 --json | jq .state
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         print_status(session.status(batch_id, execution=execution), as_json=as_json)
 
 

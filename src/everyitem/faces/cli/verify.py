@@ -4,7 +4,7 @@ import typer
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.exits import RESPONSE_ERROR
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, note, print_json, safe
 
 
@@ -23,7 +23,7 @@ def verify(
 
       everyitem verify eod-2026-11-20
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         found = session.verify(batch_id, execution=execution)
     if not is_for_people(as_json=as_json):
         print_json(found.to_json())

@@ -1,21 +1,17 @@
 """How the member is set up: `[cyoda]` of the configuration file, `EVERYITEM_CYODA_…`, and the flags."""
 
-import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from everyitem.faces.cyoda.frames import Credentials
 from everyitem.model.errors import UsageError
 from everyitem.settings import Settings
+from everyitem.settings.tables import checked, values_of
 
-_PREFIX = "EVERYITEM_CYODA_"
 #: Settings that name files; relative ones are meant from the configuration file's folder.
 _PATHS = ("ca", "client_secret_file", "source_folder")
-
-_Options = TypeVar("_Options", bound=BaseModel)
 
 Endpoint = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}$")]
 
@@ -91,7 +87,7 @@ def read_options(settings: Settings, **flags: Any) -> CyodaOptions:
     if given.get("plaintext") or given.get("tls"):
         # a flag for one of them takes the other back
         values |= {"plaintext": False, "tls": False}
-    return _checked(CyodaOptions, {**values, **given})
+    return checked("cyoda", CyodaOptions, {**values, **given})
 
 
 def read_access(settings: Settings, **flags: str | None) -> Access:
@@ -101,7 +97,9 @@ def read_access(settings: Settings, **flags: str | None) -> Access:
         UsageError: naming every setting that cannot be used.
     """
     values = {name: value for name, value in _values(settings).items() if name in Access.model_fields}
-    return _checked(Access, values | {name: value for name, value in flags.items() if value is not None})
+    return checked(
+        "cyoda", Access, values | {name: value for name, value in flags.items() if value is not None}
+    )
 
 
 def read_file(path: str) -> bytes:
@@ -116,35 +114,6 @@ def read_file(path: str) -> bytes:
         raise UsageError(f"{path}: {error.strerror or error}") from None
 
 
-def _checked(model: type[_Options], values: dict[str, Any]) -> _Options:
-    try:
-        return model(**values)
-    except ValidationError as refused:
-        lines = []
-        for error in refused.errors(include_url=False):
-            name = ".".join(str(step).replace("_", "-") for step in error["loc"])
-            lines.append(f"cyoda{'.' if name else ''}{name}: {error['msg'].removeprefix('Value error, ')}")
-        raise UsageError("; ".join(lines)) from None
-
-
 def _values(settings: Settings) -> dict[str, Any]:
     """What the file says, and over it the environment."""
-    file = {_snake(name): value for name, value in settings.cyoda.items()}
-    folder = Path(settings.file or ".").parent
-    for name in _PATHS:
-        if isinstance(file.get(name), str):
-            file[name] = os.fspath(folder / file[name])
-    return file | _environment()
-
-
-def _environment() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for variable, value in os.environ.items():
-        if variable.startswith(_PREFIX):
-            name = variable.removeprefix(_PREFIX).lower()
-            found[name] = tuple(filter(None, value.split(","))) if name == "endpoints" else value
-    return found
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
+    return values_of("cyoda", settings.cyoda, file=settings.file, paths=_PATHS, lists=("endpoints",))

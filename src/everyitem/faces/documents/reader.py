@@ -31,6 +31,7 @@ from everyitem.model.errors import ErrorCode, UnknownProcessor, UsageError
 from everyitem.model.items import Items
 from everyitem.ports.source import SourceOpener, SourceSpec, SourceUnavailable
 from everyitem.settings import Setting, Settings
+from everyitem.work.secrets import UnknownSecret, find_secret, references
 
 #: Bytes read from a document at a time.
 _READ_BYTES = 16 << 20
@@ -269,6 +270,7 @@ class _Reading:
     ) -> ReadDocument:
         """Settle what is left open and hand over the batch, or refuse the document."""
         problems = self._problems
+        self._check_secrets(envelope.processing_configuration.parameters or {})
         settled = settle(
             envelope,
             settings=self._settings,
@@ -290,6 +292,14 @@ class _Reading:
             warnings=tuple(problems.warnings),
         )
         return ReadDocument(batch, settled.origins, self._source)
+
+    def _check_secrets(self, parameters: dict[str, Any]) -> None:
+        """Every secret referred to must be at hand: a batch should not begin that cannot end."""
+        for path, name in references(parameters, "$.processingConfiguration.parameters"):
+            try:
+                find_secret(name, self._settings.secrets_directory)
+            except UnknownSecret as unknown:
+                self._problems.add(path, str(unknown))
 
     def _is_async_if_known(self, processor: str) -> bool:
         """Whether the item processor is a coroutine; one nobody registered is a problem like any other."""

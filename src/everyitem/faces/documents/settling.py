@@ -64,6 +64,7 @@ def settle(
     configuration = ProcessingConfiguration(
         processor=wishes.processor,
         parameters=wishes.parameters or {},
+        secrets_directory=settings.secrets_directory,
         item_timeout=_seconds(decide("itemTimeoutMs", document=wishes.item_timeout_ms)),
         retry=_retry_policy(
             wishes.retry or RetryDocument(), wishes.max_retry_attempts, overrides, precedence

@@ -6,7 +6,7 @@ from os import PathLike
 
 from everyitem import compose
 from everyitem.faces.api import steering
-from everyitem.faces.documents import ReadDocument, read_document, restore_document
+from everyitem.faces.documents import Overrides, ReadDocument, read_document, restore_document
 from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.errors import QueueFull
 from everyitem.faces.service.machine import demand_of
@@ -26,14 +26,17 @@ class Intake:
     #: Whether documents may name files of this machine as their source of items.
     allow_sources: bool = False
 
-    def read(self, document: bytes | str | PathLike[str]) -> ReadDocument:
+    def read(self, document: bytes | str | PathLike[str], overrides: Overrides | None = None) -> ReadDocument:
         """Read and check a document: its bytes, or the path of a file that holds it.
+
+        `overrides` win over what it says.
 
         Raises `DocumentRefused` with all problems.
         """
         return read_document(
             document if isinstance(document, bytes) else os.fspath(document),
             settings=self.settings,
+            overrides=overrides,
             is_async=self.catalogue.is_async,
             open_source=compose.open_source if self.allow_sources else None,
         )
@@ -51,11 +54,7 @@ class Intake:
         while True:
             record = store.find(batch.identity)
             if record is not None:
-                if record.content != batch.content:
-                    raise ContentDiffers(
-                        f"batch {record.batch_id!r} was accepted with other content (items, processor or "
-                        "parameters differ); nothing was touched - use another batchId for other content"
-                    )
+                _refuse_other_content(record, batch)
                 if not (record.status.is_finished or record.owned or record.queued):
                     self.put(queue, record, batch, noted)
                     record = store.find(batch.identity) or record
@@ -81,11 +80,19 @@ class Intake:
         if ticket is not None and ticket.has_ended:
             queue.remove(record.execution_key, number=ticket.number)
 
-    def again(self, store: Store, queue: BatchQueue, record: ExecutionRecord, actor: str) -> ExecutionRecord:
-        """Put the next execution of a stored batch into the queue.
+    def again(
+        self,
+        store: Store,
+        queue: BatchQueue,
+        record: ExecutionRecord,
+        actor: str,
+        *,
+        document: ReadDocument | None = None,
+    ) -> ExecutionRecord:
+        """Put the next execution of a stored batch into the queue; `document` is how it was asked for now.
 
-        Raises `WrongState` while an execution of it waits or runs, `QueueFull`, and `DocumentRefused` when
-        the settings do not allow the batch any more.
+        Raises `ContentDiffers`, `WrongState` while an execution of it waits or runs, `QueueFull`, and
+        `DocumentRefused` when the settings do not allow the batch any more.
         """
         latest = store.find(record.batch_id) or record
         if latest.owned or latest.queued:
@@ -93,7 +100,9 @@ class Intake:
                 f"batch {record.batch_id!r} waits or is being executed; "
                 "cancel it or wait for its end before a rerun"
             )
-        document = self.restored(store, record)
+        if document is not None:
+            _refuse_other_content(record, document.batch)
+        document = document or self.restored(store, record)
         noted = steering.action("rerun", actor, of=record.execution)
         number = latest.execution + 1
         created = None
@@ -161,4 +170,13 @@ class Intake:
             demand=demand_of(batch, input_bytes=input_bytes),
             actor=actor,
             parallelism=batch.configuration.parallelism,
+        )
+
+
+def _refuse_other_content(record: ExecutionRecord, batch: ProcessingBatch) -> None:
+    """Raises `ContentDiffers` where this is not the batch that was accepted under its id."""
+    if record.content != batch.content:
+        raise ContentDiffers(
+            f"batch {record.batch_id!r} was accepted with other content (items, processor or "
+            "parameters differ); nothing was touched - use another batchId for other content"
         )

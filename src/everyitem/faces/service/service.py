@@ -13,6 +13,7 @@ from everyitem.faces.api import redriving, steering
 from everyitem.faces.api.retention import kept
 from everyitem.faces.api.session import Session
 from everyitem.faces.api.views import Deed
+from everyitem.faces.documents import Overrides
 from everyitem.faces.service import standing
 from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.desk import Desk, Desks
@@ -106,11 +107,19 @@ class Service:
 
     # ------------------------------------------------------------- take in
 
-    def submit(self, document: bytes | str | PathLike[str], *, actor: str) -> Submission:
+    def submit(
+        self,
+        document: bytes | str | PathLike[str],
+        *,
+        actor: str,
+        overrides: Overrides | None = None,
+        rerun: bool = False,
+    ) -> Submission:
         """Take a batch in: the document's bytes, or the path of a file that holds it.
 
         The same content again is known, whatever became of it; an unfinished execution that nobody carries
-        out is put into the queue again.
+        out is put into the queue again. `overrides` win over the document; with `rerun` a batch that is
+        known is executed anew.
 
         Raises:
             DocumentRefused: it is not acceptable; carries all problems.
@@ -119,9 +128,14 @@ class Service:
             ServiceStopping: the service is ending.
         """
         self._refuse_stopping()
-        read = self._intake.read(document)
+        read = self._intake.read(document, overrides)
         with self._desks.lent() as desk, self._desks.store() as store:
-            record, known = self._intake.accept(store, desk.queue, read, actor)
+            former = store.find(read.batch.identity) if rerun else None
+            if former is not None:
+                record = self._intake.again(store, desk.queue, former, actor, document=read)
+                known = False
+            else:
+                record, known = self._intake.accept(store, desk.queue, read, actor)
             self._dispatcher.wake()
             stands = self._look(desk).of(record)
         return Submission(

@@ -16,6 +16,7 @@ from everyitem.adapters.stores.relational.monitoring import TableMonitoring
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
 from everyitem.adapters.stores.relational.rows import delete_failed, give_up_outcomes
+from everyitem.adapters.stores.relational.tokens import TableTokens
 from everyitem.adapters.stores.relational.verification import Verification
 from everyitem.adapters.stores.segments import StoredSegment, header_of, open_draft
 from everyitem.failpoints import Failpoint, passing
@@ -67,6 +68,10 @@ class TableStore:
     def alerts(self) -> TableAlerts:
         """Alerts and silences; closing them closes both."""
         return TableAlerts(self._connection)
+
+    def tokens(self) -> TableTokens:
+        """The access tokens beside the executions; closing one closes both."""
+        return TableTokens(self._connection)
 
     def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
         with self._connection.reading() as database:
@@ -145,9 +150,10 @@ class TableStore:
         outcomes.follow(rounds.timeline(opened, segments))
         yield from outcomes.read(self.items(execution_key))
 
-    def failures(self, execution_key: int, *, with_items: bool = False) -> Iterator[FailedItem]:
+    def failures(
+        self, execution_key: int, *, with_items: bool = False, after: int = -1
+    ) -> Iterator[FailedItem]:
         items = self.items(execution_key) if with_items else None
-        after = -1
         while True:
             with self._connection.reading() as database:
                 rows = database.execute(

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, sessions of browsers, and the one guard every request has to pass."""
