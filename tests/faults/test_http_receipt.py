@@ -122,7 +122,7 @@ def test_a_slow_line_that_keeps_its_pace_is_waited_for(server):
 
 @pytest.mark.long
 def test_five_hundred_dribblers_are_gone_while_others_are_served(tmp_path, root):
-    """With the limits as they come: closed within 30 s, and a normal client's p95 within twice the idle one."""
+    """With the limits as they come: closed within 30 s, a normal client's p95 within twice the idle one."""
     with serving(tmp_path, root / "src") as server:
 
         def p95(count):

@@ -4,7 +4,7 @@ import msgspec
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import moment
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, print_json, print_table
 
 
@@ -25,7 +25,7 @@ def history(
       everyitem history eod-2026-11-20
       everyitem history eod-2026-11-20 --json | jq .actor
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         deeds = session.history(batch_id, execution=execution)
     if not is_for_people(as_json=as_json):
         for deed in deeds:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.opening import open_session
+from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.status import print_status
 from everyitem.model.configuration import Priority
 
@@ -29,5 +29,5 @@ def priority(
 
       everyitem priority eod-2026-11-20 HIGH
     """
-    with open_session(store, config) as session:
+    with open_looking(store, config) as session:
         print_status(session.set_priority(batch_id, level, execution=execution), as_json=as_json)

@@ -152,5 +152,5 @@ def every_route() -> list[tuple[str, str]]:
         for router in _ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in sorted(route.methods)
+        for method in sorted(route.methods or ())
     ]

@@ -12,7 +12,7 @@ import msgspec
 
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.explanation import Explanation
-from everyitem.faces.api.views import Checkpoint, Event, Failed, ItemResult, Status, Verification
+from everyitem.faces.api.views import Checkpoint, Deed, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.http.client.responses import RemoteResponse
 from everyitem.faces.http.client.transport import TIMEOUT, Transport, segment
 from everyitem.model.errors import UsageError, WrongState
@@ -52,6 +52,10 @@ class _FailedItems(msgspec.Struct, rename="camel"):
 
 class _Checkpoints(msgspec.Struct):
     checkpoints: list[Checkpoint]
+
+
+class _Deeds(msgspec.Struct):
+    deeds: list[Deed]
 
 
 class _Events(msgspec.Struct):
@@ -183,6 +187,12 @@ class Client:
         body = self._transport.send("PATCH", path, {"parallelism": parallelism}, execution=execution)
         return msgspec.json.decode(body, type=Status)
 
+    def set_priority(self, batch_id: str, priority: str, *, execution: int | None = None) -> Status:
+        """Change the priority of an execution that waits or runs."""
+        path = self._path(batch_id, "priority")
+        body = self._transport.send("PATCH", path, {"priority": priority}, execution=execution)
+        return msgspec.json.decode(body, type=Status)
+
     def settle(
         self,
         batch_id: str,
@@ -261,6 +271,10 @@ class Client:
     def in_doubt(self, batch_id: str, *, execution: int | None = None) -> Sequence[Failed]:
         """At-most-once items that may have been called and have no outcome: `settle` them."""
         return [one for one in self._unsuccessful(batch_id, execution) if one.status != "FAILED"]
+
+    def history(self, batch_id: str, *, execution: int | None = None) -> Sequence[Deed]:
+        """Who did what to an execution, oldest first."""
+        return self._get(_Deeds, self._path(batch_id, "history"), execution=execution).deeds
 
     def explain(
         self,
