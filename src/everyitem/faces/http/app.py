@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from everyitem.faces.http.body import BodyLimit
@@ -42,6 +43,7 @@ _ROUTERS = (
 _COMMON: dict[int | str, dict[str, Any]] = {
     int(status): problem(status.phrase)
     for status in (
+        HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.REQUEST_TIMEOUT,
@@ -106,6 +108,8 @@ def _answer(request: Request, error: Exception) -> Response:
             status = HTTPStatus(error.status_code)
             said = error.detail if error.detail != status.phrase else _meaning(status, request)
             answer = Refused(status, said, headers=error.headers)
+            if status is HTTPStatus.METHOD_NOT_ALLOWED:
+                answer.headers["Allow"] = ", ".join(_methods_at(request))
         case _:
             raise error
     return problem_response(answer, RequestContext.of(request.scope).request_id)
@@ -120,6 +124,15 @@ def _meaning(status: HTTPStatus, request: Request) -> str:
             return f"{path} does not take {request.method}"
         case _:
             return status.description or status.phrase
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What may be done at a path: several routes share it, and the router names the methods of one only."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class _Wish(BaseModel):
 class ResourcesWish(_Wish):
     """How many items may run at once."""
 
-    parallelism: Annotated[int, Field(ge=1, le=100_000, strict=True)]
+    parallelism: Annotated[int, Field(ge=1, le=100_000)]
 
 
 class PriorityWish(_Wish):

@@ -45,7 +45,8 @@ class _Look:
         200: {
             "description": "CloudEvents in JSON, one a message, until the execution is at rest.",
             "content": {
-                _MEDIA_TYPE: {"schema": {"type": "string"}},
+                # what a description of HTTP can say of a stream is its type; each message's data is an Event
+                _MEDIA_TYPE: {},
                 **returns(EventList, "")["content"],
             },
         },
