@@ -32,7 +32,6 @@ def test_no_request_finds_a_mistake(tmp_path, root, examples):
         mine = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         sent = server.request("POST", "/v1/batches", body=json.dumps(batch).encode(), headers=mine)
         assert sent.status == 202
-        schemathesis = Path(sys.executable).with_name("schemathesis")
         command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json"]
         command += ["--url", server.url, "-H", f"Authorization: Bearer {TOKEN}", "--no-color", "--seed", "1"]
         command += ["--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
