@@ -140,6 +140,10 @@ class Server:
         """Interrupt items at once, and end."""
         threading.Thread(target=self._end, args=(0.0,), name="everyitem-end-now").start()
 
+    def reached(self, seconds: float) -> bool:  # noqa: ARG002 - part of `Stoppable`
+        """Batches run in processes of their own, which nobody who stops the service waits for."""
+        return True
+
     def _end(self, drain: float | None) -> None:
         self._service.stop(drain=drain)
         self._uvicorn.should_exit = True
