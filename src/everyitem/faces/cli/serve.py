@@ -7,7 +7,7 @@ import typer
 
 from everyitem.faces.api.conduct import Inbox
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.logs import logs_as_notes
+from everyitem.faces.cli.logs import logs_on_stderr
 from everyitem.faces.cli.signals import listening
 from everyitem.faces.cli.terminal import note, safe
 from everyitem.settings import load_settings
@@ -114,6 +114,6 @@ def serve(
         require_token=require_token or None,
         audit_log=None if audit_log is None else str(audit_log),
     )
-    with logs_as_notes(), listening(serving, inbox) as signals:
+    with logs_on_stderr(), listening(serving, inbox) as signals:
         serving.run()
     raise typer.Exit(signals.exit_code if signals.first else 0)

@@ -140,7 +140,7 @@ class Server:
         """Interrupt items at once, and end."""
         threading.Thread(target=self._end, args=(0.0,), name="everyitem-end-now").start()
 
-    def reached(self, seconds: float) -> bool:  # noqa: ARG002 - part of `Stoppable`
+    def reached(self, seconds: float) -> bool:
         """Batches run in processes of their own, which nobody who stops the service waits for."""
         return True
 

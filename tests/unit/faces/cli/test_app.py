@@ -13,7 +13,8 @@ from everyitem.faces.cli.wishes import Wishes, with_wishes
 RUNNER = CliRunner()
 EXPECTED = (
     "run resume redrive rerun pause cancel settle priority list status watch results failures explain "
-    "history checkpoints verify events report alerts plan schema serve token member cyoda prune doctor simulate"
+    "history checkpoints verify events report alerts plan schema serve token member cyoda prune doctor "
+    "simulate"
 )
 
 

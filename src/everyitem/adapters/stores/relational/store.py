@@ -69,6 +69,7 @@ class TableStore:
         """Alerts and silences; closing them closes both."""
         return TableAlerts(self._connection)
 
+    @property
     def tokens(self) -> TableTokens:
         """The access tokens beside the executions; closing one closes both."""
         return TableTokens(self._connection)
