@@ -223,6 +223,7 @@ def drive(kind: NodeKind) -> Iterator[Callable[..., Driver]]:
         items: Sequence[Any],
         *,
         slots: int = 2,
+        begins_with: int | None = None,
         parameters: Any = None,
         named: bool = False,
         **options: Any,
@@ -241,6 +242,8 @@ def drive(kind: NodeKind) -> Iterator[Callable[..., Driver]]:
         held = InMemoryItems(msgspec.json.encode(list(items)), named=named)
         node = BUILDERS[kind](spec, assignment, found, held)
         nodes.append(node)
+        if begins_with is not None:
+            node.resize(begins_with)
         return Driver(node, len(items), assignment.max_attempts)
 
     yield build

@@ -267,6 +267,40 @@ def test_revocation_gives_back_exactly_what_was_not_started(
     assert set(driver.results) == set(range(500))
 
 
+@pytest.mark.parametrize("suffix", ["", "-async"])
+def test_a_node_uses_as_many_slots_as_it_is_told(
+    drive: Drive, kind: NodeKind, pipes: dict[str, str], suffix: str
+) -> None:
+    """It begins with fewer than it has, and grows while it runs: a slow item keeps no other one waiting."""
+    driver = drive(f"gated{suffix}", ["wait", 1], slots=2, begins_with=1, parameters=pipes)
+    assert driver.until(HolderJoined).slots == 1
+    driver.lease((0,))
+    await_start(pipes)
+    driver.node.resize(2)
+    more = driver.until(HolderJoined).holder if kind is NodeKind.PROCESS else None
+    driver.lease((1,), holder=more)
+    while 1 not in driver.results:
+        driver.step()
+    assert 0 not in driver.results
+    let_go(pipes)
+    driver.finish()
+    assert driver.failures == []
+
+
+def test_a_node_that_shrinks_and_grows_loses_nothing(drive: Drive) -> None:
+    """The number of slots may change at any moment, down to none and back."""
+    driver = drive("echo", list(range(2_000)), slots=3)
+    driver.waiting.extend((range(start, start + 100), 1) for start in range(0, 2_000, 100))
+    for slots in (1, 3, 0, 2, 3):
+        driver.node.resize(slots)
+        if driver.waiting and slots:
+            driver.lease(*driver.waiting.popleft())
+            driver.step()
+    driver.count = 0
+    driver.run_all()
+    assert set(driver.results) == set(range(2_000))
+
+
 def test_revoking_a_lease_that_is_over_is_no_error(drive: Drive) -> None:
     """The answer to a late revocation is silence."""
     driver = drive("echo", ["a", "b"], slots=1)

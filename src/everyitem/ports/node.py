@@ -118,8 +118,23 @@ class NodeFailed(msgspec.Struct, frozen=True, gc=False):
     code: ErrorCode = ErrorCode.RESOURCE_ERROR
 
 
+class IntakeLimited(msgspec.Struct, frozen=True, gc=False):
+    """Memory is short: only so many slots of the node begin items for now; None: as many as it uses."""
+
+    at: float
+    node_id: str
+    slots: int | None
+
+
 NodeMessage = (
-    HolderJoined | OutcomesArrived | SliceFinished | SliceShortened | ItemRunsLong | HolderLost | NodeFailed
+    HolderJoined
+    | OutcomesArrived
+    | SliceFinished
+    | SliceShortened
+    | ItemRunsLong
+    | HolderLost
+    | NodeFailed
+    | IntakeLimited
 )
 
 #: How a node hands a message to the engine; thread-safe, never blocks.
@@ -156,6 +171,14 @@ class Node(Protocol):
 
         Several slots may have left gaps before the last item started. Their items stay with the holder,
         which runs them next; with `drains` it does not, and they are absent from the outcomes of the lease.
+        """
+        ...
+
+    def resize(self, slots: int) -> None:
+        """Use so many slots from now on, at most those of its `NodeSpec`; before `start`: begin with them.
+
+        More workers are started as they are needed. What runs is not interrupted when there are fewer; idle
+        workers stay. A shared queue that had announced itself with other slots does not do so again.
         """
         ...
 

@@ -51,10 +51,20 @@ class MemoryPolicy:
         self._has_recycled = False
         self._calm_since: float | None = None
 
+    def resize(self, slots: int) -> None:
+        """The node uses another number of slots; whatever memory leaves it stays as it is, at most that."""
+        self.parallelism = min(self.parallelism, slots) if self.is_limited else slots
+        self._slots = slots
+
     @property
     def intake(self) -> int:
         """How many slots may begin items now."""
         return 0 if self.is_paused else self.parallelism
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether memory leaves fewer slots than are in use."""
+        return self.parallelism < self._slots
 
     @property
     def is_active(self) -> bool:

@@ -76,6 +76,13 @@ class ProcessNode:
         if self._supervision is not None:
             self._supervision.call(partial(self._supervision.revoke, holder, lease_id))
 
+    def resize(self, slots: int) -> None:
+        """Start more workers where there are too few; those that are too many are left idle."""
+        if self._supervision is None:
+            self._slots = slots
+        else:
+            self._supervision.call(partial(self._supervision.resize, slots))
+
     def interrupt(self) -> None:
         """Kill the worker processes; what they had finished is recovered, nobody is charged."""
         if self._supervision is not None:

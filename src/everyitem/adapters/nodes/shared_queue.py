@@ -83,8 +83,9 @@ class SharedQueue:
         self._quick: Claim | None = None
         self._latest_most = 1
         self._is_closed = False
-        #: Claims that may be worked on at the same time; None: as many as there are slots.
-        self._most_claims: int | None = None
+        #: Claims worked on at the same time: what memory leaves, and the slots in use. None: no limit.
+        self._left_by_memory: int | None = None
+        self._in_use: int | None = None
         #: Outcomes of given-up items that came in too late and were dropped.
         self.dropped = 0
 
@@ -163,7 +164,8 @@ class SharedQueue:
         return time.monotonic_ns() - quick.begun < QUICK_TRUST
 
     def _claim(self, owner: object, most: int) -> Claim | None:
-        if self._deciding or (self._most_claims is not None and self._count_claims() >= self._most_claims):
+        most_claims = self._most_claims()
+        if self._deciding or (most_claims is not None and self._count_claims() >= most_claims):
             return None
         now = time.monotonic_ns()
         for queued in list(self._leases.values()) if self._leases else ():
@@ -297,14 +299,29 @@ class SharedQueue:
                 self._flush()
 
     def limit_claims(self, most: int) -> None:
-        """Let at most `most` slots begin items (0: none); what others have claimed is shared out again."""
+        """Memory lets at most `most` slots begin items (0: none); what others claimed is shared out again."""
         with self._lock:
-            self._most_claims = most
-            running = [claim for queued in self._leases.values() for claim in queued.claims]
-            for claim in running[most:]:
-                unstarted = claim.shorten()
-                claim.queued.give_back(unstarted.start, unstarted.stop)
-            self._on_work(most)
+            self._left_by_memory = most
+            self._apply_limits()
+
+    def use_slots(self, slots: int) -> None:
+        """Let at most so many slots begin items from now on."""
+        with self._lock:
+            self._in_use = slots
+            self._apply_limits()
+
+    def _most_claims(self) -> int | None:
+        if self._left_by_memory is None or self._in_use is None:
+            return self._in_use if self._left_by_memory is None else self._left_by_memory
+        return min(self._left_by_memory, self._in_use)
+
+    def _apply_limits(self) -> None:
+        most = self._most_claims() or 0
+        running = [claim for queued in self._leases.values() for claim in queued.claims]
+        for claim in running[most:]:
+            unstarted = claim.shorten()
+            claim.queued.give_back(unstarted.start, unstarted.stop)
+        self._on_work(most)
 
     def _count_claims(self) -> int:
         return sum(len(queued.claims) for queued in self._leases.values())

@@ -26,9 +26,15 @@ class SlotMemory:
         slots: int,
         memory_mb: int | None,
         budget: MemoryBudget,
+        on_limit: Callable[[int | None], None],
         on_end: Callable[[str], None],
     ) -> None:
-        """`on_end(reason)` is called when nothing but ending the node is left."""
+        """Watch one node's memory.
+
+        `on_limit(slots)` tells how many slots memory leaves (None: all of them); `on_end(reason)` is called
+        when nothing but ending the node is left.
+        """
+        self._on_limit = on_limit
         self._node_id, self._queue, self._budget, self._on_end = node_id, queue, budget, on_end
         self._limit = (memory_mb or 0) * MB
         self._policy = MemoryPolicy(slots)
@@ -38,6 +44,13 @@ class SlotMemory:
     def start(self) -> None:
         """What the process takes now is not the items' doing."""
         self._start_bytes = self._budget.coordinator()
+
+    def resize(self, slots: int) -> None:
+        """The node uses another number of slots."""
+        self._policy.resize(slots)
+        self._queue.use_slots(slots)
+        if not self._policy.is_paused:
+            self._queue.limit_claims(self._policy.intake)
 
     def look(self) -> None:
         """Look if it is time to, and do what there is to do."""
@@ -65,6 +78,7 @@ class SlotMemory:
                 self._queue.limit_claims(0)
             case Measure.SHRINK | Measure.RESUME:
                 self._queue.limit_claims(self._policy.intake)
+                self._on_limit(self._policy.parallelism if self._policy.is_limited else None)
             case Measure.END:
                 self._on_end(self._reason(used))
 

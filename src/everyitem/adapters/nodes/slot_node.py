@@ -20,7 +20,7 @@ from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure
 from everyitem.model.resources import NodeSpec
-from everyitem.ports.node import HolderJoined, Lease, NodeFailed, Post, WorkerView
+from everyitem.ports.node import HolderJoined, IntakeLimited, Lease, NodeFailed, Post, WorkerView
 from everyitem.ports.started import StartedCells
 from everyitem.work.assignment import Assignment
 from everyitem.work.context import BatchView
@@ -62,6 +62,8 @@ class SlotNode:
         """
         self.node_id = spec.node_id
         self._slots, self._assignment, self._processor, self._clock = slots, assignment, processor, clock
+        #: What `resize` asked for and the node's thread has not done yet.
+        self._asked: int | None = None
         self._queue = SharedQueue(
             spec.node_id,
             items=items,
@@ -84,6 +86,7 @@ class SlotNode:
             slots=slots,
             memory_mb=spec.memory_mb,
             budget=budget or MemoryBudget(),
+            on_limit=self._memory_leaves,
             on_end=self._fail,
         )
         #: One per slot; replaced, not changed, when abandoned. Written by the node's thread only.
@@ -114,6 +117,10 @@ class SlotNode:
     def revoke(self, holder: str, lease_id: int, *, drains: bool = False) -> None:
         self._queue.revoke(lease_id, drains=drains)
 
+    def resize(self, slots: int) -> None:
+        self._asked = slots
+        self._watcher.wake()
+
     def interrupt(self) -> None:
         self._lose("interrupted")
 
@@ -138,6 +145,7 @@ class SlotNode:
             self._crew.start()
             if self._set_up():
                 self._memory.start()
+                self._take_size()
                 self._workers += [self._hire() for _ in range(self._slots)]
                 self._post(HolderJoined(self._clock(), self.node_id, self.node_id, self._slots, shared=True))
                 self._watcher.watch()
@@ -185,7 +193,30 @@ class SlotNode:
                 "run items that can hang on process nodes, where they are killed"
             )
 
+    def _take_size(self) -> bool:
+        """Take over the number of slots asked for, if it has changed."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return False
+        self._slots = asked
+        self._memory.resize(asked)
+        return True
+
+    def _grow(self) -> None:
+        """Hire the workers the slots in use need; where the machine has no room, those there are must do."""
+        try:
+            while len(self._workers) < self._slots:
+                self._workers.append(self._hire())
+        except (RuntimeError, OSError) as error:
+            logger.warning("node %s stays at %d workers: %s", self.node_id, len(self._workers), error)
+            self._post(IntakeLimited(self._clock(), self.node_id, len(self._workers)))
+
+    def _memory_leaves(self, slots: int | None) -> None:
+        self._post(IntakeLimited(self._clock(), self.node_id, slots))
+
     def _recover(self) -> None:
+        if self._take_size():
+            self._grow()
         self._memory.look()
         if self._crew.recover():
             self._workers = [self._hire() for _ in self._workers]

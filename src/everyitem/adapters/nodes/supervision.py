@@ -26,6 +26,7 @@ from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
+    IntakeLimited,
     ItemRunsLong,
     Lease,
     NodeFailed,
@@ -201,6 +202,15 @@ class Supervision:
         if worker.holder in self._workers and worker.lease is not None and worker.lease.lease_id == lease_id:
             self._post(SliceShortened(self._clock(), worker.holder, lease_id, worker.settle_end()))
 
+    def resize(self, slots: int) -> None:
+        """Have a worker for each slot in use; idle ones there are too many of stay."""
+        self._memory.resize(slots)
+        for number in range(len(self._slots), slots):
+            slot = _Slot(number)
+            self._slots.append(slot)
+            self._spawn(slot)
+        self._unpark()
+
     def interrupt(self) -> None:
         """Kill all workers; nobody is charged."""
         self._is_ending = True
@@ -362,6 +372,7 @@ class Supervision:
                 self._revoke_all()
             case Measure.SHRINK | Measure.RESUME:
                 self._unpark()
+                self._post(IntakeLimited(self._clock(), self._node_id, self._memory.left))
             case Measure.RECYCLE:
                 self._recycle()
             case Measure.END:

@@ -49,6 +49,15 @@ class WorkerMemory:
         """Whether another worker may begin items while so many are at work."""
         return busy < self._policy.intake
 
+    def resize(self, slots: int) -> None:
+        """The node uses another number of slots."""
+        self._policy.resize(slots)
+
+    @property
+    def left(self) -> int | None:
+        """How many slots memory leaves; None: as many as the node uses."""
+        return self._policy.parallelism if self._policy.is_limited else None
+
     def look(self, now: float, workers: Collection[WorkerProcess]) -> Measure:
         """What to do about memory now (monotonic seconds)."""
         if now < self._next_look:

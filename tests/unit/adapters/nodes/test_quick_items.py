@@ -70,3 +70,26 @@ def test_nobody_waits_for_ever_when_the_queue_closes() -> None:
     beside = claim_beside(shared, QUICK_ITEMS)
     shared.close()
     assert beside.get(timeout=30) is None
+
+
+def test_slots_that_are_not_in_use_claim_nothing_until_they_are() -> None:
+    """A node that uses fewer slots than it has threads lets the others wait."""
+    shared = opened()
+    shared.use_slots(1)
+    assert shared.wait_and_claim("a", 1) is not None
+    assert shared.claim("b", 1) is None
+    beside = claim_beside(shared, 1)
+    shared.use_slots(2)
+    assert beside.get(timeout=30) is not None
+
+
+def test_memory_and_slots_in_use_limit_claims_together() -> None:
+    """The smaller number holds, whichever came last."""
+    shared = opened()
+    shared.limit_claims(1)
+    shared.use_slots(2)
+    assert shared.wait_and_claim("a", 1) is not None
+    assert shared.claim("b", 1) is None
+    beside = claim_beside(shared, 1)
+    shared.limit_claims(2)
+    assert beside.get(timeout=30) is not None
