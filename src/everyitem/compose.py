@@ -411,7 +411,6 @@ def _node_builder(processor: ItemProcessor, started: "StartedFile", traceparent:
         return [
             _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget, started)
             for spec in batch.resources.nodes
-            if slots[spec.node_id]
         ]
 
     return build
@@ -438,7 +437,7 @@ def _build_node(
                 processor=processor,
                 items=items,
                 budget=budget,
-                started=started.section(WORKERS_PER_SLOT * slots),
+                started=started.section(WORKERS_PER_SLOT * spec.slots),
             )
         case NodeKind.PROCESS:
             from everyitem.adapters.nodes.process_node import ProcessNode

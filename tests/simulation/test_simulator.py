@@ -54,6 +54,8 @@ def test_one_seed_is_one_exact_replay() -> None:
         "opens round 3",
         "answers from the record",
         "has been replaced",
+        "is asked for 20 slots",
+        "node spare uses",
         "CancelAsked",
         "StopAsked",
         "verdict: timed out",

@@ -6,6 +6,8 @@ twice is dropped. A failed attempt is retried, leaves its item in doubt, or was 
 
 from collections.abc import Callable, Collection, Iterable
 
+from everyitem.engine.allotment import Allotment
+from everyitem.engine.breaker import Breaker, Standing
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.doubts import Doubts
 from everyitem.engine.holders import HeldLease
@@ -34,6 +36,8 @@ class Accounting:
         retries: RetryHeap,
         dealer: Dealer,
         recorder: Recorder,
+        breaker: Breaker,
+        allotment: Allotment,
         *,
         chance: Callable[[], float],
         unit: int,
@@ -55,6 +59,8 @@ class Accounting:
         self._retries = retries
         self._dealer = dealer
         self._recorder = recorder
+        self._breaker = breaker
+        self._allotment = allotment
         self._chance = chance
         self._unit = unit
         #: Items that run alone from now on: a worker died of them, in whichever run, or their chunk raised.
@@ -83,13 +89,17 @@ class Accounting:
         held = self._dealer.held(holder, lease_id)
         if held is None:
             return
-        count = 0
+        count = succeeded = 0
+        busy_before = self.busy_us
         for arrived in block.successes:
             run = self._succeeded(held, arrived)
             if run.ranges:
                 count += len(run)
                 self._recorder.add_successes(run)
                 self.busy_us += sum(run.durations_us)
+        if count:
+            succeeded = count
+            self._breaker.succeeded(at, count)
         for failure in block.failures:
             if self._awaits(held, failure.index):
                 held.settle(failure.index)
@@ -98,6 +108,9 @@ class Accounting:
         if block.logs:
             # a lost holder's block is offered to each of its leases: every record has one owner
             self._recorder.add_logs([log for log in block.logs if held.covers(log[0], log[0] + 1)])
+        if count:
+            busy = (self.busy_us - busy_before) / 1e6
+            self._allotment.note(at, succeeded=succeeded, failed=count - succeeded, busy=busy)
         self._dealer.note(holder, held, count, at)
 
     def doubt_lease(self, held: HeldLease, begun: Collection[int] | None, reason: str) -> None:
@@ -152,8 +165,8 @@ class Accounting:
             return
         self._recorder.add_failure(failure)
         self._ledger.wait(failure.index)
-        attempts = failure.attempt if failure.retry_after is None else failure.attempt - 1
-        self._recorder.pending(failure.index, attempts, retry.due, alone=retry.alone)
+        # what was excused has used up nothing
+        self._recorder.pending(failure.index, retry.attempt - 1, retry.due, alone=retry.alone)
         if failure.alone:
             # a worker's death is charged on disk before the item may kill the next worker
             self._awaiting_charge.append((self._recorder.secure_charges(), retry))
@@ -167,9 +180,9 @@ class Accounting:
             return None
         if failure.alone:
             self._alone.add(failure.index)
-        if failure.retry_after is not None:
-            due = at + max(0.0, failure.retry_after)
-            return Retry(failure.index, failure.attempt, due, failure.index in self._alone)
+        wait = self._excuse(failure, at)
+        if wait is not None:
+            return Retry(failure.index, failure.attempt, at + max(0.0, wait), failure.index in self._alone)
         policy = self._configuration.retry
         if failure.attempt > policy.max_retries:
             return None
@@ -180,6 +193,17 @@ class Accounting:
             # a chunk of which one item made the call raise: each is called singly
             self._alone.add(failure.index)
         return Retry(failure.index, failure.attempt + 1, at + delay, failure.index in self._alone)
+
+    def _excuse(self, failure: Failure, at: float) -> float | None:
+        """Seconds until an attempt is repeated that uses up no retry; None where it does."""
+        was_closed = self._breaker.standing is Standing.CLOSED
+        wait = self._breaker.failed(failure, at)
+        if wait is not None and was_closed:
+            # it has opened: those that were the evidence are excused as well
+            for retry in self._retries.excuse(set(self._breaker.excused())):
+                self.retried -= retry.attempt == 1
+                self._recorder.pending(retry.index, retry.attempt - 1, retry.due, alone=retry.alone)
+        return wait if failure.retry_after is None else failure.retry_after
 
     def _failed_for_good(self, failure: Failure) -> None:
         if self.tally.is_decided():

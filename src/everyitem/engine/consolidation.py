@@ -60,6 +60,7 @@ def answer(
         runs=record.runs,
         slots=resources.slots,
         parallelism=min(batch.configuration.parallelism, resources.slots),
+        adapts=batch.configuration.adapts,
         recounted_succeeded=recount.succeeded,
         recounted_failed=recount.failed,
         accepted_digest=batch.items.digest,

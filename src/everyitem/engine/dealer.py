@@ -8,6 +8,7 @@ half of what is left, so the tail shrinks geometrically and nobody waits for one
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 from everyitem.engine.holders import BUDGET, HeldLease, Holder
 from everyitem.engine.ledger import Ledger, Mark
@@ -16,8 +17,22 @@ from everyitem.engine.queues import NodeQueues
 from everyitem.engine.retries import Retry, RetryHeap
 from everyitem.ports.node import Lease
 
+#: Seconds' worth of items a holder is told of ahead of time where they must begin at once.
+AHEAD = 0.01
 #: Revoking from another node is worth it when its unstarted rest would take this many seconds.
 WORTH_REVOKING = 0.02
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What may begin now, where that is less than what there are slots for."""
+
+    #: Items.
+    items: float = math.inf
+    #: What is dealt begins at once: no holder gets more than it has idle slots for.
+    at_once: bool = False
+    #: Items from far away (see `NodeQueues.take`).
+    far: bool = False
 
 
 class Dealer:
@@ -44,7 +59,9 @@ class Dealer:
         self._ledger = ledger
         self._retries = retries
         self._until_failure = until_failure
-        self._isolating = set(isolating)
+        self._isolates = set(isolating)
+        #: Slots nodes use, where that is not what their holders have announced.
+        self._limits: dict[str, int] = {}
         self._unit = unit
         self._together = together
         self._intent_limit = intent_limit
@@ -58,8 +75,18 @@ class Dealer:
 
     @property
     def slots(self) -> int:
-        """Slots of all holders present."""
-        return sum(holder.slots for holder in self._holders.values())
+        """Slots in use, of all holders present."""
+        if not self._limits:
+            return sum(holder.slots for holder in self._holders.values())
+        by_node: dict[str, int] = {}
+        for holder in self._holders.values():
+            by_node[holder.node_id] = by_node.get(holder.node_id, 0) + holder.slots
+        return sum(min(count, self._limits.get(node_id, count)) for node_id, count in by_node.items())
+
+    @property
+    def _isolating(self) -> set[str]:
+        """The isolating nodes that may run anything."""
+        return {node_id for node_id in self._isolates if self._limits.get(node_id, 1)}
 
     @property
     def leased(self) -> int:
@@ -76,6 +103,11 @@ class Dealer:
         """No lease is in force anywhere."""
         return not any(holder.leases for holder in self._holders.values())
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether a holder waits for work, and there is some."""
+        return bool(self._wanting) and bool(self.queues.remaining or self._retries.ready)
+
     def nodes(self) -> set[str]:
         """Nodes that have a holder."""
         return {holder.node_id for holder in self._holders.values()}
@@ -85,8 +117,32 @@ class Dealer:
         if name in self._known:
             return
         self._known.add(name)
+        if shared:
+            slots = self._limits.get(node_id, slots)
         self._holders[name] = Holder(name, node_id, slots, shared, self._unit)
         self._wanting[name] = None
+
+    def resize(self, node_id: str, slots: int) -> list[RevokeSlice]:
+        """A node uses so many slots from now on; what it can no longer begin soon is taken back."""
+        self._limits[node_id] = slots
+        revoked = []
+        for holder in self._holders.values():
+            if holder.node_id != node_id or not holder.shared:
+                continue
+            if slots < holder.slots:
+                revoked += [
+                    self._revoke(holder, held, drains=not slots)
+                    for held in holder.leases.values()
+                    if held.issued and held.outstanding and (not held.revoked or not slots)
+                ]
+            holder.slots = slots
+            if holder.is_hungry:
+                self._wanting[holder.name] = None
+        return revoked
+
+    def isolate_on(self, node_id: str) -> None:
+        """The workers of this node are processes of their own."""
+        self._isolates.add(node_id)
 
     def held(self, name: str, lease_id: int) -> HeldLease | None:
         """The lease in force under this number, None when it is over or was never that holder's."""
@@ -136,7 +192,7 @@ class Dealer:
 
     def drop_node(self, node_id: str) -> None:
         """A node is gone for good."""
-        self._isolating.discard(node_id)
+        self._isolates.discard(node_id)
 
     def leases_of(self, name: str) -> list[int]:
         """The numbers of a holder's leases."""
@@ -191,17 +247,19 @@ class Dealer:
                 self._ledger.wait(index)
                 self._retries.make_ready(retry, at)
 
-    def deal(self, at: float) -> list[RunSlice | RevokeSlice]:
-        """Leases for everybody who wants work, as far as there is any."""
+    def deal(self, at: float, allowance: Allowance | None = None) -> list[RunSlice | RevokeSlice]:
+        """Leases for everybody who wants work, as far as there is any and it is allowed to begin."""
         if not self._wanting:
             return []
+        allowance = allowance or Allowance()
         commands: list[RunSlice | RevokeSlice] = []
         # idle slots first: who merely runs low must not take back what was revoked for an idle one
         for holder in sorted(map(self._holders.__getitem__, self._wanting), key=Holder.load):
             while holder.is_hungry:
-                held = self._next_lease(holder, at)
+                held = self._next_lease(holder, at, allowance) if self._may_begin(holder, allowance) else None
                 if held is None:
                     break
+                allowance.items -= len(held.lease.indices)
                 held.issued = self._intent_limit is None
                 holder.wake(at)
                 holder.leases[held.lease.lease_id] = held
@@ -209,8 +267,23 @@ class Dealer:
             else:
                 del self._wanting[holder.name]
         if self._wanting and not self.queues.remaining and not self._retries.ready:
-            commands.extend(self._revoke_for_thieves())
+            commands.extend(self._revoke_for_thieves(allowance))
         return commands
+
+    def _may_begin(self, holder: Holder, allowance: Allowance) -> bool:
+        """Whether a holder may get anything now."""
+        if allowance.items < self._unit or (allowance.at_once and self._room(holder) < self._unit):
+            return False
+        limit = self._limits.get(holder.node_id)
+        if limit is None or holder.shared:
+            return limit != 0
+        return limit > sum(
+            bool(other.leases) for other in self._holders.values() if other.node_id == holder.node_id
+        )
+
+    def _room(self, holder: Holder) -> int:
+        """Items the holder begins at once, or next to it, if it gets them now."""
+        return holder.slots * self._unit - holder.outstanding + int(holder.rate * AHEAD)
 
     def revoke_all(self) -> list[RevokeSlice]:
         """Take back everything unstarted (pause, drain)."""
@@ -229,10 +302,14 @@ class Dealer:
             return []
         return [self._revoke(self._holders[name], held)]
 
-    def _revoke_for_thieves(self) -> list[RevokeSlice]:
+    def _revoke_for_thieves(self, allowance: Allowance) -> list[RevokeSlice]:
         """Nothing is queued and somebody idles: the holder with most unstarted work gives it back."""
-        wanting = map(self._holders.__getitem__, self._wanting)
-        idle_nodes = {holder.node_id for holder in wanting if holder.outstanding < holder.slots}
+        wanting = [self._holders[name] for name in self._wanting]
+        idle_nodes = {
+            holder.node_id
+            for holder in wanting
+            if holder.outstanding < holder.slots and self._may_begin(holder, allowance)
+        }
         if not idle_nodes:
             return []
         best: tuple[float, Holder, HeldLease] | None = None
@@ -263,7 +340,7 @@ class Dealer:
         held.revoked = True
         return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id, drains)
 
-    def _next_lease(self, holder: Holder, at: float) -> HeldLease | None:
+    def _next_lease(self, holder: Holder, at: float, allowance: Allowance) -> HeldLease | None:
         """The next work for a holder: suspects first, then retries and fresh items in turn.
 
         In turn, because items that ask for `RetryLater` again and again must not keep fresh ones waiting.
@@ -276,14 +353,14 @@ class Dealer:
                 return self._suspect(holder) if self._has_room_for_suspect(suspects) else None
         elif holder.node_id in self._isolating and self._retries.has_alone:
             return self._suspect(holder)
-        size = self._size(holder)
+        size = self._size(holder, allowance)
         if self._intent_limit is not None:
             size = self._intended(holder, size)
             if not size:
                 return None
         if self._fresh_is_next:
-            return self._fresh(holder, size) or self._retry_group(holder, size, at)
-        return self._retry_group(holder, size, at) or self._fresh(holder, size)
+            return self._fresh(holder, size, allowance) or self._retry_group(holder, size, at)
+        return self._retry_group(holder, size, at) or self._fresh(holder, size, allowance)
 
     def _leases(self) -> Iterator[HeldLease]:
         return (held for holder in self._holders.values() for held in holder.leases.values())
@@ -303,8 +380,8 @@ class Dealer:
         held.alone = True
         return held
 
-    def _fresh(self, holder: Holder, size: int) -> HeldLease | None:
-        fresh = self.queues.take(holder.node_id, size, self._rates())
+    def _fresh(self, holder: Holder, size: int, allowance: Allowance) -> HeldLease | None:
+        fresh = self.queues.take(holder.node_id, size, self._rates(), far=allowance.far)
         if not fresh:
             return None
         self._fresh_is_next = False
@@ -331,9 +408,11 @@ class Dealer:
         budget = math.inf if holder.shared else BUDGET
         return Lease(self._lease_id, indices, attempt, budget, self._until_failure)
 
-    def _size(self, holder: Holder) -> int:
+    def _size(self, holder: Holder, allowance: Allowance) -> int:
         """How many items the holder gets next (see the module's docstring)."""
         size = holder.allowance
+        if allowance.at_once:
+            size = min(size, int(allowance.items), self._room(holder)) // self._unit * self._unit
         if len(self._holders) > 1:
             left = self.queues.remaining + self._retries.ready
             size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))

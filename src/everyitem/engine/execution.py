@@ -53,7 +53,7 @@ from everyitem.ports.store import (
 
 _log = logging.getLogger("everyitem")
 
-#: Makes the nodes of a batch: one per node that has slots to use, with its number of slots.
+#: Makes the nodes of a batch, each with the number of slots it begins with.
 BuildNodes = Callable[[ProcessingBatch, ExecutionRecord, dict[str, int]], Sequence[Node]]
 
 
@@ -203,6 +203,8 @@ class Execution:
             recorded,
             counters,
             nodes=[(node_id, count) for node_id, count in slots.items() if count],
+            allocated=[(node.node_id, node.slots) for node in self._batch.resources.nodes],
+            least=self._batch.resources.min_parallelism,
             partitions=plan_partitions(
                 self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
             ),
@@ -211,12 +213,7 @@ class Execution:
             chance=random.random,
             unit=self._unit,
             suspicion=suspicion,
-            # a node that got no slots will never have a worker that suspects could run on
-            isolating=[
-                node.node_id
-                for node in self._batch.resources.nodes
-                if node.kind is NodeKind.PROCESS and slots[node.node_id]
-            ],
+            isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
         )
 
     def _process_items(
@@ -263,7 +260,6 @@ class Execution:
             switch=self._switch,
             listener=self._listener,
             on_stop=self._started.excuse,
-            parallelism=min(self._batch.configuration.parallelism, self._batch.resources.slots),
             meter=meter,
             observers=self._observers,
         )

@@ -103,7 +103,7 @@ class Holder:
 
     def load(self) -> float:
         """Items leased per slot: the lower, the more urgently it needs work; below 1 a slot idles."""
-        return self.outstanding / self.slots
+        return self.outstanding / max(1, self.slots)
 
     @property
     def target(self) -> int:

@@ -60,6 +60,13 @@ class SettleAsked(msgspec.Struct, frozen=True, gc=False):
     settlement: Settlement
 
 
+class ParallelismAsked(msgspec.Struct, frozen=True, gc=False):
+    """From now on use so many slots, as far as they are allocated; the search for the best number ends."""
+
+    at: float
+    slots: int
+
+
 class StopAsked(msgspec.Struct, frozen=True, gc=False):
     """Drain and end INTERRUPTED; `at_once` interrupts items instead of waiting for them."""
 
@@ -77,6 +84,7 @@ Message = (
     | ResumeAsked
     | CancelAsked
     | SettleAsked
+    | ParallelismAsked
     | StopAsked
 )
 
@@ -138,6 +146,13 @@ class RevokeSlice(msgspec.Struct, frozen=True, gc=False):
     drains: bool = False
 
 
+class ResizeNode(msgspec.Struct, frozen=True, gc=False):
+    """Let a node use so many slots from now on; one that has not been started yet is started."""
+
+    node_id: str
+    slots: int
+
+
 class RetryChange(msgspec.Struct, frozen=True, gc=False):
     """A pending retry as of a save; `due` in the state machine's own time, None when it is over."""
 
@@ -186,4 +201,6 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
-Command = RunSlice | RevokeSlice | SaveCheckpoint | InterruptNodes | ChangeStatus | WakeAt | Finish
+Command = (
+    RunSlice | RevokeSlice | ResizeNode | SaveCheckpoint | InterruptNodes | ChangeStatus | WakeAt | Finish
+)

@@ -72,7 +72,7 @@ class StoreMeter:
 
 
 class NodeMeter:
-    """How much of the allocated slots is there, from each node's first worker on."""
+    """How much of the slots nodes began with is there, from each node's first worker on."""
 
     def __init__(self, before: Availability, slots: dict[str, int]) -> None:
         self._slots = slots
@@ -126,7 +126,6 @@ class Meter:
         """`window_used` and `window`: active seconds of the batch timeout's window, used up and in all."""
         self._before = before
         self._store = store
-        self._slots = slots
         self._nodes = NodeMeter(before.node_availability, slots)
         self._latency = list(before.latency)
         if len(self._latency) != len(LATENCY_BOUNDS) + 1:  # written with other classes
@@ -167,7 +166,9 @@ class Meter:
         """A checkpoint is durable; told by the writer's thread."""
         self._checkpoint = self._checkpoint.and_one(seconds)
 
-    def figures(self, at: float, *, busy: int, failed: int, steals: int, active: float) -> Figures:
+    def figures(
+        self, at: float, *, busy: int, slots: int, failed: int, steals: int, active: float
+    ) -> Figures:
         """All of it. `failed` final failures and `active` seconds are of this run, `steals` of all."""
         store, errors, store_availability = self._store.figures(at)
         return Figures(
@@ -176,7 +177,7 @@ class Meter:
             retries=self._before.retries + max(0, self._failed_attempts - failed),
             steals=steals,
             busy=busy,
-            slots=sum(self._slots.values()),
+            slots=slots,
             workers_lost=self._workers_lost,
             nodes_failed=self._nodes_failed,
             checkpoint=self._checkpoint,

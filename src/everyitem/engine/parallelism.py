@@ -5,7 +5,7 @@ it pays:
 
 1. *Climb*: twice as many slots, as long as throughput follows and all slots are used (slow start).
 2. *Refine*: between the last number that paid and the first that did not, halve the gap.
-3. *Probe*: hold, and now and then try a few more or fewer, in case the work or what it depends on has changed.
+3. *Probe*: hold, and now and then try a few more or fewer: the work, or what it depends on, may have changed.
 
 Failed and throttled attempts lower the score of a window, so a dependency that refuses or slows down under
 load is given way to; items that fail however few run at a time lower the scores of all numbers alike, and

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from everyitem.engine.breaker import BreakerView
+from everyitem.engine.parallelism import Decision
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import WorkerView
 
@@ -43,6 +45,10 @@ class Snapshot:
     failures_by_cause: tuple[tuple[str, int], ...]
     #: Active seconds of this run.
     elapsed: float
+    #: The latest changes of the slots in use and their reasons, oldest first; none where that is fixed.
+    parallelism_changes: tuple[Decision, ...] = ()
+    #: Whether items are held back because what they depend on fails; None where nobody can tell.
+    breaker: BreakerView | None = None
 
 
 #: Called about five times a second and once at the end, from the engine's thread; must not block.

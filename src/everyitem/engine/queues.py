@@ -55,6 +55,13 @@ class RangeQueue:
         self.remaining -= end - start
         return range(start, end)
 
+    def take_far(self, count: int) -> range:
+        """Up to `count` items from the rear, contiguous; the queue must not be empty."""
+        taken, *others = self.take_rear(count)
+        for one in others:
+            self.put(one.start, one.stop)
+        return taken
+
     def take_rear(self, count: int) -> list[range]:
         """Exactly min(count, remaining) items from the rear."""
         taken = []
@@ -84,15 +91,16 @@ class NodeQueues:
         self._queues.setdefault(node_id, RangeQueue()).put(start, stop)
         self.remaining += max(0, stop - start)
 
-    def take(self, node_id: str, count: int, rates: dict[str, float]) -> range:
+    def take(self, node_id: str, count: int, rates: dict[str, float], *, far: bool = False) -> range:
         """Up to `count` items for a node, stolen from another if it has none of its own.
 
-        `rates` are items per second by node; they decide who is the victim.
+        `rates` are items per second by node; they decide who is the victim. `far`: from the other end, away
+        from what has run last.
         """
         queue = self._queues.setdefault(node_id, RangeQueue())
         if not queue and not self._steal(node_id, rates):
             return range(0)
-        taken = queue.take(count)
+        taken = queue.take_far(count) if far else queue.take(count)
         self.remaining -= len(taken)
         return taken
 

@@ -63,6 +63,8 @@ def begin_run(
     isolating: Collection[str] = (),
     unit: int = 1,
     suspicion: Suspicion = NOBODY,
+    allocated: Sequence[tuple[str, int]] = (),
+    least: int = 1,
 ) -> ExecutionState:
     """The state machine of a run over what has no outcome yet; what is recorded as in doubt stays so.
 
@@ -88,6 +90,8 @@ def begin_run(
         ),
         deadline=at + max(0.0, configuration.timeout - used),
         unit=unit,
+        allocated=allocated,
+        least=least,
         isolating=isolating,
         suspicion=suspicion,
         intents=recorded.intents,

@@ -2,6 +2,7 @@
 
 import heapq
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -68,6 +69,29 @@ class RetryHeap:
             self._oldest_ready = at
         self._ready.setdefault(retry.attempt, deque()).append(retry)
         self._ready_count += 1
+
+    def excuse(self, indices: Collection[int]) -> list[Retry]:
+        """The latest failures of these items do not count: their next attempts get the number before.
+
+        Items that do not wait here are left out. Returns who was excused.
+        """
+        waiting = [retry for _, _, retry in self._heap if retry.index in indices and retry.attempt > 1]
+        ready = [
+            retry
+            for queue in self._ready.values()
+            for retry in queue
+            if retry.index in indices and retry.attempt > 1
+        ]
+        for retry in ready:
+            queue = self._ready[retry.attempt]
+            queue.remove(retry)
+            if not queue:
+                del self._ready[retry.attempt]
+            self._ready_count -= 1
+            self.push(retry)
+        for retry in (*waiting, *ready):
+            retry.attempt -= 1
+        return [*waiting, *ready]
 
     @property
     def has_alone(self) -> bool:

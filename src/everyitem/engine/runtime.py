@@ -10,6 +10,7 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 
+from everyitem.engine.decisions import Decisions
 from everyitem.engine.messages import (
     CancelAsked,
     ChangeStatus,
@@ -17,6 +18,7 @@ from everyitem.engine.messages import (
     Finish,
     InterruptNodes,
     Message,
+    ResizeNode,
     RevokeSlice,
     RunSlice,
     SaveCheckpoint,
@@ -57,7 +59,6 @@ class Runtime:
         switch: Switch,
         listener: Listener | None,
         on_stop: Callable[[], None],
-        parallelism: int,
         meter: Meter,
         observers: Observers,
     ) -> None:
@@ -71,11 +72,12 @@ class Runtime:
         self._switch = switch
         self._listener = listener
         self._on_stop = on_stop
-        self._parallelism = parallelism
         self._pace = RateMeter()
         self._status = ExecutionStatus.RUNNING
         self._wake_at: float | None = None
         self._next_tick = 0.0
+        self._started: set[str] = set()
+        self._decisions = Decisions(state.allotment, state.pacing.breaker, observers)
         self._retried_before = record.counters.retried
         self._steals_before = record.counters.steals
 
@@ -89,7 +91,9 @@ class Runtime:
             # who watches hears of the execution before any of the user's code runs in it
             self._report(time.monotonic())
             for node in self._nodes.values():
-                self._start(node)
+                # others have nothing to do yet: they are started when they get slots
+                if self._state.allotment.of(node.node_id):
+                    self._start(node)
             self._switch.attach(self._completions.put)
             return self._loop()
         finally:
@@ -99,6 +103,7 @@ class Runtime:
             gc.unfreeze()
 
     def _start(self, node: Node) -> None:
+        self._started.add(node.node_id)
         try:
             node.start(self._completions.put)
         except (OSError, RuntimeError) as error:
@@ -130,6 +135,11 @@ class Runtime:
             case RevokeSlice():
                 node = self._nodes[command.node_id]
                 node.revoke(command.holder, command.lease_id, drains=command.drains)
+            case ResizeNode():
+                node = self._nodes[command.node_id]
+                node.resize(command.slots)
+                if command.slots and command.node_id not in self._started:
+                    self._start(node)
             case SaveCheckpoint():
                 self._writer.put(command)
             case ChangeStatus():
@@ -147,6 +157,7 @@ class Runtime:
             now = time.monotonic()
             if now >= self._next_tick:
                 self._next_tick = now + TICK
+                self._decisions.tell(now)
                 self._report(now)
             wake_at = self._next_tick if self._wake_at is None else min(self._wake_at, self._next_tick)
             try:
@@ -167,6 +178,7 @@ class Runtime:
         figures = self._meter.figures(
             now,
             busy=sum(view.index is not None for view in workers),
+            slots=state.allotment.total,
             failed=state.accounting.tally.count,
             steals=self._steals_before + state.dealer.queues.steals,
             active=state.active_seconds(now),
@@ -179,7 +191,7 @@ class Runtime:
             retries_waiting=len(state.retries),
             rate_per_second=round(self._pace.rate, 3),
             eta_seconds=None if eta is None else round(eta, 1),
-            parallelism=self._parallelism,
+            parallelism=state.allotment.total,
             active_ms=self._record.counters.active_ms + int(state.active_seconds(now) * 1000),
             figures=figures,
         )
@@ -237,7 +249,9 @@ class Runtime:
             steals=self._steals_before + state.dealer.queues.steals,
             rate_per_second=self._pace.rate,
             eta_seconds=eta,
-            parallelism=self._parallelism,
+            parallelism=state.allotment.total,
+            parallelism_changes=state.allotment.changes,
+            breaker=state.pacing.breaker.view,
             checkpoints=state.recorder.checkpoints,
             last_checkpoint_at=self._writer.last_checkpoint_at,
             workers=workers,

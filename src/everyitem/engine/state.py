@@ -14,10 +14,11 @@ Phases::
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum, auto
 
 from everyitem.engine.accounting import Accounting
+from everyitem.engine.allotment import Allotment
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.intents import Intents
 from everyitem.engine.ledger import Ledger, Mark
@@ -30,7 +31,9 @@ from everyitem.engine.messages import (
     Finish,
     InterruptNodes,
     Message,
+    ParallelismAsked,
     PauseAsked,
+    ResizeNode,
     ResumeAsked,
     RunSlice,
     SettleAsked,
@@ -40,6 +43,7 @@ from everyitem.engine.messages import (
     Verdict,
     WakeAt,
 )
+from everyitem.engine.pacing import Pacing
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import PendingAttempt, RetryHeap
@@ -52,6 +56,7 @@ from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
+    IntakeLimited,
     ItemRunsLong,
     NodeFailed,
     OutcomesArrived,
@@ -98,6 +103,8 @@ class ExecutionState:
         unit: int = 1,
         suspicion: Suspicion = NOBODY,
         intents: Sequence[Intent] = (),
+        allocated: Sequence[tuple[str, int]] = (),
+        least: int = 1,
     ) -> None:
         """Begin a run.
 
@@ -105,16 +112,19 @@ class ExecutionState:
         gives uniform random numbers in [0, 1], `deadline` is when the batch timeout ends this window,
         `isolating` are the nodes on which a killer item kills only a worker process, `unit` is how many
         items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs,
-        `intents` are those of open items found on disk: in doubt.
+        `intents` are those of open items found on disk: in doubt. `allocated` are the slots nodes may grow
+        to, those that have nothing to do at first included; `least` is `minParallelism`.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
         self.retries = RetryHeap()
+        self.allotment = Allotment(nodes, allocated, least=least, adapts=configuration.adapts, at=at)
+        self.pacing = Pacing(per_second=configuration.rate_limit, unit=unit, at=at)
         self.dealer = Dealer(
             self.ledger,
             self.retries,
             until_failure=configuration.stops_on_failures,
-            isolating=isolating,
+            isolating=[node_id for node_id in isolating if self.allotment.of(node_id)],
             unit=unit,
             together=suspicion.together,
             intent_limit=configuration.in_doubt_limit if configuration.at_most_once else None,
@@ -127,6 +137,8 @@ class ExecutionState:
             self.retries,
             self.dealer,
             self.recorder,
+            self.pacing.breaker,
+            self.allotment,
             chance=chance,
             unit=unit,
             alone=[one.index for one in pending if one.alone],
@@ -140,7 +152,8 @@ class ExecutionState:
         self._paused_at = at
         self._paused = 0.0
         self._ended_at = math.inf
-        self._alive = {node_id for node_id, _ in nodes}
+        self._alive = {node_id for node_id, _ in (*nodes, *allocated)}
+        self._isolating = set(isolating)
         # first: what is in doubt is for a person, whoever killed whom
         self.accounting.doubts.found(intents)
         self.accounting.quarantine(suspicion, pending)
@@ -175,9 +188,13 @@ class ExecutionState:
             case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
             case HolderLost():
-                self._holder_lost(message)
+                commands += self._holder_lost(message)
             case NodeFailed():
-                self._node_failed(message)
+                commands += self._node_failed(message)
+            case IntakeLimited() if message.node_id in self._alive:
+                commands += self._resize(self.allotment.leave(message.node_id, message.slots, at), at)
+            case ParallelismAsked():
+                commands += self._resize(self.allotment.ask(message.slots), at)
             case PauseAsked():
                 commands += self._pause(at)
             case ResumeAsked():
@@ -212,7 +229,12 @@ class ExecutionState:
 
     def _deal(self, at: float) -> Sequence[Command]:
         """New leases; under at-most-once those that need no intent any more are told, others wait for it."""
-        dealt = self.dealer.deal(at)
+        allowance = self.pacing.allowance(at, self.dealer)
+        dealt = self.dealer.deal(at, allowance)
+        self.pacing.dealt(
+            sum(len(command.lease.indices) for command in dealt if isinstance(command, RunSlice)),
+            more_wanted=self.dealer.wants_more,
+        )
         if not self.configuration.at_most_once:
             return dealt
         told: list[Command] = []
@@ -232,7 +254,25 @@ class ExecutionState:
 
     # -- holders and nodes ------------------------------------------------------------------------
 
-    def _holder_lost(self, message: HolderLost) -> None:
+    def _resize(self, changed: Mapping[str, int], at: float) -> list[Command]:
+        """Nodes use another number of slots from now on."""
+        commands: list[Command] = []
+        for node_id, slots in changed.items():
+            if node_id in self._isolating:
+                self.dealer.isolate_on(node_id)
+            if not slots:
+                self._take_back(at, self.dealer.holders_of(node_id))
+            commands.append(ResizeNode(node_id, slots))
+            commands += self.dealer.resize(node_id, slots)
+        return commands
+
+    def _lose(self, node_id: str, at: float) -> list[Command]:
+        self._alive.discard(node_id)
+        self.dealer.drop_node(node_id)
+        return self._resize(self.allotment.lose(node_id, at), at)
+
+    def _holder_lost(self, message: HolderLost) -> list[Command]:
+        commands: list[Command] = []
         self._take_back(message.at, [message.holder])
         for lease_id in self.dealer.leases_of(message.holder):
             self._account(message.holder, lease_id, message.block, message.at)
@@ -241,13 +281,11 @@ class ExecutionState:
                 self.accounting.doubt_lease(held, message.begun, message.reason)
         node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
         if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
-            self._alive.discard(node_id)
-            self.dealer.drop_node(node_id)
+            commands = self._lose(node_id, message.at)
             self._check_capacity(message.reason, ErrorCode.RESOURCE_ERROR)
+        return commands
 
-    def _node_failed(self, message: NodeFailed) -> None:
-        self._alive.discard(message.node_id)
-        self.dealer.drop_node(message.node_id)
+    def _node_failed(self, message: NodeFailed) -> list[Command]:
         holders = self.dealer.holders_of(message.node_id)
         self._take_back(message.at, holders)
         for holder in holders:
@@ -255,7 +293,9 @@ class ExecutionState:
                 if (held := self.dealer.held(holder, lease_id)) is not None:
                     self.accounting.doubt_lease(held, None, message.reason)
             self.dealer.lose(holder, message.at)
+        commands = self._lose(message.node_id, message.at) if message.node_id in self._alive else []
         self._check_capacity(f"node {message.node_id}: {message.reason}", message.code)
+        return commands
 
     def _check_capacity(self, reason: str, code: ErrorCode) -> None:
         if not self._alive and self.verdict is None:
@@ -279,6 +319,7 @@ class ExecutionState:
         self._deadline += at - self._paused_at
         self._stand_still(at)
         self.phase = Phase.OPEN
+        self.allotment.stand_still(at)
         return [ChangeStatus(ExecutionStatus.RUNNING)]
 
     def _stand_still(self, at: float) -> None:
@@ -333,6 +374,8 @@ class ExecutionState:
             for command in self.intents.issue(self.recorder.confirmed):
                 self.dealer.issue(command.holder, command.lease.lease_id)
                 commands.append(command)
+        if self.phase is Phase.OPEN:
+            commands += self._adapt(at)
         if self.phase is Phase.OPEN and self.recorder.has_room:
             commands += self._deal(at)
         if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:
@@ -353,6 +396,13 @@ class ExecutionState:
             return [*commands, Finish(self.verdict)]
         return [*commands, WakeAt(self._wake_at(at))]
 
+    def _adapt(self, at: float) -> list[Command]:
+        """Let the number of slots follow what was observed, where nothing else explains that."""
+        if not self.pacing.is_undisturbed:
+            self.allotment.stand_still(at)
+            return []
+        return self._resize(self.allotment.look(at), at)
+
     def _drain(self, at: float) -> list[Command]:
         if self.dealer.is_idle:
             self.phase = Phase.SAVING
@@ -369,6 +419,7 @@ class ExecutionState:
         times = [self.recorder.next_cut()]
         if self.phase is Phase.OPEN:
             times += [self.retries.next_due(), self.retries.group_due(), self._deadline]
+            times += self.pacing.next_at()
         elif self.phase is Phase.CLOSING and not self._interrupted:
             times.append(self._interrupt_at)
         # a moment that has passed already needs no waking: whatever it waits for sends a message

@@ -28,7 +28,7 @@ class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: int
     segments: int
     runs: int
-    #: Slots allocated, and how many of them the batch was allowed to use.
+    #: Slots allocated, and how many of them the batch was to use at first.
     slots: int
     parallelism: int
     #: Counts derived again from the segments.
@@ -45,6 +45,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
     totals: Mapping[str, ControlTotal] = {}
     #: Final failures that are tolerated; None without a tolerance.
     tolerated: int | None = None
+    #: Whether the number of slots in use was found while the batch ran.
+    adapts: bool = False
     #: Things intake had to say.
     warnings: int = 0
     #: Shares (0 to 1) of the time they were needed at which store and slots were there.
@@ -201,6 +203,13 @@ def _result_accuracy(facts: ExecutionFacts) -> CheckResult:
 
 def _resource_utilization(facts: ExecutionFacts) -> CheckResult:
     achieved = facts.parallelism_achieved
+    if facts.adapts:
+        # no number was promised: slots are left idle on purpose where more of them do not help
+        return CheckResult(
+            passed=True,
+            detail=f"{achieved:.2f} slots busy on average; how many of the {facts.slots} allocated ones are "
+            "used was found while the batch ran",
+        )
     share = achieved / facts.parallelism if facts.parallelism > 0 else 0.0
     short = facts.active_ms < _TOO_SHORT_TO_JUDGE_MS
     judged = "; too short a run to judge" if short else ""

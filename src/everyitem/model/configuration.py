@@ -41,6 +41,10 @@ class ProcessingConfiguration:
     tolerated_failure_percentage: float | None = None
     #: How many items may run at once at the start; already capped to the allocated slots.
     parallelism: int = 5
+    #: Whether that number is where the search for the best one begins; else it is kept.
+    adapts: bool = False
+    #: How many items may begin in one second, over all nodes; None: as many as there are slots for.
+    rate_limit: float | None = None
     checkpoint_interval: int = 1000
     checkpoint_interval_seconds: float = 30.0
     enable_checkpointing: bool = True

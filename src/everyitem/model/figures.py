@@ -62,7 +62,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Attempts that failed and were, or will be, followed by another one.
     retries: int = 0
     steals: int = 0
-    #: Slots of this run: at an item now, and allocated.
+    #: Slots of this run: at an item now, and in use.
     busy: int = 0
     slots: int = 0
     #: Workers that died, ran out of time or were ended, and nodes that failed.

@@ -39,6 +39,8 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     alone: bool = False
     #: Set by the state machine, which alone decides it: this failure is the item's final outcome.
     final: bool = False
+    #: The class of the exception says that the item or the code is at fault, and nothing outside.
+    innate: bool = False
 
 
 class Successes(msgspec.Struct, array_like=True, gc=False):

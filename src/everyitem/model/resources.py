@@ -1,5 +1,6 @@
 """What a batch may use: nodes and their slots."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,11 +46,16 @@ def spread(parallelism: int, nodes: tuple[NodeSpec, ...]) -> dict[str, int]:
 
     Never more than a node has; the sum is min(parallelism, all slots).
     """
-    used = {node.node_id: 0 for node in nodes}
-    left = min(parallelism, sum(node.slots for node in nodes))
+    return spread_over(parallelism, {node.node_id: node.slots for node in nodes})
+
+
+def spread_over(parallelism: int, slots: Mapping[str, int]) -> dict[str, int]:
+    """As `spread`, for nodes given by their id and number of slots."""
+    used = dict.fromkeys(slots, 0)
+    left = min(parallelism, sum(slots.values()))
     while left:
-        for node in nodes:
-            if left and used[node.node_id] < node.slots:
-                used[node.node_id] += 1
+        for node_id, most in slots.items():
+            if left and used[node_id] < most:
+                used[node_id] += 1
                 left -= 1
     return used

@@ -18,6 +18,29 @@ MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
 _MAX_FRAMES: Final = 20
 
+#: Exceptions by which the item or the code is at fault, whatever else they are ...
+_FILE_ERRORS: Final = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+#: ... and unless the operating system or a connection speaks (`ssl` and `requests` raise what is both).
+_INNATE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
 #: Our own frames are left out: `work` calls the user's code, nodes call `work`.
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 
@@ -40,6 +63,9 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
     if issubclass(kind, UnusableResult):
         return failure
     failure.frames = _frames_of(_trace_of(error))
+    failure.innate = issubclass(kind, _FILE_ERRORS) or (
+        issubclass(kind, _INNATE) and not issubclass(kind, OSError)
+    )
     if issubclass(kind, PermanentItemError):
         failure.permanent = True
     elif issubclass(kind, RetryLater):

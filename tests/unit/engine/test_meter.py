@@ -16,7 +16,7 @@ def meter_of(before=Figures(), **slots):
 
 
 def figures_of(meter, at, failed=0):
-    return meter.figures(at, busy=1, failed=failed, steals=0, active=at)
+    return meter.figures(at, busy=1, slots=2, failed=failed, steals=0, active=at)
 
 
 def test_the_store_is_away_from_the_question_that_failed_to_the_one_that_is_answered():

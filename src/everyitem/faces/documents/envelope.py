@@ -146,10 +146,6 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 def _absent(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the document asks for that the contract knows and this version does not have."""
-    configuration = _part(value, "processingConfiguration")
-    where = "$.processingConfiguration"
-    if configuration.get("rateLimit") and isinstance(configuration["rateLimit"], dict):
-        yield f"{where}.rateLimit", f"rateLimit {_NOT_YET}; leave it out"
     nodes = _part(value, "allocatedResources").get("nodes")
     for position, node in enumerate(nodes if isinstance(nodes, list) else ()):
         if isinstance(node, dict) and node.get("kind") == NodeKind.DASK:

@@ -55,6 +55,12 @@ class RetryDocument(Part):
     jitter: Annotated[Jitter, Field(strict=False)] | None = None
 
 
+class RateLimitDocument(Part):
+    """How many items may begin in a second."""
+
+    per_second: Annotated[float, Field(gt=0, le=_BILLION)]
+
+
 class ProcessingConfigurationDocument(Part):
     """The rules of this batch; every key of the specification's section 9 may stand here."""
 
@@ -78,7 +84,7 @@ class ProcessingConfigurationDocument(Part):
     )
     delivery: Literal["at-least-once", "at-most-once"] | None = None
     in_doubt_limit: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
-    rate_limit: dict[str, Any] | None = None
+    rate_limit: RateLimitDocument | None = None
 
 
 class NodeDocument(Part):

@@ -79,6 +79,10 @@ def settle(
             "toleratedFailurePercentage", document=wishes.tolerated_failure_percentage
         ),
         parallelism=parallelism,
+        adapts=overrides.parallelism is None and document.parallelism_level is None,
+        rate_limit=decide(
+            "rateLimit.perSecond", document=wishes.rate_limit.per_second if wishes.rate_limit else None
+        ),
         checkpoint_interval=decide(
             "checkpointInterval",
             cli=overrides.checkpoint_interval,

@@ -27,6 +27,10 @@ def document_of(batch: ProcessingBatch) -> dict[str, Any]:
             "delivery": "at-most-once" if configuration.at_most_once else "at-least-once",
             "inDoubtLimit": configuration.in_doubt_limit,
             "timeoutHours": configuration.timeout / 3600,
+            "rateLimit": None
+            if configuration.rate_limit is None
+            else {"perSecond": configuration.rate_limit},
+            "defaultParallelism": configuration.parallelism,
         },
         "allocatedResources": {
             "nodes": [
@@ -45,7 +49,8 @@ def document_of(batch: ProcessingBatch) -> dict[str, Any]:
         "priority": batch.priority,
         "checkpointInterval": configuration.checkpoint_interval,
         "errorHandlingStrategy": configuration.strategy,
-        "parallelismLevel": configuration.parallelism,
+        # where it is found while the batch runs, the number is only where the search begins
+        "parallelismLevel": None if configuration.adapts else configuration.parallelism,
     }
 
 

@@ -16,6 +16,7 @@ from everyitem.engine.messages import (
     Finish,
     InterruptNodes,
     Message,
+    ResizeNode,
     RevokeSlice,
     RunSlice,
     SaveCheckpoint,
@@ -99,6 +100,9 @@ class Coordinator:
         self._failed_before = 0
         self._cut = 0
         self._isolating: set[str] = set()
+        #: Workers started by node, and who has joined as a whole.
+        self._started: dict[str, int] = {}
+        self._joined: set[str] = set()
         self._active = 0.0
         self._active_since: float | None = None
 
@@ -169,7 +173,9 @@ class Coordinator:
         begins_round = record.round > 1 and record.round not in self.store.segments
         counters = counters_at_start(recorded, begins_round=begins_round, recovering=self._attached)
         nodes = [(f"n{k}", chance.choice([1, 2, 4])) for k in range(chance.choice([1, 1, 2, 4]))]
-        self._isolating = {node_id for node_id, _ in nodes if chance.random() < 0.5}
+        allocated = [(node_id, slots + chance.choice([0, 0, 3])) for node_id, slots in nodes]
+        allocated += [("spare", 2)] * (chance.random() < 0.3)
+        self._isolating = {node_id for node_id, _ in allocated if chance.random() < 0.5}
         self._record, self._counters = record, counters
         self._failed_before = counters.failed - self.store.intents.settled_as_failed
         self._cut = counters.succeeded + counters.failed
@@ -184,6 +190,7 @@ class Coordinator:
             chance=chance.random,
             isolating=self._isolating,
             unit=self.day.unit,
+            allocated=allocated,
         )
         self._active_since = self.now
         self.say(f"run {record.runs} begins with {open_items} open items on {nodes}")
@@ -196,23 +203,36 @@ class Coordinator:
         self._writer = VirtualWriter(self, ownership, builder)
         self._writer.put(ChangeStatus(ExecutionStatus.RUNNING))
         for node_id, slots in nodes:
-            self._start_node(node_id, slots)
+            self._resize(node_id, slots)
         self.world.has_begun(self)
         self.deliver(TimePassed(self.now))
 
-    def _start_node(self, node_id: str, slots: int) -> None:
+    def _resize(self, node_id: str, slots: int) -> None:
+        """Let a node use so many slots; it is started when it gets the first."""
         chance = self.chance
         when = self.now + chance.choice([0.0, 0.0, 0.2]) * chance.random()
-        if node_id not in self._isolating:
-            self.at(when, partial(self.join, node_id, slots, shared=True))
+        before = self._started.get(node_id, 0)
+        if node_id in self._isolating:
+            # a worker there are too many of idles
+            for _ in range(before, slots):
+                self.at(when, partial(self.join, node_id, 1, shared=False))
+            self._started[node_id] = max(before, slots)
             return
-        for _ in range(slots):
-            self.at(when, partial(self.join, node_id, 1, shared=False))
+        self._started[node_id] = slots
+        if not before and slots and node_id not in self._joined:
+            self._joined.add(node_id)
+            self.at(when, partial(self.join, node_id, slots, shared=True))
+        for holder in self.holders.values():
+            if holder.node_id == node_id:
+                holder.resize(slots)
 
     def join(self, node_id: str, slots: int, *, shared: bool) -> None:
         """A holder comes up."""
         if self.verdict is not None:
             return
+        if shared:
+            # as many as its node uses by now
+            slots = self._started[node_id]
         self._names += 1
         name = f"{self.name}/{node_id}/{self._names}"
         holder = self.holders[name] = VirtualHolder(self, name, node_id, slots, shared=shared)
@@ -276,6 +296,9 @@ class Coordinator:
             case ChangeStatus(status=status):
                 self._note_activity(active=status is ExecutionStatus.RUNNING)
                 self._put(command)
+            case ResizeNode(node_id=node_id, slots=slots):
+                self.say(f"node {node_id} uses {slots} slots")
+                self._resize(node_id, slots)
             case InterruptNodes():
                 for holder in list(self.holders.values()):
                     holder.die(replaced=False)

@@ -102,6 +102,7 @@ class Day:
             in_doubt_limit=chance.choice([1, 5, 100]),
             timeout=chance.choice([2.0, 3600.0, 3600.0]),
             drain=chance.choice([0.05, 30.0]),
+            adapts=chance.random() < 0.5,
         )
         self.max_attempts = self.configuration.retry.max_retries + 1
 

@@ -5,7 +5,15 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from everyitem.engine.messages import CancelAsked, Message, PauseAsked, ResumeAsked, SettleAsked, StopAsked
+from everyitem.engine.messages import (
+    CancelAsked,
+    Message,
+    ParallelismAsked,
+    PauseAsked,
+    ResumeAsked,
+    SettleAsked,
+    StopAsked,
+)
 from everyitem.engine.settling import settle_at_rest
 from everyitem.model.errors import StoreError
 from everyitem.model.items import InMemoryItems
@@ -156,6 +164,8 @@ class Simulation:
             rest = chance.random() * chance.choice([1.0, 5.0])
             coordinator.at(start, lambda: coordinator.deliver(PauseAsked(self.now)))
             coordinator.at(start + rest, lambda: coordinator.deliver(ResumeAsked(self.now)))
+        for _ in range(chance.choice([0, 0, 1, 4])):
+            coordinator.at(self.now + chance.random() * span, partial(self._ask_parallelism, coordinator))
         if day.at_most_once:
             for _ in range(chance.choice([0, 1, 3])):
                 coordinator.at(self.now + chance.random() * span, partial(self._settle, coordinator))
@@ -204,6 +214,11 @@ class Simulation:
         decision = self.chance.choice(list(Decision))
         self.say(f"a person settles item {index}: {decision}")
         return Settlement(index, decision, "a person", self.wall, result=b"%d" % index)
+
+    def _ask_parallelism(self, coordinator: Coordinator) -> None:
+        slots = self.chance.choice([1, 2, 3, 20])
+        coordinator.say(f"is asked for {slots} slots")
+        coordinator.deliver(ParallelismAsked(self.now, slots))
 
     # -- trouble ------------------------------------------------------------------------------------
 

@@ -186,6 +186,7 @@ class VirtualHolder:
         failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, kind, "boom", duration_us=micros)
         failure.permanent = what is Kind.PERMANENT
         failure.retry_after = 0.01 if again else None
+        failure.innate = True
         held.block.failures.append(failure)
         if again:
             home.witness.asked_again(home, index, lease.attempt)
@@ -205,6 +206,11 @@ class VirtualHolder:
             del self.leases[held.lease.lease_id]
             self.post(SliceFinished(self.home.now, self.name, held.lease.lease_id, held.block))
             self._over.append((math.inf if self.is_cut_off else self._last_post, held))
+
+    def resize(self, slots: int) -> None:
+        """Begin no more than so many calls at a time; what runs goes on."""
+        self.slots = slots
+        self.work()
 
     def revoke(self, lease_id: int) -> None:
         """Give back what is unstarted."""

@@ -315,8 +315,13 @@ class VirtualStore:
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
 
     def _note_retry(self, index: int, attempts: int) -> None:
-        """An attempt failed and another follows; one that a person granted is no retry."""
-        if attempts and not self.intents.was_granted(index):
+        """An attempt failed and another follows; one that a person granted is no retry.
+
+        Nor is one that was excused by an outage, perhaps after it was written.
+        """
+        if not attempts:
+            self._retried.discard(index)
+        elif not self.intents.was_granted(index):
             self._retried.add(index)
 
     def _add_events(self, commit: Commit) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from everyitem.engine.breaker import BreakerView, Standing
+from everyitem.engine.parallelism import Decision, Move
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.display.figures import causes, duration, percent, rate
 from everyitem.faces.cli.display.lines import EVERY, PlainProgress, progress_line
@@ -178,3 +180,22 @@ def test_slow_rates_keep_a_decimal():
 def test_causes_are_the_most_frequent_first():
     """What does not fit is counted."""
     assert causes([("a", 1), ("b", 3), ("c", 2)], 2) == ([("3", "b"), ("2", "c")], 1)
+
+
+def test_a_change_of_parallelism_is_shown_with_its_reason():
+    """Who watches can tell why there are as many slots as there are."""
+    change = Decision(at=99.0, move=Move.GROW, slots=6, reason="100% of the slots are busy")
+    snapshot = replace(SNAPSHOT, parallelism=6, parallelism_changes=(change,))
+    assert any("6 slots: 100% of the slots are busy" in line for line in drawn(snapshot))
+    assert "6 slots" in progress_line(snapshot)
+    assert "slots" not in progress_line(SNAPSHOT)
+
+
+def test_an_outage_is_shown_while_it_lasts():
+    """Items that are held back are no mystery."""
+    view = BreakerView(Standing.OPEN, "ITEM_ERROR ConnectionError", 40.0, 1)
+    snapshot = replace(SNAPSHOT, breaker=view)
+    expected = "outage for 1 min 00 s: most items fail with ITEM_ERROR ConnectionError; probing"
+    assert any(expected in line for line in drawn(snapshot))
+    assert expected in progress_line(snapshot)
+    assert "outage" not in progress_line(replace(SNAPSHOT, breaker=BreakerView()))

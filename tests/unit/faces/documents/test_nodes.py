@@ -78,6 +78,7 @@ def test_where_parallelism_starts(accept, level, standard, least, slots, expecte
         parallelismLevel=level,
     )
     assert read.batch.configuration.parallelism == expected
+    assert read.batch.configuration.adapts is (level is None)
 
 
 def test_a_level_above_the_slots_is_capped_with_a_warning(accept):

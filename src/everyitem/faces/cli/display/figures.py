@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from everyitem.engine.breaker import Standing
+from everyitem.engine.parallelism import Decision
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.terminal import safe
 from everyitem.model.status import ExecutionStatus
@@ -78,3 +80,19 @@ def eta(snapshot: Snapshot) -> str:
 def done(snapshot: Snapshot) -> int:
     """Items with an outcome."""
     return snapshot.succeeded + snapshot.failed
+
+
+def held_back(snapshot: Snapshot) -> str:
+    """Why items are held back, empty where they are not."""
+    breaker = snapshot.breaker
+    if breaker is None or breaker.standing is Standing.CLOSED:
+        return ""
+    action = "probing" if breaker.standing is Standing.OPEN else "taking up speed again"
+    return (
+        f"outage for {duration(snapshot.at - breaker.since)}: most items fail with {breaker.cause}; {action}"
+    )
+
+
+def parallelism_change(decision: Decision) -> str:
+    """The latest change of the slots in use, and why."""
+    return f"{decision.slots:,} slots: {decision.reason}"

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Self
 
 from everyitem.engine.progress import Snapshot
-from everyitem.faces.cli.display.figures import count, done, duration, eta, pace, percent
-from everyitem.faces.cli.terminal import note
+from everyitem.faces.cli.display.figures import count, done, duration, eta, held_back, pace, percent
+from everyitem.faces.cli.terminal import note, safe
 
 #: Seconds between two lines when nothing special happens, and the least between lines for checkpoints.
 EVERY = 5.0
@@ -55,6 +55,8 @@ def progress_line(snapshot: Snapshot) -> str:
         pace(snapshot),
         eta(snapshot),
     ]
+    if snapshot.parallelism_changes:
+        parts.append(f"{count(snapshot.parallelism)} slots")
     if snapshot.failed:
         parts.append(f"{count(snapshot.failed)} failed")
     if snapshot.retries_waiting:
@@ -64,4 +66,6 @@ def progress_line(snapshot: Snapshot) -> str:
         if snapshot.last_checkpoint_at is not None:
             age = f" {duration(max(0.0, time.time() - snapshot.last_checkpoint_at))} ago"
         parts.append(f"checkpoint {count(snapshot.checkpoints)}{age}")
+    if outage := held_back(snapshot):
+        parts.append(safe(outage))
     return "  ".join(parts)

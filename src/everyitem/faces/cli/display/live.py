@@ -16,14 +16,24 @@ from rich.table import Table
 from rich.text import Text
 
 from everyitem.engine.progress import Snapshot
-from everyitem.faces.cli.display.figures import causes, count, done, duration, eta, pace, percent
+from everyitem.faces.cli.display.figures import (
+    causes,
+    count,
+    done,
+    duration,
+    eta,
+    held_back,
+    pace,
+    parallelism_change,
+    percent,
+)
 from everyitem.faces.cli.terminal import safe
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import WorkerView
 
 _REFRESHES_PER_SECOND = 4
 #: Lines the picture needs besides worker lanes and causes.
-_FIXED_LINES = 8
+_FIXED_LINES = 10
 _MOST_CAUSES = 5
 _NARROWEST_BAR = 8
 _STATE_STYLES = {
@@ -85,6 +95,7 @@ class Picture:
             self._bar(width),
             _fitting(self._pace(), width),
             _fitting(self._counts(), width),
+            *(_line((text, style)) for text, style in self._decisions()),
         ]
         if snapshot.workers:
             parts += [Text(), self._lanes(room - len(cause_lines), width)]
@@ -146,6 +157,15 @@ class Picture:
             (f"{count(snapshot.retried)} retried", "" if snapshot.retried else "dim"),
             (f"{count(snapshot.steals)} steals", "" if snapshot.steals else "dim"),
         ]
+
+    def _decisions(self) -> list[tuple[str, str]]:
+        """What the engine has decided of its own accord, and why."""
+        snapshot, decisions = self._snapshot, []
+        if outage := held_back(snapshot):
+            decisions.append((safe(outage), "bold yellow"))
+        if snapshot.parallelism_changes:
+            decisions.append((parallelism_change(snapshot.parallelism_changes[-1]), "dim"))
+        return decisions
 
     def _lanes(self, room: int, width: int) -> Table:
         workers = self._snapshot.workers

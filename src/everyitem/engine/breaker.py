@@ -1,0 +1,196 @@
+"""The circuit breaker: an outage of what items depend on must not cost them their attempts.
+
+    CLOSED ── most first attempts fail alike ──▶ OPEN ── wait ──▶ one call as a probe
+       ▲                                           ▲                   │ fails alike: a longer wait
+       └── as many calls at a time as ever ── HALF OPEN ◀── succeeds ──┘
+
+Pure. *Alike* is the same code and class of error. What speaks of the item or the code is never an outage:
+`PermanentItemError`, unusable results, dead workers, and exceptions whose class says so (`ValueError`,
+`KeyError`, ...; see `Failure.innate`). Only first attempts count as evidence: items that fail again and again
+while others succeed are bad, however many of them are left at the end. And something must have
+succeeded in this run, or the error must be one of connections and timeouts: code that never worked is no
+outage.
+
+An attempt that failed by the outage is excused: it uses up no retry, like `RetryLater`. That holds for
+those that were the evidence, too.
+"""
+
+import re
+from collections import Counter, deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from everyitem.model.errors import ErrorCode
+from everyitem.model.outcome import Failure
+
+#: So many first attempts are looked at, and this part of them must have failed alike.
+EVIDENCE: Final = 10
+MOST_EVIDENCE: Final = 640
+MOSTLY: Final = 0.8
+#: Evidence older than this many seconds is no evidence any more; nor is it remembered that one was false.
+SPAN: Final = 60.0
+#: Seconds until the first probe, and between later ones at most.
+FIRST_WAIT: Final = 1.0
+MOST_WAIT: Final = 5.0
+#: Half open: so many failures alike without a success between them open it again.
+AGAIN: Final = 3
+
+#: Classes of errors that come from outside even where nothing has ever succeeded.
+_OUTSIDE = re.compile(r"Connect|Timeout|Unavailable|gaierror|BrokenPipe")
+
+
+class Standing(StrEnum):
+    """What the breaker lets begin: everything, nothing but probes, or more and more."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half open"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """The breaker at one moment, for displays and alerts."""
+
+    standing: Standing = Standing.CLOSED
+    #: What most items fail with; empty when closed.
+    cause: str = ""
+    #: Monotonic seconds since which it is not closed.
+    since: float = 0.0
+    #: How often it has opened in this run.
+    openings: int = 0
+
+
+class Breaker:
+    """Watches attempts end, and says how many calls may be in flight."""
+
+    def __init__(self) -> None:
+        self.standing = Standing.CLOSED
+        self.cause = ""
+        self.openings = 0
+        self._since = 0.0
+        #: (when, cause or empty for a success, index), the latest last.
+        self._recent: deque[tuple[float, str, int]] = deque(maxlen=EVIDENCE)
+        self._has_succeeded = False
+        self._needed = EVIDENCE
+        self._closed_at = 0.0
+        self._wait = FIRST_WAIT
+        self._probe_at = 0.0
+        self._is_probing = False
+        self._has_failed_probe = False
+        self._share = 0
+        self._in_a_row = 0
+
+    @property
+    def view(self) -> BreakerView:
+        """What is shown of it."""
+        return BreakerView(self.standing, self.cause, self._since, self.openings)
+
+    def succeeded(self, at: float, count: int) -> None:
+        """So many attempts have succeeded."""
+        self._has_succeeded = True
+        if self.standing is Standing.CLOSED:
+            self._recent.extend((at, "", -1) for _ in range(min(count, self._needed)))
+            return
+        self._in_a_row = 0
+        if self.standing is Standing.HALF_OPEN:
+            self._share += count
+        elif self._is_probing:
+            self.standing = Standing.HALF_OPEN
+            self._share = 1 + count
+
+    def failed(self, failure: Failure, at: float) -> float | None:
+        """An attempt has failed: None where it counts, else the seconds after which it may be repeated."""
+        cause = cause_of(failure)
+        if self.standing is Standing.CLOSED:
+            if failure.attempt == 1 and failure.retry_after is None:
+                # what is no outage speaks against one, as a success does
+                self._recent.append((at, cause, failure.index))
+                if cause and self._is_outage(cause, at):
+                    self._open(cause, at)
+                    return FIRST_WAIT
+            return None
+        if cause != self.cause:
+            if self._is_probing:
+                # it says nothing; another item may
+                self._probe_again(at, FIRST_WAIT)
+            return None
+        self._in_a_row += 1
+        if self.standing is Standing.HALF_OPEN and self._in_a_row >= AGAIN:
+            self.standing = Standing.OPEN
+            self._has_failed_probe = True
+            self._probe_again(at, self._wait)
+        elif self._is_probing and self.standing is Standing.OPEN:
+            self._has_failed_probe = True
+            self._wait = min(MOST_WAIT, 2 * self._wait)
+            self._probe_again(at, self._wait)
+        return FIRST_WAIT
+
+    def excused(self) -> list[int]:
+        """The items whose failures were the evidence it opened by."""
+        return [index for _, cause, index in self._recent if cause == self.cause and index >= 0]
+
+    def allowance(self, at: float, *, leased: int, slots: int, unit: int) -> int | None:
+        """How many more items may begin now; None for as many as there are slots for."""
+        if self.standing is Standing.HALF_OPEN and self._share >= slots:
+            self._close(at)
+        if self.standing is Standing.CLOSED:
+            return None
+        if self.standing is Standing.HALF_OPEN:
+            return max(0, self._share * unit - leased)
+        return unit if at >= self._probe_at and not self._is_probing else 0
+
+    def probes(self) -> None:
+        """Something was told to begin; where it is open, that is the probe."""
+        if self.standing is Standing.OPEN:
+            self._is_probing = True
+
+    def nothing_runs(self, at: float) -> None:
+        """No lease is in force: a probe without an outcome was given back, and is no probe any more."""
+        if self.standing is Standing.OPEN and self._is_probing:
+            self._probe_again(at, FIRST_WAIT)
+
+    def next_at(self) -> float | None:
+        """When the next probe is due."""
+        return self._probe_at if self.standing is Standing.OPEN and not self._is_probing else None
+
+    def _is_outage(self, cause: str, at: float) -> bool:
+        if not self._has_succeeded and not _OUTSIDE.search(cause):
+            return False
+        if self._needed > EVIDENCE and at - self._closed_at > SPAN:
+            self._need(EVIDENCE)
+        fresh = [one for one in self._recent if at - one[0] <= SPAN]
+        if len(fresh) < self._needed:
+            return False
+        return Counter(one[1] for one in fresh)[cause] >= MOSTLY * len(fresh)
+
+    def _need(self, evidence: int) -> None:
+        self._needed = evidence
+        self._recent = deque(self._recent, maxlen=evidence)
+
+    def _open(self, cause: str, at: float) -> None:
+        self.standing, self.cause, self._since = Standing.OPEN, cause, at
+        self.openings += 1
+        self._wait = FIRST_WAIT
+        self._has_failed_probe = False
+        self._in_a_row = 0
+        self._probe_again(at, FIRST_WAIT)
+
+    def _probe_again(self, at: float, wait: float) -> None:
+        self._is_probing = False
+        self._probe_at = at + wait
+
+    def _close(self, at: float) -> None:
+        self.standing, self.cause = Standing.CLOSED, ""
+        self._closed_at = at
+        self._recent.clear()
+        # the very first probe succeeded: it may have been items after all, so the next time takes more
+        self._need(EVIDENCE if self._has_failed_probe else min(MOST_EVIDENCE, 2 * self._needed))
+
+
+def cause_of(failure: Failure) -> str:
+    """What failures have in common that are alike; empty for what is no outage whoever else it happens to."""
+    is_called_off = failure.permanent or failure.retry_after is not None or failure.innate or failure.alone
+    if is_called_off or failure.code not in (ErrorCode.ITEM_ERROR, ErrorCode.TIMEOUT_ERROR):
+        return ""
+    return "" if failure.type == "UnusableResult" else f"{failure.code} {failure.type}"

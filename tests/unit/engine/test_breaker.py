@@ -1,0 +1,174 @@
+"""The rules of the circuit breaker: what opens it, what it excuses, and how it closes again."""
+
+from typing import Any
+
+import pytest
+
+from everyitem.engine.breaker import AGAIN, EVIDENCE, FIRST_WAIT, MOST_WAIT, SPAN, Breaker, Standing
+from everyitem.model.errors import ErrorCode
+from everyitem.model.outcome import Failure
+
+SLOTS = 4
+
+
+def refused(index: int, attempt: int = 1, **more: Any) -> Failure:
+    """A failure as an outage causes it."""
+    return Failure(index, attempt, ErrorCode.ITEM_ERROR, more.pop("type", "ConnectionError"), "no", **more)
+
+
+def bad(index: int, attempt: int = 1) -> Failure:
+    """A failure the item is to blame for."""
+    return refused(index, attempt, type="ValueError", innate=True)
+
+
+def allowed(breaker: Breaker, at: float, leased: int = 0) -> int | None:
+    """How many more items may begin."""
+    return breaker.allowance(at, leased=leased, slots=SLOTS, unit=1)
+
+
+def opened(at: float = 0.0) -> Breaker:
+    """A breaker that has just opened."""
+    breaker = Breaker()
+    for index in range(EVIDENCE):
+        breaker.failed(refused(index), at)
+    assert breaker.standing is Standing.OPEN
+    return breaker
+
+
+def probe(breaker: Breaker) -> float:
+    """Let the probe begin when it is due; returns when that was."""
+    due = breaker.next_at()
+    assert due is not None
+    assert allowed(breaker, due - 0.001) == 0
+    assert allowed(breaker, due) == 1
+    breaker.probes()
+    assert allowed(breaker, due) == 0
+    return due
+
+
+def test_it_opens_when_most_first_attempts_fail_alike() -> None:
+    """Then nothing begins, and those that failed are told to wait and excused."""
+    breaker = Breaker()
+    waits = [breaker.failed(refused(index), 0.0) for index in range(EVIDENCE)]
+    assert waits == [None] * (EVIDENCE - 1) + [FIRST_WAIT]
+    assert allowed(breaker, 0.0) == 0
+    assert breaker.excused() == list(range(EVIDENCE))
+    assert breaker.view.cause == "ITEM_ERROR ConnectionError"
+
+
+def test_it_stays_closed_while_enough_succeeds() -> None:
+    """Half of the items that fail are for retries, not for the breaker."""
+    breaker = Breaker()
+    for index in range(1000):
+        if index % 2:
+            breaker.failed(refused(index), 0.0)
+        else:
+            breaker.succeeded(0.0, 1)
+    assert breaker.standing is Standing.CLOSED
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"innate": True},
+        {"permanent": True},
+        {"retry_after": 1.0},
+        {"alone": True},
+        {"type": "UnusableResult"},
+        {"attempt": 2},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_speaks_of_the_item_is_no_outage(harmless: dict[str, Any]) -> None:
+    """Wrong input, wrong code, dead workers, items that ask to wait and later attempts open nothing."""
+    breaker = Breaker()
+    breaker.succeeded(0.0, 1)
+    for index in range(10 * EVIDENCE):
+        assert breaker.failed(refused(index, **harmless), 0.0) is None
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_code_that_never_worked_is_no_outage() -> None:
+    """Unless the error itself is one of connections or timeouts, something must have succeeded."""
+    breaker = Breaker()
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index, type="ServerSaysNo"), 0.0)
+    assert breaker.standing is Standing.CLOSED
+    breaker.succeeded(0.0, 1)
+    for index in range(EVIDENCE):
+        breaker.failed(refused(index, type="ServerSaysNo"), 0.0)
+    assert breaker.standing is Standing.OPEN
+
+
+def test_old_evidence_is_no_evidence() -> None:
+    """Only what fails in a short time is an outage."""
+    breaker = Breaker()
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index), index * SPAN / (EVIDENCE - 2))
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_one_call_probes_at_a_time_and_waits_get_longer() -> None:
+    """An outage is asked seldom, but never left for long after its end."""
+    breaker = opened()
+    before, waits = 0.0, []
+    for _ in range(5):
+        due = probe(breaker)
+        waits.append(due - before)
+        breaker.failed(refused(99), due)
+        before = due
+    assert waits == [FIRST_WAIT, 2.0, 4.0, MOST_WAIT, MOST_WAIT]
+
+
+def test_a_probe_that_succeeds_lets_more_and_more_begin() -> None:
+    """The dependency is not overrun by everything that waited; then all is as before."""
+    breaker = opened()
+    due = probe(breaker)
+    breaker.succeeded(due, 1)
+    assert breaker.standing is Standing.HALF_OPEN
+    assert allowed(breaker, due) == 2
+    breaker.succeeded(due, 1)
+    assert allowed(breaker, due, leased=1) == 2
+    breaker.succeeded(due, 1)
+    assert allowed(breaker, due) is None
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_it_opens_again_when_the_dependency_is_not_well_yet() -> None:
+    """Half open, a few failures in a row without a success are enough, and they are excused."""
+    breaker = opened()
+    due = probe(breaker)
+    breaker.succeeded(due, 1)
+    assert [breaker.failed(refused(index), due) for index in range(AGAIN)] == [FIRST_WAIT] * AGAIN
+    assert breaker.standing is Standing.OPEN
+    assert allowed(breaker, due) == 0
+
+
+def test_a_probe_that_fails_otherwise_says_nothing() -> None:
+    """A bad item as the probe neither proves nor disproves the outage: another one is asked."""
+    breaker = opened()
+    due = probe(breaker)
+    assert breaker.failed(bad(7), due) is None
+    assert breaker.standing is Standing.OPEN
+    assert breaker.next_at() == due + FIRST_WAIT
+
+
+def test_a_probe_that_never_ended_is_none() -> None:
+    """When it was given back, the next one follows."""
+    breaker = opened()
+    due = probe(breaker)
+    breaker.nothing_runs(due + 3.0)
+    assert breaker.next_at() == due + 3.0 + FIRST_WAIT
+
+
+def test_false_alarms_make_it_slower_to_believe_the_next() -> None:
+    """Where the very first probe succeeds it may have been the items: twice the evidence is asked for."""
+    breaker = opened()
+    breaker.succeeded(probe(breaker), SLOTS)
+    assert allowed(breaker, 2.0) is None
+    for index in range(2 * EVIDENCE - 1):
+        breaker.failed(refused(index), 2.0)
+    assert breaker.standing is Standing.CLOSED
+    breaker.failed(refused(99), 2.0)
+    assert breaker.standing is Standing.OPEN
+    assert breaker.view.openings == 2
