@@ -340,8 +340,11 @@ def _submission(
             "collect what follows as results and run it as a batch of its own afterwards"
         )
     processor = find_processor(batch.configuration.processor)
-    if any(node.kind is NodeKind.PROCESS for node in batch.resources.nodes):
+    kinds = {node.kind for node in batch.resources.nodes}
+    if not kinds.isdisjoint((NodeKind.PROCESS, NodeKind.DASK)):
         refuse_local(processor.name, processor.origin)
+    if NodeKind.DASK in kinds:
+        _require_dask()
     switch = switch or Switch()
     configuration = batch.configuration
     patience = Patience(configuration.store_patience, drain=configuration.drain, switch=switch)
@@ -380,6 +383,13 @@ def _submission(
         settings_json=settings_json,
         source=source,
     )
+
+
+def _require_dask() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("distributed") is None:
+        raise UsageError('nodes of kind dask need the extra dask: pip install "everyitem[dask]"')
 
 
 def _started_items(
@@ -444,7 +454,9 @@ def _build_node(
 
             return ProcessNode(spec, slots=slots, assignment=assignment, items=items, budget=budget)
         case NodeKind.DASK:
-            raise UsageError(f"node {spec.node_id!r}: nodes of kind dask are not available in this version")
+            from everyitem.adapters.nodes.dask.node import DaskNode
+
+            return DaskNode(spec, slots=slots, assignment=assignment, processor=processor, items=items)
 
 
 def _slot_node(kind: NodeKind) -> "type[ThreadNode | AsyncNode]":

@@ -4,13 +4,16 @@ import queue
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.services.dask import shared_cluster
 
 from everyitem.adapters.nodes.async_node import AsyncNode
+from everyitem.adapters.nodes.dask.node import DaskNode
 from everyitem.adapters.nodes.process_node import ProcessNode
 from everyitem.adapters.nodes.thread_node import ThreadNode
 from everyitem.model.items import InMemoryItems
@@ -57,10 +60,18 @@ def build_process(
     return ProcessNode(spec, slots=spec.slots, assignment=assignment, items=items)
 
 
+def build_dask(
+    spec: NodeSpec, assignment: Assignment, processor: ItemProcessor, items: InMemoryItems
+) -> Node:
+    spec = replace(spec, address=shared_cluster().address)
+    return DaskNode(spec, slots=spec.slots, assignment=assignment, processor=processor, items=items)
+
+
 BUILDERS: dict[NodeKind, Build] = {
     NodeKind.THREAD: build_thread,
     NodeKind.ASYNC: build_async,
     NodeKind.PROCESS: build_process,
+    NodeKind.DASK: build_dask,
 }
 
 
@@ -203,6 +214,18 @@ def kind(request: pytest.FixtureRequest) -> NodeKind:
 
 
 @pytest.fixture
+def notes(kind: NodeKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which the hooks of item processors leave their notes."""
+    if kind is NodeKind.DASK:
+        # its workers are there already, with an environment of their own
+        path = shared_cluster().notes
+        path.unlink(missing_ok=True)
+        return path
+    monkeypatch.setenv("EVERYITEM_TEST_NOTES", str(tmp_path / "notes"))
+    return tmp_path / "notes"
+
+
+@pytest.fixture
 def unstarted(kind: NodeKind) -> Node:
     """A node of this kind that was made and not started."""
     load_processors(PROCESSORS)
@@ -262,3 +285,14 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A Dask node runs items as a process node does: of each rule one variant is not long."""
+    seen: set[str] = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and "dask" in item.name.partition("[")[2]:
+            if item.originalname in seen:
+                item.add_marker(pytest.mark.long)
+            seen.add(item.originalname)

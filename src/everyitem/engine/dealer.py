@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from everyitem.engine.holders import BUDGET, HeldLease, Holder
+from everyitem.engine.holders import HeldLease, Holder
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import RevokeSlice, RunSlice
 from everyitem.engine.queues import NodeQueues
@@ -112,14 +112,14 @@ class Dealer:
         """Nodes that have a holder."""
         return {holder.node_id for holder in self._holders.values()}
 
-    def join(self, name: str, node_id: str, slots: int, *, shared: bool) -> None:
+    def join(self, name: str, node_id: str, slots: int, *, shared: bool, round_trip: float = 0.0) -> None:
         """A holder is there and wants work; names are used once, so a late echo raises no ghost."""
         if name in self._known:
             return
         self._known.add(name)
         if shared:
             slots = self._limits.get(node_id, slots)
-        self._holders[name] = Holder(name, node_id, slots, shared, self._unit)
+        self._holders[name] = Holder(name, node_id, slots, shared, self._unit, round_trip)
         self._wanting[name] = None
 
     def resize(self, node_id: str, slots: int) -> list[RevokeSlice]:
@@ -405,7 +405,7 @@ class Dealer:
     def _lease(self, holder: Holder, indices: range | tuple[int, ...], attempt: int) -> Lease:
         self._lease_id += 1
         # a shared queue needs no time budget: whatever it has not started can be revoked at any moment
-        budget = math.inf if holder.shared else BUDGET
+        budget = math.inf if holder.shared else holder.budget
         return Lease(self._lease_id, indices, attempt, budget, self._until_failure)
 
     def _size(self, holder: Holder, allowance: Allowance) -> int:
@@ -415,7 +415,8 @@ class Dealer:
             size = min(size, int(allowance.items), self._room(holder)) // self._unit * self._unit
         if len(self._holders) > 1:
             left = self.queues.remaining + self._retries.ready
-            size = min(size, math.ceil(left * holder.slots / (2 * self.slots)))
+            fair = math.ceil(left * holder.slots / (2 * self.slots))
+            size = min(size, max(fair, holder.worth_sending))
         # whole calls only
         return max(1, -(-size // self._unit)) * self._unit
 

@@ -213,7 +213,11 @@ class Execution:
             chance=random.random,
             unit=self._unit,
             suspicion=suspicion,
-            isolating=[node.node_id for node in self._batch.resources.nodes if node.kind is NodeKind.PROCESS],
+            isolating=[
+                node.node_id
+                for node in self._batch.resources.nodes
+                if node.kind in (NodeKind.PROCESS, NodeKind.DASK)
+            ],
         )
 
     def _process_items(

@@ -1,5 +1,6 @@
 """Holders as the dealer knows them: what they hold, how fast they are, when they need more."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from everyitem.ports.node import Lease
 
 #: Seconds a slice should last.
 BUDGET = 0.1
+#: ... and at most, where the way to the holder is long: it should idle for no more than a fortieth of that.
+LONGEST_BUDGET = 2.0
+_ROUND_TRIPS = 40
 #: A rate is measured over at least this many seconds.
 RATE_WINDOW = 0.02
 
@@ -83,6 +87,8 @@ class Holder:
     shared: bool
     #: Items one call takes.
     unit: int = 1
+    #: Seconds it idles between two leases.
+    round_trip: float = 0.0
     leases: dict[int, HeldLease] = field(default_factory=dict)
     #: Items per second, 0.0 before anything was measured.
     rate: float = 0.0
@@ -106,9 +112,14 @@ class Holder:
         return self.outstanding / max(1, self.slots)
 
     @property
+    def budget(self) -> float:
+        """Seconds a slice of its should last."""
+        return max(BUDGET, min(LONGEST_BUDGET, _ROUND_TRIPS * self.round_trip))
+
+    @property
     def target(self) -> int:
         """Items it does in one budget; at least one call per slot."""
-        return max(self.slots * self.unit, int(self.rate * BUDGET))
+        return max(self.slots * self.unit, int(self.rate * self.budget))
 
     @property
     def allowance(self) -> int:
@@ -116,6 +127,11 @@ class Holder:
         proved = max(self.slots * self.unit, 2 * self.proved)
         # before a rate is known, doubling alone says how many
         return min(self.target, proved) if self.rate else proved
+
+    @property
+    def worth_sending(self) -> int:
+        """Items that take no longer than the way there: handing out fewer at a time gains nothing."""
+        return math.ceil(self.rate * self.round_trip)
 
     @property
     def is_hungry(self) -> bool:

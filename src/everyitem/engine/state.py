@@ -186,7 +186,13 @@ class ExecutionState:
                 self.accounting.charges_saved(message.ticket)
                 self.recorder.saved(message.ticket)
             case HolderJoined() if message.node_id in self._alive:
-                self.dealer.join(message.holder, message.node_id, message.slots, shared=message.shared)
+                self.dealer.join(
+                    message.holder,
+                    message.node_id,
+                    message.slots,
+                    shared=message.shared,
+                    round_trip=message.round_trip,
+                )
             case HolderLost():
                 commands += self._holder_lost(message)
             case NodeFailed():

@@ -1,6 +1,7 @@
 """What a batch may use: nodes and their slots."""
 
 from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,39 @@ class NodeSpec:
     kind: NodeKind
     slots: int
     memory_mb: int | None = None
+    #: Of the Dask scheduler, for nodes of that kind.
+    address: str | None = None
+
+
+_ADDRESS = re.compile(r"(?P<scheme>tcp|tls)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/@]+):[0-9]{1,5}")
+
+
+def address_problem(address: str | None) -> str:
+    """What is wrong with a Dask scheduler's address; empty where nothing is.
+
+    Items and results must not cross a network in the clear, and whoever can talk to a scheduler can run
+    code on its workers: so it is `tls://`, except on this machine.
+    """
+    if address is None:
+        return "a dask node needs the scheduler's address, such as tls://scheduler.example:8786"
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return f"{address!r} is no scheduler's address; write tls://HOST:PORT, or tcp://127.0.0.1:PORT"
+    if found["scheme"] == "tcp" and not _is_loopback(found["host"].strip("[]")):
+        return (
+            f"{address!r} leaves this machine unencrypted; use tls:// (docs/dask.md says how to set "
+            "certificates), or an SSH tunnel to 127.0.0.1"
+        )
+    return ""
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress  # not at the top: only Dask nodes have an address
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

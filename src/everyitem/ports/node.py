@@ -50,6 +50,8 @@ class HolderJoined(msgspec.Struct, frozen=True, gc=False):
     slots: int
     #: True for a queue that several slots share: it may hold more than one lease at a time.
     shared: bool = False
+    #: Seconds the holder is idle between two leases, because both have a way to go: slices last accordingly.
+    round_trip: float = 0.0
 
 
 class OutcomesArrived(msgspec.Struct, frozen=True, gc=False):

@@ -54,5 +54,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     #: W3C trace context the items belong to; empty without one.
     traceparent: str = ""
+    #: `ItemProcessor.code_digest` where the worker must have the same code; empty where it cannot differ.
+    code_digest: str = ""
     #: Modules search path of the coordinator, for processors registered by importing a module.
     sys_path: list[str] = []

@@ -178,6 +178,16 @@ def refuse_local(name: str, origin: ProcessorOrigin) -> None:
         )
 
 
+def check_code(processor: ItemProcessor, digest: str) -> None:
+    """Raise `EveryitemError` unless the code has this `code_digest`; an empty one fits everything."""
+    if digest and processor.code_digest != digest:
+        raise EveryitemError(
+            f"item processor {processor.name!r} differs from the coordinator's: {processor.source} here has "
+            f"the SHA-256 {processor.code_digest[:12]}…, there it is {digest[:12]}…; install the same "
+            "version of it on all workers, or pass it as FILE.py, which is sent along"
+        )
+
+
 class _Registry:
     """Names and what they stand for. One per process, since decorators run wherever code is imported."""
 

@@ -24,7 +24,7 @@ from everyitem.work.context import BatchView, LogEntry
 from everyitem.work.failures import in_short
 from everyitem.work.loop import Slot
 from everyitem.work.mapping import Mapping
-from everyitem.work.processors import resolve_processor
+from everyitem.work.processors import check_code, resolve_processor
 from everyitem.work.ring import RingWriter
 from everyitem.work.ring_collector import RingCollector
 from everyitem.work.stretch import MAX_ITEMS, Stretch
@@ -126,6 +126,7 @@ class Worker:
         try:
             assignment = self._assignment
             processor = resolve_processor(assignment.origin, assignment.processor, assignment.sys_path)
+            check_code(processor, assignment.code_digest)
             slot = Slot(processor, BatchView(assignment))
             slot.run_hook(processor.setup)
         except BaseException as error:

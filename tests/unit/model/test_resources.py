@@ -1,9 +1,10 @@
 """Slots and how a degree of parallelism spreads over nodes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec, spread
+from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec, address_problem, spread
 
 
 def nodes(slots):
@@ -26,3 +27,38 @@ def test_parallelism_spreads_evenly_within_the_slots(slots, parallelism):
 def test_slots_are_those_of_all_nodes():
     """The most items at once is the sum."""
     assert AllocatedResources(nodes=nodes([2, 3])).slots == 5
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://127.0.0.1:8786",
+        "tcp://localhost:8786",
+        "tcp://[::1]:1",
+        "tls://far.example:8786",
+        "tls://10.0.0.1:1",
+    ],
+)
+def test_a_schedulers_address_is_encrypted_or_on_this_machine(address: str):
+    """`tls://` goes anywhere, `tcp://` stays here."""
+    assert address_problem(address) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (None, "needs the scheduler's address"),
+        ("tcp://10.0.0.1:8786", "unencrypted"),
+        ("tcp://localhost.example:8786", "unencrypted"),
+        ("tcp://0.0.0.0:8786", "unencrypted"),
+        ("tcp://127.0.0.1.example:8786", "unencrypted"),
+        ("tcp://127.0.0.1@far.example:8786", "no scheduler's address"),
+        ("tcp://127.0.0.1", "no scheduler's address"),
+        ("inproc://x/1/2:1", "no scheduler's address"),
+        ("tls://a:1\n", "no scheduler's address"),
+        ("", "no scheduler's address"),
+    ],
+)
+def test_an_address_that_leaves_the_machine_in_the_clear_is_refused(address: str | None, said: str):
+    """Whoever reads along, or talks to the scheduler, has the items, or the workers."""
+    assert said in address_problem(address)

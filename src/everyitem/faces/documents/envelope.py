@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import SOURCE_KINDS, BatchDocument
 from everyitem.faces.documents.strict_json import member_path, shorten
-from everyitem.model.resources import NodeKind
 
 _SIMILARITY = 0.8
 
@@ -146,11 +145,6 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 def _absent(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the document asks for that the contract knows and this version does not have."""
-    nodes = _part(value, "allocatedResources").get("nodes")
-    for position, node in enumerate(nodes if isinstance(nodes, list) else ()):
-        if isinstance(node, dict) and node.get("kind") == NodeKind.DASK:
-            path = f"$.allocatedResources.nodes[{position}].kind"
-            yield path, f"the node kind dask {_NOT_YET}; use thread, process or async"
     source = _part(value, "itemSource").get("kind")
     if source in SOURCE_KINDS and source not in ("inline", "jsonl", "csv"):
         yield "$.itemSource.kind", f"the item source {source} {_NOT_YET}; use inline, jsonl or csv"

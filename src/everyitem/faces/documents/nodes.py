@@ -7,7 +7,7 @@ from everyitem.faces.documents.precedence import Precedence
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDocument
 from everyitem.model.errors import ErrorCode
-from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
+from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec, address_problem
 from everyitem.settings import Origin, Setting
 from everyitem.settings.machine import granted_memory
 
@@ -75,9 +75,11 @@ def _asked_for(
             kind=node.kind or natural,
             slots=node.slots or 1,
             memory_mb=node.memory_mb,
+            address=node.address,
         )
         for position, node in enumerate(wishes.nodes, start=1)
     )
+    _check_addresses(nodes, problems)
     seen: dict[str, int] = {}
     for position, spec in enumerate(nodes):
         if (earlier := seen.setdefault(spec.node_id, position)) != position:
@@ -85,6 +87,17 @@ def _asked_for(
                 f"{_WHERE}.nodes[{position}].nodeId", f"{spec.node_id!r} is already the id of node {earlier}"
             )
     return nodes
+
+
+def _check_addresses(nodes: tuple[NodeSpec, ...], problems: Problems) -> None:
+    """Dask nodes have an address that may be used; others have none."""
+    for position, spec in enumerate(nodes):
+        where = f"{_WHERE}.nodes[{position}].address"
+        if spec.kind is NodeKind.DASK:
+            if problem := address_problem(spec.address):
+                problems.add(where, problem)
+        elif spec.address is not None:
+            problems.warn(where, f"only nodes of kind dask have an address; this one is of kind {spec.kind}")
 
 
 def _check_memory(nodes: tuple[NodeSpec, ...], ceiling: int, problems: Problems) -> None:

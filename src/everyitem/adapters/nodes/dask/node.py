@@ -1,0 +1,142 @@
+"""A node on a Dask cluster: one slice is one Dask task."""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from everyitem.adapters.nodes.dask.dispatch import Dispatch, Patience
+from everyitem.adapters.nodes.dask.frames import Opening, Software
+from everyitem.adapters.nodes.dask.link import Link
+from everyitem.model.errors import UsageError
+from everyitem.model.items import Items
+from everyitem.model.resources import NodeSpec, address_problem
+from everyitem.ports.node import Lease, NodeFailed, Post, WorkerView
+from everyitem.work.assignment import Assignment, OriginKind
+from everyitem.work.processors import ItemProcessor, refuse_local
+
+#: Seconds the node's end may take: closing stations and connection, both bounded.
+_END = 15.0
+
+
+class DaskNode:
+    """Runs items on the workers of a Dask cluster, with `slots` slices under way (`dask/1`, `dask/2`, ...).
+
+    Raises `EveryitemError` for an item processor that other processes cannot import, `UsageError` for an
+    address that would carry items unprotected through a network.
+    """
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        *,
+        slots: int,
+        assignment: Assignment,
+        processor: ItemProcessor,
+        items: Items,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        refuse_local(assignment.processor, assignment.origin)
+        problem = address_problem(spec.address)
+        if problem:
+            raise UsageError(f"node {spec.node_id!r}: {problem}")
+        self.node_id, self._address = spec.node_id, spec.address or ""
+        self._items, self._clock, self._slots = items, clock, slots
+        self._patience = patience or Patience()
+        self._opening = _opening(spec, slots, assignment, processor)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._dispatch: Dispatch | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Reports that came after their slice was over, and were dropped."""
+        return 0 if self._dispatch is None else self._dispatch.dropped
+
+    def start(self, post: Post) -> None:
+        """Connect to the scheduler; the holders announce themselves once workers are ready."""
+        loop = asyncio.new_event_loop()
+        dispatch = Dispatch(
+            node_id=self.node_id,
+            slots=self._slots,
+            opening=self._opening,
+            items=self._items,
+            connect=lambda on_begun, on_gone: Link.connect(self._address, on_begun=on_begun, on_gone=on_gone),
+            post=post,
+            clock=self._clock,
+            patience=self._patience,
+        )
+        thread = threading.Thread(
+            target=_live, args=(loop, dispatch), name=f"everyitem-{self.node_id}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread left
+            loop.close()
+            post(NodeFailed(self._clock(), self.node_id, f"the node cannot start: {error}"))
+            return
+        self._loop, self._thread, self._dispatch = loop, thread, dispatch
+
+    def run_slice(self, holder: str, lease: Lease) -> None:
+        """Give a holder a lease."""
+        if self._dispatch is not None:
+            self._call(partial(self._dispatch.run_slice, holder, lease))
+
+    def revoke(self, holder: str, lease_id: int, *, drains: bool = False) -> None:
+        """Take back what is unstarted of a lease: one item process leaves no gaps."""
+        if self._dispatch is not None:
+            self._call(partial(self._dispatch.revoke, holder, lease_id))
+
+    def interrupt(self) -> None:
+        """End the items on the workers; what they had finished is recovered, nobody is charged."""
+        if self._dispatch is not None:
+            self._call(self._dispatch.interrupt)
+
+    def close(self) -> None:
+        """Let the workers run `teardown`, and end the connection; the cluster goes on."""
+        if self._dispatch is not None and self._thread is not None:
+            self._call(self._dispatch.close)
+            self._thread.join(_END)
+
+    def views(self) -> list[WorkerView]:
+        """What each holder does now."""
+        return [] if self._dispatch is None else self._dispatch.views()
+
+    def _call(self, call: Callable[[], None]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            return  # the loop has ended
+
+
+def _live(loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
+    """The node's thread: one event loop for as long as the node lives."""
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(dispatch.run())
+
+
+def _opening(spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor) -> Opening:
+    """What a worker needs before its first item; a processor's own file goes along."""
+    file_name, file = "", b""
+    if assignment.origin.kind is OriginKind.FILE:
+        path = Path(assignment.origin.where)
+        try:
+            file_name, file = path.name, path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the item processors' file {path}: {error.strerror}") from error
+    return Opening(
+        Software.here(),
+        uuid.uuid4().hex,
+        msgspec.structs.replace(assignment, code_digest=processor.code_digest),
+        slots=slots,
+        memory_mb=spec.memory_mb and max(1, spec.memory_mb // slots),
+        file_name=file_name,
+        file=file,
+    )
