@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 #: Seconds anything may take to start or to end; only a broken machine needs them.
@@ -26,8 +26,17 @@ class DaskCluster:
     """A scheduler and some workers. `close` ends them all."""
 
     def __init__(
-        self, workers: int, *, threads: int = 1, nanny: bool = False, options: Sequence[str] = ()
+        self,
+        workers: int,
+        *,
+        threads: int = 1,
+        nanny: bool = False,
+        options: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        tls: Mapping[str, str] | None = None,
     ) -> None:
+        """`host` is the scheduler's; with `tls` (Dask's variables) nothing is sent in the clear."""
+        self._host, self._tls = host, tls
         self.folder = Path(tempfile.mkdtemp(prefix="everyitem-dask-"))
         #: Where item processors of the contract leave notes.
         self.notes = self.folder / "notes"
@@ -47,7 +56,7 @@ class DaskCluster:
     @property
     def address(self) -> str:
         """The scheduler's address."""
-        return f"tcp://127.0.0.1:{self.port}"
+        return f"{'tls' if self._tls else 'tcp'}://{self._host}:{self.port}"
 
     @property
     def log(self) -> str:
@@ -59,7 +68,7 @@ class DaskCluster:
         known = self.folder / "scheduler.json"
         known.unlink(missing_ok=True)
         self.scheduler = self._start(
-            *("scheduler", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("scheduler", "--host", self._contact, "--port", str(self.port)),
             *("--no-dashboard", "--scheduler-file", str(known)),
         )
         deadline = time.monotonic() + PATIENCE
@@ -70,26 +79,33 @@ class DaskCluster:
                 self.port = int(json.loads(known.read_text())["address"].rpartition(":")[2])
             time.sleep(0.02)
 
-    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """One more worker, in a session of its own."""
+    @property
+    def _contact(self) -> str:
+        return f"{'tls' if self._tls else 'tcp'}://{self._host}"
+
+    def start_worker(self, *options: str, within: str = "", host: str = "") -> subprocess.Popen[bytes]:
+        """One more worker, in a session of its own; `within` a network namespace, where it is `host`."""
         worker = self._start(
-            *("worker", self.address, "--host", "127.0.0.1", "--no-dashboard"),
+            *("worker", self.address, "--host", host or self._host, "--no-dashboard"),
             *("--nthreads", str(self._threads)),
             *("--local-directory", str(self.folder), "--memory-limit", "0"),
             *(("--nanny",) if self._nanny else ("--no-nanny",)),
             *self._options,
             *options,
+            within=within,
         )
         self.workers.append(worker)
         return worker
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, *arguments: str, within: str = "") -> subprocess.Popen[bytes]:
         environment = dict(os.environ) | {
             "EVERYITEM_TEST_NOTES": str(self.notes),
             "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
         }
+        environment |= self._tls or {}
+        place = ["ip", "netns", "exec", within] if within else []
         return subprocess.Popen(
-            [sys.executable, "-m", "dask", *arguments],
+            [*place, sys.executable, "-m", "dask", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -110,6 +126,13 @@ class DaskCluster:
 
         with Client(self.address, set_as_default=False, timeout=PATIENCE) as client:
             return list(client.nthreads())
+
+    def worker_pids(self) -> list[int]:
+        """The processes of the workers, not of their nannies."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False, timeout=PATIENCE) as client:
+            return list(client.run(os.getpid).values())
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """End a process, and a nanny's worker with it, at once."""

@@ -129,6 +129,7 @@ class Dispatch:
                 await self._find_cluster()
                 await self._serve()
                 if not self._is_ending:
+                    logger.warning("node %s: the connection to the Dask scheduler was lost", self._node_id)
                     self._lose_all("the connection to the Dask scheduler was lost")
                     await self._hang_up()
         except _Hopeless as hopeless:
@@ -421,6 +422,7 @@ class Dispatch:
         for slot in self._slots:
             self._leave(slot, reason)
         if not was_ending:
+            logger.warning("node %s: %s", self._node_id, reason)
             self._post(NodeFailed(self._clock(), self._node_id, reason, code))
         self._wake.set()
 

@@ -29,8 +29,6 @@ from everyitem.adapters.nodes.dask.frames import (
 )
 from everyitem.work.failures import in_short
 
-logger = logging.getLogger(__name__)
-
 # Dask's constructors have no types.
 _CLIENT: Any = Client
 _SECURITY: Any = Security
@@ -66,6 +64,8 @@ class Link:
         cls, address: str, *, on_begun: Callable[[str, int, str], None], on_gone: Callable[[str], None]
     ) -> "Link":
         """Connect to the scheduler at `address`; raises `LinkLost`, saying why, where it does not answer."""
+        # a traceback for each lost connection; the node says itself what has become of it
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         client = _CLIENT(
             address,
             asynchronous=True,
