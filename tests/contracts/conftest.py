@@ -149,13 +149,18 @@ class Driver:
         """Run every item to its final outcome, retrying what fails, as the engine would."""
         self.waiting.append((range(self.count), 1))
         while self.waiting or self.open:
-            busy = {holder for holder, *_ in self.open.values()}
-            idle = [holder for holder in self.holders if holder not in busy]
-            if self.waiting and idle:
-                indices, attempt = self.waiting.popleft()
-                self.lease(indices, attempt, holder=idle[0])
-            else:
+            if not self.lease_waiting():
                 self.step()
+
+    def lease_waiting(self) -> bool:
+        """Give what waits next to an idle holder, if there is one."""
+        busy = {holder for holder, *_ in self.open.values()}
+        idle = [holder for holder in self.holders if holder not in busy]
+        if self.waiting and idle:
+            indices, attempt = self.waiting.popleft()
+            self.lease(indices, attempt, holder=idle[0])
+            return True
+        return False
 
     def _record(self, lease_id: int, message: OutcomesArrived | SliceFinished) -> None:
         _, lease, kept, seen = self.open[lease_id]

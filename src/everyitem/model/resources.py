@@ -1,7 +1,7 @@
 """What a batch may use: nodes and their slots."""
 
-from collections.abc import Mapping
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 

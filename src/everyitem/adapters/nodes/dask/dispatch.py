@@ -296,6 +296,12 @@ class Dispatch:
             self._do(self._ask(self._link, flight.worker))
         # else: when it begins, or when it has not begun for too long
 
+    def resize(self, slots: int) -> None:
+        """Have a holder for each slot in use; idle ones there are too many of stay."""
+        self._slots += [_Slot(number) for number in range(len(self._slots), slots)]
+        if self._link is not None and self._cluster.fit:
+            self._fill_slots()
+
     def interrupt(self) -> None:
         """End items in flight by force; nobody is charged."""
         self._is_ending = True

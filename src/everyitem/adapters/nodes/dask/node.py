@@ -49,7 +49,7 @@ class DaskNode:
         self.node_id, self._address = spec.node_id, spec.address or ""
         self._items, self._clock, self._slots = items, clock, slots
         self._patience = patience or Patience()
-        self._opening = _opening(spec, slots, assignment, processor)
+        self._opening = _opening(spec, assignment, processor)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._dispatch: Dispatch | None = None
@@ -93,6 +93,13 @@ class DaskNode:
         if self._dispatch is not None:
             self._call(partial(self._dispatch.revoke, holder, lease_id))
 
+    def resize(self, slots: int) -> None:
+        """Have more slices under way where there were too few; holders there are too many of stay idle."""
+        if self._dispatch is None:
+            self._slots = slots
+        else:
+            self._call(partial(self._dispatch.resize, slots))
+
     def interrupt(self) -> None:
         """End the items on the workers; what they had finished is recovered, nobody is charged."""
         if self._dispatch is not None:
@@ -122,7 +129,7 @@ def _live(loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
         runner.run(dispatch.run())
 
 
-def _opening(spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor) -> Opening:
+def _opening(spec: NodeSpec, assignment: Assignment, processor: ItemProcessor) -> Opening:
     """What a worker needs before its first item; a processor's own file goes along."""
     file_name, file = "", b""
     if assignment.origin.kind is OriginKind.FILE:
@@ -135,8 +142,8 @@ def _opening(spec: NodeSpec, slots: int, assignment: Assignment, processor: Item
         Software.here(),
         uuid.uuid4().hex,
         msgspec.structs.replace(assignment, code_digest=processor.code_digest),
-        slots=slots,
-        memory_mb=spec.memory_mb and max(1, spec.memory_mb // slots),
+        slots=spec.slots,
+        memory_mb=spec.memory_mb and max(1, spec.memory_mb // spec.slots),
         file_name=file_name,
         file=file,
     )
