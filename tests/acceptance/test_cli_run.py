@@ -195,14 +195,25 @@ def test_results_come_in_item_order(workspace):
 
 
 def test_results_may_be_csv(workspace):
-    """A row per item; formulas in a message are neutralised; parquet is refused by name."""
+    """A row per item; formulas in a message are neutralised."""
     workspace.do("run", workspace.document([1, {"itemId": "x", "fail": "=cmd()"}]))
     rows = list(csv.DictReader(workspace.do("results", "b", "--format", "csv").stdout.splitlines()))
     assert [row["itemId"] for row in rows] == ["0", "x"]
     assert rows[1]["errorMessage"] == "'=cmd()"
-    refused = workspace.do("results", "b", "--format", "parquet")
-    assert refused.returncode == 2
-    assert "parquet" in refused.stderr
+
+
+def test_results_may_be_parquet(workspace):
+    """Typed columns, for `results` and for `run`; the result as JSON text."""
+    from pyarrow import parquet
+
+    document = workspace.document([1, {"itemId": "x", "fail": "=cmd()"}])
+    workspace.do("run", document, "--results", "run.parquet")
+    workspace.do("results", "b", "--out", "results.parquet")
+    for name in ("run.parquet", "results.parquet"):
+        rows = parquet.read_table(workspace.folder / name).to_pylist()
+        assert [row["itemId"] for row in rows] == ["0", "x"]
+        assert json.loads(rows[0]["result"]) == {"seen": 1}
+        assert (rows[0]["errorMessage"], rows[1]["errorMessage"]) == (None, "=cmd()")
 
 
 def test_output_files_hold_what_the_screen_does(workspace):

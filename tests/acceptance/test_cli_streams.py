@@ -108,14 +108,6 @@ def test_a_full_disk_under_the_files_does_not_lose_the_response(workspace):
     assert done.stderr.count("cannot write /dev/full") == 2
 
 
-def test_parquet_results_are_refused_before_the_run(workspace):
-    """By name, like `results` does; nothing runs."""
-    done = workspace.do("run", workspace.document([1]), "--results", "out.parquet")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "parquet" in done.stderr
-    assert workspace.calls() == []
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_the_users_code_is_loaded_ends_the_command(workspace, number, code):
     """One line and the signal's exit code: nothing has begun."""

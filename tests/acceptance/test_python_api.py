@@ -112,8 +112,6 @@ def test_files_are_written_as_the_command_line_does(store, tmp_path):
     )
     assert json.loads((tmp_path / "r.json").read_text()) == response.to_dict()
     assert (tmp_path / "r.csv").read_text().startswith("itemId,index,status")
-    with pytest.raises(everyitem.UsageError, match="parquet"):
-        everyitem.run(document({"amount": 1}), store=store, results=tmp_path / "r.parquet")
     full = everyitem.run(document({"amount": 1}), store=store, out="/dev/full")
     assert (full.status, "cannot write /dev/full" in full.warnings[-1]) == ("SUCCESS", True)
 

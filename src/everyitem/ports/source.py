@@ -1,6 +1,6 @@
 """Where items come from when they do not stand in the document: the port all item sources share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -11,14 +11,16 @@ from everyitem.model.errors import ErrorCode, EveryitemError
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a document (`itemSource`) or the operator (`--items`) asks for."""
 
-    #: `jsonl` or `csv`.
+    #: `jsonl`, `csv`, `parquet`, `sql`, `directory`, `http`, `cyoda-search` or `cyoda-entities`.
     kind: str
-    #: Path of the file; a relative one is meant from `base`.
+    #: Path of the file, or what names the items otherwise; a relative path is meant from `base`.
     reference: str
     #: Folder of the document, or "" for the working directory.
     base: str = ""
     #: Further keys of `itemSource`, as given.
     options: dict[str, Any] = {}
+    #: `[sources]` of the configuration: what the operator has set up and allows.
+    setup: Mapping[str, Any] = {}
 
 
 class SourceFault(msgspec.Struct, frozen=True):

@@ -92,6 +92,7 @@ class _Model(BaseSettings):
     secrets_directory: str | None = Field(None, min_length=1)
     cyoda: dict[str, Any] = {}
     http: dict[str, Any] = {}
+    sources: dict[str, Any] = {}
 
     @classmethod
     def settings_customise_sources(

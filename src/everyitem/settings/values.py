@@ -95,6 +95,8 @@ class Settings:
     cyoda: Mapping[str, Any] = field(default_factory=dict)
     #: The table `[http]`; the HTTP server checks and completes it.
     http: Mapping[str, Any] = field(default_factory=dict)
+    #: The table `[sources]` as it stands in the file: what item sources may use.
+    sources: Mapping[str, Any] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.
     file: str | None = None
     #: Who decided each value that is not a default.

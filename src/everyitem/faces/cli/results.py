@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from everyitem.faces.api.files import check_writable, write_whole
-from everyitem.faces.api.result_files import NO_PARQUET, result_parts
+from everyitem.faces.api.result_files import check_parquet, result_parts
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.exits import RESPONSE_ERROR
@@ -21,6 +21,7 @@ class ResultFormat(StrEnum):
 
     JSONL = "jsonl"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def results(
@@ -29,8 +30,8 @@ def results(
         str | None,
         typer.Option(
             "--format",
-            metavar="jsonl|csv",
-            help="JSON lines (default) or CSV (default for --out *.csv).",
+            metavar="jsonl|csv|parquet",
+            help="JSON lines by default; CSV and Parquet for --out *.csv and *.parquet.",
             show_default=False,
         ),
     ] = None,
@@ -60,7 +61,7 @@ def results(
         recorded = status.succeeded + status.failed
         damage = Damage(batch_id)
         found = damage.counted(session.results(batch_id, execution=execution, on_damage=damage))
-        parts = result_parts(found, as_csv=wanted is ResultFormat.CSV)
+        parts = result_parts(found, wanted)
         if out is None:
             write_out(parts)
         else:
@@ -74,10 +75,10 @@ def results(
 
 
 def _format(name: str | None, out: Path | None) -> ResultFormat:
-    if name == "parquet" or (name is None and out is not None and out.suffix == ".parquet"):
-        raise UsageError(NO_PARQUET)
-    if name is None:
-        return ResultFormat.CSV if out is not None and out.suffix == ".csv" else ResultFormat.JSONL
-    if name not in set(ResultFormat):
+    suffix = "" if out is None else out.suffix.removeprefix(".")
+    wanted = name or (suffix if suffix in set(ResultFormat) else ResultFormat.JSONL)
+    if wanted not in set(ResultFormat):
         raise UsageError(f"--format {name!r}: the formats are {', '.join(ResultFormat)}")
-    return ResultFormat(name)
+    if wanted == ResultFormat.PARQUET:
+        check_parquet()
+    return ResultFormat(wanted)

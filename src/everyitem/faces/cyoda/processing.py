@@ -152,7 +152,9 @@ class BatchProcessor:
     def _source(self, entity: Entity) -> dict[str, Any]:
         """`itemSource` with its file below the operator's folder; other files are not for entities."""
         source = entity.item_source
-        if source.get("kind") not in ("jsonl", "csv"):
+        if source.get("kind") not in ("jsonl", "csv", "parquet", "directory") and not (
+            source.get("kind") == "cyoda-entities" and "ids" not in source
+        ):
             return {}
         folder = self._options.source_folder
         if folder is None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from everyitem.faces.documents.problems import Problems
-from everyitem.faces.documents.schema import SOURCE_KINDS, BatchDocument
+from everyitem.faces.documents.schema import BatchDocument
 from everyitem.faces.documents.strict_json import member_path, shorten
 
 _SIMILARITY = 0.8
@@ -42,8 +42,6 @@ _STAND_INS: dict[str, Any] = {
     "executionPlan": {},
 }
 
-_NOT_YET = "is known but not available in this version"
-
 
 def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument:
     """Check the envelope, whose `batchItems` must be `[]`.
@@ -62,8 +60,6 @@ def read_envelope(value: Mapping[str, Any], problems: Problems) -> BatchDocument
         document = BatchDocument.model_validate(_STAND_INS | _named_processor(value, errors) | sound)
     for path, key, near in _near_misses(value, BatchDocument, "$"):
         problems.warn(member_path(path, key), f"unknown field, kept as it is; did you mean {near!r}?")
-    for path, message in _absent(value):
-        problems.add(path, message)
     if "\x00" in document.batch_id:
         problems.add("$.batchId", "must not contain the character U+0000")
     return document
@@ -141,13 +137,6 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for inner in get_args(annotation) if (model := _model_of(inner))), None)
-
-
-def _absent(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the document asks for that the contract knows and this version does not have."""
-    source = _part(value, "itemSource").get("kind")
-    if source in SOURCE_KINDS and source not in ("inline", "jsonl", "csv"):
-        yield "$.itemSource.kind", f"the item source {source} {_NOT_YET}; use inline, jsonl or csv"
 
 
 def _part(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -249,20 +249,27 @@ class _Reading:
         if path is None:
             return None
         kind = Path(path).suffix.lower().lstrip(".")
-        return SourceSpec(kind=kind if kind in ("csv", "parquet") else "jsonl", reference=path)
+        return SourceSpec(
+            kind=kind if kind in ("csv", "parquet") else "jsonl", reference=path, setup=self._settings.sources
+        )
 
     def _document_spec(self, envelope: BatchDocument, *, inline: bool) -> SourceSpec | None:
         wish = envelope.item_source
-        if wish is None or wish.kind not in ("jsonl", "csv"):
+        if wish is None or wish.kind in (None, "inline"):
             return None
         if inline:
             self._problems.add("$.batchItems", "must be empty where itemSource says where the items are")
             return None
-        if wish.reference is None:
+        options = dict(wish.model_extra or {})
+        if wish.reference is None and not (wish.kind == "cyoda-entities" and "ids" in options):
             self._problems.add("$.itemSource.reference", "is required")
             return None
         return SourceSpec(
-            kind=wish.kind, reference=wish.reference, base=self._base, options=dict(wish.model_extra or {})
+            kind=wish.kind,
+            reference=wish.reference or "",
+            base=self._base,
+            options=options,
+            setup=self._settings.sources,
         )
 
     def _finish(

@@ -98,8 +98,8 @@ def test_a_file_that_is_not_there_is_unavailable(tmp_path, reference):
 
 def test_an_unknown_kind_is_unavailable():
     """Kinds that do not exist are refused by name."""
-    with pytest.raises(SourceUnavailable, match="'parquet'"):
-        open_source(SourceSpec(kind="parquet", reference="x"))
+    with pytest.raises(SourceUnavailable, match="'ftp'"):
+        open_source(SourceSpec(kind="ftp", reference="x"))
 
 
 @pytest.mark.parametrize("delimiter", ["", ";;", 5, '"', "\n"])

@@ -34,12 +34,12 @@ def failed(message="boom", item_id="t-2"):
 
 
 def rows(*results):
-    return list(csv.reader(io.StringIO(b"".join(result_parts(results, as_csv=True)).decode(), newline="")))
+    return list(csv.reader(io.StringIO(b"".join(result_parts(results, "csv")).decode(), newline="")))
 
 
 def test_lines_have_the_contracts_shape():
     """Keys in the contract's order; result or error, never both; digits as recorded."""
-    lines = b"".join(result_parts([succeeded(), failed()], as_csv=False)).splitlines()
+    lines = b"".join(result_parts([succeeded(), failed()], "jsonl")).splitlines()
     assert lines[0] == (
         b'{"itemId":"t-1","index":0,"status":"SUCCEEDED","attempts":1,"result":{"v":1.50},"durationMs":0.5}'
     )
