@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from everyitem.faces.http.client import Client as Client
     from everyitem.faces.http.client import connect as connect
     from everyitem.model.batch import ProcessingBatch as ProcessingBatch
+    from everyitem.model.deferral import Deferred as Deferred
     from everyitem.model.errors import DocumentRefused as DocumentRefused
     from everyitem.model.errors import ErrorCode as ErrorCode
     from everyitem.model.errors import EveryitemError as EveryitemError
@@ -43,6 +44,7 @@ _WHERE = {
     "ItemContext": "work.context",
     "PermanentItemError": "model.errors",
     "RetryLater": "model.errors",
+    "Deferred": "model.deferral",
     # execute batches
     "run": "faces.api.running",
     "run_async": "faces.api.running",
@@ -67,15 +69,10 @@ _WHERE = {
     "ErrorCode": "model.errors",
 }
 
-#: Names of the contract that later versions have.
-_LATER = ("Deferred",)
-
 __all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATER:
-        raise ImportError(f"everyitem.{name} is known, but not available in this version")
     where = _WHERE.get(name)
     if where is None:
         raise AttributeError(f"module 'everyitem' has no attribute {name!r}")

@@ -36,6 +36,7 @@ from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.model.response import Response
 from everyitem.model.trace import is_traceparent
 from everyitem.ports.alerts import AlertStore
+from everyitem.ports.inbox import Inbox
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
 from everyitem.ports.observer import Observer, Overview
@@ -70,6 +71,7 @@ __all__ = [
     "fail_at_rest",
     "json_log_handler",
     "open_alerts",
+    "open_inbox",
     "open_monitoring",
     "open_queue",
     "open_retention",
@@ -148,6 +150,13 @@ def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
     from everyitem.adapters.stores.opening import open_alerts as open_by_scheme
 
     return open_by_scheme(url, read_only=read_only)
+
+
+def open_inbox(url: str) -> Inbox:
+    """The events that come into the store at a URL, created where nothing is yet."""
+    from everyitem.adapters.stores.opening import open_inbox as open_by_scheme
+
+    return open_by_scheme(url)
 
 
 def json_log_handler(write: Callable[[str], None]) -> logging.Handler:

@@ -271,5 +271,3 @@ def test_every_public_name_is_there():
         assert getattr(everyitem, name) is not None
     with pytest.raises(AttributeError, match="nosuch"):
         _ = everyitem.nosuch
-    with pytest.raises(ImportError, match="Deferred is known, but not available in this version"):
-        from everyitem import Deferred  # noqa: F401

@@ -4,11 +4,12 @@ Pure. An outcome counts when its lease covers the item and the item had none; wh
 twice is dropped. A failed attempt is retried, leaves its item in doubt, or was its outcome.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from everyitem.engine.allotment import Allotment
 from everyitem.engine.breaker import Breaker, Standing
 from everyitem.engine.dealer import Dealer
+from everyitem.engine.deferrals import Deferrals
 from everyitem.engine.doubts import Doubts
 from everyitem.engine.holders import HeldLease
 from everyitem.engine.intents import tells_outcome
@@ -19,6 +20,7 @@ from everyitem.engine.suspects import coordinator_death
 from everyitem.engine.tally import FailureTally
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.ports.completions import Completion
 from everyitem.ports.started import Suspicion
 from everyitem.ports.store import Decision, Settlement
 
@@ -49,6 +51,7 @@ class Accounting:
         processors), `alone` are the items that earlier runs have found to belong by themselves.
         """
         self.doubts = Doubts(ledger, recorder)
+        self.deferrals = Deferrals(ledger, recorder)
         self.tally = FailureTally(configuration, items=ledger.items)
         #: Items that needed more than one attempt.
         self.retried = 0
@@ -103,8 +106,12 @@ class Accounting:
         for failure in block.failures:
             if self._awaits(held, failure.index):
                 held.settle(failure.index)
-                self._failed(failure, at)
                 count += 1
+                if failure.deferred is None:
+                    self._failed(failure, at)
+                else:
+                    self._deferred(failure, at)
+                    succeeded += 1
         if block.logs:
             # a lost holder's block is offered to each of its leases: every record has one owner
             self._recorder.add_logs([log for log in block.logs if held.covers(log[0], log[0] + 1)])
@@ -112,6 +119,32 @@ class Accounting:
             busy = (self.busy_us - busy_before) / 1e6
             self._allotment.note(at, succeeded=succeeded, failed=count - succeeded, busy=busy)
         self._dealer.note(holder, held, count, at)
+
+    def hear(self, completions: Sequence[Completion], at: float, *, up_to: float | None) -> None:
+        """Record what events say of deferred items; `up_to`: whose time was over by then has run out of it.
+
+        What is left once the batch is decided stays deferred, and its event in the store, for the next run.
+        """
+        for run in self.deferrals.succeed(completions):
+            self._ledger.succeed(run.ranges)
+            self._recorder.add_successes(run)
+            self.busy_us += sum(run.durations_us)
+        for completion in completions:
+            if self.tally.is_decided():
+                return
+            failure = self.deferrals.fail(completion)
+            if failure is not None:
+                self._deferred_failed(failure, at)
+        if up_to is not None:
+            for failure in self.deferrals.expire(up_to):
+                self._deferred_failed(failure, at)
+                if self.tally.is_decided():
+                    return
+
+    def _deferred_failed(self, failure: Failure, at: float) -> None:
+        self._failed(failure, at)
+        if not failure.final:
+            self._recorder.deferrals.end(failure.index)
 
     def doubt_lease(self, held: HeldLease, begun: Collection[int] | None, reason: str) -> None:
         """What a lost holder had begun is in doubt; all of a lease, where nobody can tell."""
@@ -153,10 +186,18 @@ class Accounting:
         awaited = run.keep({index for index in run.indices() if self._awaits(held, index)})
         return awaited if self._ledger.succeed(awaited.ranges) else awaited.keep(set())
 
+    def _deferred(self, failure: Failure, at: float) -> None:
+        """A call of a leased item has done its part, and an event will tell the outcome."""
+        self._breaker.succeeded(at, 1)
+        self.deferrals.add(failure, at)
+        if self._configuration.at_most_once:
+            # the call came to its end: from here on the deferral is what the disk knows of it
+            self._recorder.withdraw([failure.index])
+
     def _failed(self, failure: Failure, at: float) -> None:
         """One attempt of a leased item failed: retry it, or that was its outcome."""
         self.busy_us += failure.duration_us
-        if self._configuration.at_most_once and not tells_outcome(failure):
+        if self._configuration.at_most_once and not (failure.permanent or tells_outcome(failure)):
             self.doubts.add(failure.index, failure.attempt, f"{failure.type}: {failure.message}")
             return
         retry = self._next_attempt(failure, at)

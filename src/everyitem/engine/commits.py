@@ -15,6 +15,8 @@ from everyitem.model.outcome import Failure
 from everyitem.model.totals import Balance
 from everyitem.ports.store import (
     Commit,
+    Deferral,
+    DeferralChange,
     ExecutionRecord,
     FailedItem,
     Intent,
@@ -69,6 +71,8 @@ class CommitBuilder:
         commit.traceparent = self._traceparent
         changes: dict[int, RetryChange] = {}
         intents: dict[int, Intent | None] = {}
+        deferrals: dict[int, DeferralChange] = {}
+        over: dict[tuple[int, int], None] = {}
         for command in waiting:
             if isinstance(command, ChangeStatus):
                 commit.status = command.status
@@ -87,6 +91,12 @@ class CommitBuilder:
             commit.counters = msgspec.structs.replace(
                 command.counters, active_ms=active_ms, totals=self._balances()
             )
+            for deferral in command.deferrals:
+                if deferral.due is None:
+                    deferrals.pop(deferral.index, None)
+                    over[deferral.index, deferral.attempt] = None
+                else:
+                    deferrals[deferral.index] = deferral
         commit.retries_set = [
             PendingRetry(change.index, change.attempts, change.due - monotonic + wall, change.alone)
             for change in changes.values()
@@ -95,6 +105,14 @@ class CommitBuilder:
         commit.retries_cleared = [change.index for change in changes.values() if change.due is None]
         commit.intents_set = [intent for intent in intents.values() if intent is not None]
         commit.intents_cleared = [index for index, intent in intents.items() if intent is None]
+        commit.deferrals_cleared = list(over)
+        commit.deferrals_set = [
+            Deferral(
+                one.index, one.attempt, one.due - monotonic + wall, one.duration_us, self._id_of(one.index)
+            )
+            for one in deferrals.values()
+            if one.due is not None
+        ]
         return commit
 
     def _balances(self) -> dict[str, Balance]:
@@ -118,11 +136,10 @@ class CommitBuilder:
             if not failure.final:
                 self._spent[failure.index] = spent
                 continue
-            text = self._items.text((failure.index,))[1:-1]
             rows.append(
                 FailedItem(
                     index=failure.index,
-                    item_id=item_id_of(text, failure.index),
+                    item_id=self._id_of(failure.index),
                     attempts=failure.attempt,
                     code=failure.code,
                     type=failure.type,
@@ -132,3 +149,6 @@ class CommitBuilder:
                 )
             )
         return rows
+
+    def _id_of(self, index: int) -> str:
+        return item_id_of(self._items.text((index,))[1:-1], index)

@@ -253,6 +253,7 @@ class Execution:
             completions.put,
             active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
             on_saved=saved,
+            awaits_events=lambda: state.ledger.deferred > 0,
         )
         self._writer.start()
         runtime = Runtime(

@@ -16,6 +16,8 @@ class Mark(IntEnum):
     WAITING = 4
     #: Its call may have happened and its outcome is unknown: only a person moves it on (at-most-once).
     IN_DOUBT = 5
+    #: Its call has returned, and its outcome will come as an event; nobody works on it.
+    DEFERRED = 6
 
 
 _LEASED, _SUCCEEDED = bytes((Mark.LEASED,)), bytes((Mark.SUCCEEDED,))
@@ -32,6 +34,8 @@ class Ledger:
         self.failed = recorded.count(Mark.FAILED)
         #: Open items whose fate is unknown.
         self.in_doubt = 0
+        #: Open items whose outcome will come as an event.
+        self.deferred = 0
 
     @property
     def open(self) -> int:
@@ -75,10 +79,19 @@ class Ledger:
 
     def doubt(self, index: int) -> None:
         """A leased item (or an open one when a run begins) may have been called, with unknown outcome."""
-        if self._marks[index] != Mark.OPEN:
-            self._expect(Mark.LEASED, index, index + 1)
-        self._marks[index] = Mark.IN_DOUBT
+        self._leave_open_or_leased(index, Mark.IN_DOUBT)
         self.in_doubt += 1
+
+    def defer(self, index: int) -> None:
+        """A leased item (or an open one when a run begins) awaits the event that completes it."""
+        self._leave_open_or_leased(index, Mark.DEFERRED)
+        self.deferred += 1
+
+    def end_deferral(self, index: int) -> None:
+        """The event has come, or its time is over: the item awaits its outcome like any leased one."""
+        self._expect(Mark.DEFERRED, index, index + 1)
+        self._marks[index] = Mark.LEASED
+        self.deferred -= 1
 
     def settle(self, index: int, mark: Mark) -> None:
         """Somebody decided about an item in doubt: SUCCEEDED, FAILED, or WAITING for another attempt."""
@@ -114,6 +127,11 @@ class Ledger:
             ranges.append((first, last))
             first = self._marks.find(mark, last, stop)
         return ranges
+
+    def _leave_open_or_leased(self, index: int, mark: Mark) -> None:
+        if self._marks[index] != Mark.OPEN:
+            self._expect(Mark.LEASED, index, index + 1)
+        self._marks[index] = mark
 
     def _expect(self, mark: Mark, start: int, stop: int) -> None:
         if self._marks.count(mark, start, stop) != stop - start:

@@ -10,8 +10,9 @@ import msgspec
 
 from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.completions import Completion
 from everyitem.ports.node import Lease, NodeMessage
-from everyitem.ports.store import Counters, Intent, SegmentDraft, Settlement
+from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
 
 
 class TimePassed(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +68,17 @@ class ParallelismAsked(msgspec.Struct, frozen=True, gc=False):
     slots: int
 
 
+class EventsHeard(msgspec.Struct, frozen=True, gc=False):
+    """The store was asked for events about deferred items, and had these.
+
+    `up_to` is the moment of asking (monotonic seconds) where these are all there are, and None otherwise.
+    """
+
+    at: float
+    completions: Sequence[Completion]
+    up_to: float | None
+
+
 class StopAsked(msgspec.Struct, frozen=True, gc=False):
     """Drain and end INTERRUPTED; `at_once` interrupts items instead of waiting for them."""
 
@@ -85,6 +97,7 @@ Message = (
     | CancelAsked
     | SettleAsked
     | ParallelismAsked
+    | EventsHeard
     | StopAsked
 )
 
@@ -177,6 +190,7 @@ class SaveCheckpoint(msgspec.Struct, frozen=True, gc=False):
     #: Items that may be called once this is durable, or are known to be in doubt; and whose intent is over.
     intents: Sequence[Intent] = ()
     intents_cleared: Sequence[int] = ()
+    deferrals: Sequence[DeferralChange] = ()
 
 
 class InterruptNodes(msgspec.Struct, frozen=True, gc=False):

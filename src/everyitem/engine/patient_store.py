@@ -11,11 +11,13 @@ from everyitem.engine.patience import Patience
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items, StoredItems
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.completions import Completion
 from everyitem.ports.store import (
     Commit,
     Control,
     ControlKind,
     Counters,
+    Deferral,
     ExecutionRecord,
     FailedItem,
     HistoryEntry,
@@ -50,6 +52,9 @@ class PatientOwnership:
 
     def controls(self) -> list[Control]:
         return self._ask(self.inner.controls)
+
+    def completions(self, limit: int) -> list[Completion]:
+        return self._ask(lambda: self.inner.completions(limit))
 
     def release(self, status: ExecutionStatus | None = None) -> None:
         self._ask(lambda: self.inner.release(status))
@@ -122,6 +127,9 @@ class PatientStore:
 
     def intents(self, execution_key: int) -> list[Intent]:
         return self._ask(lambda: self._store.intents(execution_key))
+
+    def deferrals(self, execution_key: int) -> list[Deferral]:
+        return self._ask(lambda: self._store.deferrals(execution_key))
 
     def request(
         self,

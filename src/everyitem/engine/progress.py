@@ -49,6 +49,8 @@ class Snapshot:
     parallelism_changes: tuple[Decision, ...] = ()
     #: Whether items are held back because what they depend on fails; None where nobody can tell.
     breaker: BreakerView | None = None
+    #: Open items that await an event.
+    deferred: int = 0
 
 
 #: Called about five times a second and once at the end, from the engine's thread; must not block.

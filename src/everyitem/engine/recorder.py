@@ -6,11 +6,12 @@ not confirmed are bounded in bytes: while the buffer is full no slices are issue
 
 from collections.abc import Iterable
 
+from everyitem.engine.deferral_record import DeferralRecord
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
 from everyitem.engine.segments import SegmentCutter, size_of
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Counters, Intent, SegmentDraft, Settlement
+from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
 
 #: Bytes of results that may wait for the disk.
 BUFFER_BYTES = 64 << 20
@@ -26,8 +27,13 @@ class Recorder:
         at: float,
         counters: Counters = Counters(),
         pending: frozenset[int] = frozenset(),
+        deferred: Iterable[tuple[int, int]] = (),
     ) -> None:
-        """`counters` are those of the last checkpoint, `pending` the items whose retry is stored already."""
+        """`counters` are those of the last checkpoint, `pending` the items whose retry is stored already.
+
+        `deferred` are the deferrals that are stored, as (index, attempt).
+        """
+        self.deferrals = DeferralRecord(deferred)
         self._checkpointing = configuration.enable_checkpointing
         self._cutter = SegmentCutter(configuration.checkpoint_interval if self._checkpointing else None)
         self._seconds = configuration.checkpoint_interval_seconds if self._checkpointing else None
@@ -66,6 +72,7 @@ class Recorder:
             and self._cutter.is_empty
             and not self._cut_everything
             and not self._intents
+            and not self.deferrals.is_due
         )
 
     @property
@@ -118,6 +125,11 @@ class Recorder:
         """These items were never started: their intents are over."""
         self._intents.update(dict.fromkeys(indices))
 
+    def defer(self, change: DeferralChange) -> int:
+        """An item is deferred, and its event counts once the save of the returned ticket is durable."""
+        self.deferrals.begin(change)
+        return self._ticket + 1
+
     def settled(self, settlement: Settlement) -> None:
         """A person decided about an item in doubt; durable as soon as can be."""
         self._cutter.add_settlement(settlement)
@@ -150,7 +162,7 @@ class Recorder:
             self._cut_everything = True
         is_urgent = self._charges_due or self._cut_everything
         segments = self._due_segments(at)
-        if not (segments or self._charges_due or self._intents):
+        if not (segments or self._charges_due or self._intents or self.deferrals.is_due):
             return []
         for segment in segments:
             self._succeeded += segment.succeeded
@@ -175,10 +187,19 @@ class Recorder:
         # a full buffer keeps work from being dealt, so it is waited for as well
         is_urgent = is_urgent or not self.has_room
         changes = self._take_changes(segments)
-        save = SaveCheckpoint(
-            self._ticket, segments, changes, counters, is_urgent, *self._take_intents(segments)
-        )
-        return [save]
+        stored, cleared = self._take_intents(segments)
+        return [
+            SaveCheckpoint(
+                self._ticket,
+                segments,
+                changes,
+                counters,
+                is_urgent,
+                intents=stored,
+                intents_cleared=cleared,
+                deferrals=self.deferrals.take(segments),
+            )
+        ]
 
     def _take_intents(self, segments: list[SegmentDraft]) -> tuple[list[Intent], list[int]]:
         """Intents to store and to clear: an outcome or a failed attempt ends the one it came of."""

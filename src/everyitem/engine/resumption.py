@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
+from everyitem.engine.deferrals import OpenDeferral
 from everyitem.engine.events import terminal_event
 from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending, Verdict
@@ -87,6 +88,7 @@ def begin_run(
             at=at,
             counters=counters,
             pending=frozenset(one.index for one in recorded.retries),
+            deferred=[(one.index, one.attempt) for one in recorded.deferrals],
         ),
         deadline=at + max(0.0, configuration.timeout - used),
         unit=unit,
@@ -95,6 +97,10 @@ def begin_run(
         isolating=isolating,
         suspicion=suspicion,
         intents=recorded.intents,
+        deferred=[
+            OpenDeferral(one.index, one.attempt, at + one.due - wall, one.duration_us)
+            for one in recorded.deferrals
+        ],
     )
 
 

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from everyitem.engine.accounting import Accounting
 from everyitem.engine.allotment import Allotment
 from everyitem.engine.dealer import Dealer
+from everyitem.engine.deferrals import OpenDeferral
 from everyitem.engine.intents import Intents
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import (
@@ -28,6 +29,7 @@ from everyitem.engine.messages import (
     CheckpointSaved,
     Command,
     Ending,
+    EventsHeard,
     Finish,
     InterruptNodes,
     Message,
@@ -105,6 +107,7 @@ class ExecutionState:
         intents: Sequence[Intent] = (),
         allocated: Sequence[tuple[str, int]] = (),
         least: int = 1,
+        deferred: Sequence[OpenDeferral] = (),
     ) -> None:
         """Begin a run.
 
@@ -113,7 +116,8 @@ class ExecutionState:
         `isolating` are the nodes on which a killer item kills only a worker process, `unit` is how many
         items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs,
         `intents` are those of open items found on disk: in doubt. `allocated` are the slots nodes may grow
-        to, those that have nothing to do at first included; `least` is `minParallelism`.
+        to, those that have nothing to do at first included; `least` is `minParallelism`; `deferred` are the
+        items that await an event.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
@@ -156,6 +160,7 @@ class ExecutionState:
         self._isolating = set(isolating)
         # first: what is in doubt is for a person, whoever killed whom
         self.accounting.doubts.found(intents)
+        self.accounting.deferrals.found(deferred)
         self.accounting.quarantine(suspicion, pending)
         self._count_failures()
         self.accounting.wait(with_suspects(pending, suspicion), at)
@@ -184,6 +189,7 @@ class ExecutionState:
                 pass
             case CheckpointSaved():
                 self.accounting.charges_saved(message.ticket)
+                self.accounting.deferrals.saved(message.ticket, at)
                 self.recorder.saved(message.ticket)
             case HolderJoined() if message.node_id in self._alive:
                 self.dealer.join(
@@ -212,6 +218,11 @@ class ExecutionState:
                 self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
             case SettleAsked():
                 self.accounting.settle(message.settlement, at)
+            case EventsHeard() if self.phase in (Phase.OPEN, Phase.PAUSED):
+                # in a pause nothing runs out of time: what would follow could not be done
+                up_to = message.up_to if self.phase is Phase.OPEN else None
+                self.accounting.hear(message.completions, at, up_to=up_to)
+                self._count_failures()
             case StopAsked():
                 self._close(Verdict(Ending.INTERRUPTED, f"stopped by {message.reason}"))
                 wait = 0.0 if message.at_once else self.configuration.drain

@@ -16,6 +16,7 @@ from everyitem.engine.messages import (
     CancelAsked,
     ChangeStatus,
     CheckpointSaved,
+    EventsHeard,
     Message,
     PauseAsked,
     ResumeAsked,
@@ -33,6 +34,8 @@ RENEW = 1.0
 #: Seconds a commit follows the one before at the earliest, so that quick checkpoints share one; what the
 #: engine waits for (a charge, the end) does not wait.
 SPACING = 0.01
+#: Events about deferred items passed on at a time.
+AT_ONCE = 500
 
 _log = logging.getLogger("everyitem.engine")
 
@@ -47,9 +50,10 @@ class CheckpointWriter:
         post: Callable[[Message], None],
         *,
         active_ms: Callable[[], int],
+        awaits_events: Callable[[], bool],
         on_saved: Callable[[float, float, Commit], None] | None = None,
     ) -> None:
-        """`active_ms`: active milliseconds over all runs by now.
+        """`active_ms`: active milliseconds over all runs by now; `awaits_events`: whether items are deferred.
 
         `on_saved` is told of each commit with segments, and when (monotonic) it began and ended.
         """
@@ -58,6 +62,7 @@ class CheckpointWriter:
         self._post = post
         self._active_ms = active_ms
         self._on_saved = on_saved
+        self._awaits_events = awaits_events
         self._inbox: queue.SimpleQueue[SaveCheckpoint | ChangeStatus | None] = queue.SimpleQueue()
         #: What the next renewal publishes; replaced as a whole by the engine's loop.
         self.progress: Progress | None = None
@@ -65,6 +70,8 @@ class CheckpointWriter:
         self.last_checkpoint_at: float | None = None
         #: Monotonic seconds at which the latest commit was through.
         self._committed = 0.0
+        #: Monotonic seconds at which the store was last asked for events.
+        self._heard = 0.0
         self._failed = False
         #: How many commands were handed over, taken, and are through; told by `_moved`.
         self._handed = self._taken = self._through = 0
@@ -108,6 +115,8 @@ class CheckpointWriter:
                 if not stopping and (due or self._ownership.controls()):
                     renewed = time.monotonic()
                     self._hear(self._ownership.renew(self.progress))
+                if not stopping and self._awaits_events():
+                    self._hear_events()
             except StoreError as error:
                 self._give_up(error.code, str(error))
             except Exception as error:
@@ -170,6 +179,19 @@ class CheckpointWriter:
                     self._post(CancelAsked(time.monotonic()))
                 case ControlKind.SETTLE if control.settlement is not None:
                     self._post(SettleAsked(time.monotonic(), control.settlement))
+
+    def _hear_events(self) -> None:
+        """Pass on what events say of deferred items; the last part says that there is nothing more."""
+        now = time.monotonic()
+        if now < self._heard + POLL:
+            return
+        self._heard = now
+        while True:
+            completions = self._ownership.completions(AT_ONCE)
+            is_last = len(completions) < AT_ONCE
+            self._post(EventsHeard(time.monotonic(), completions, now if is_last else None))
+            if is_last:
+                return
 
 
 def _by_status(

@@ -41,6 +41,8 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     final: bool = False
     #: The class of the exception says that the item or the code is at fault, and nothing outside.
     innate: bool = False
+    #: Set by Deferred: seconds within which the outcome must have come as an event. Nothing has failed yet.
+    deferred: float | None = None
 
 
 class Successes(msgspec.Struct, array_like=True, gc=False):

@@ -16,6 +16,7 @@ from everyitem.model.items import Items
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
 from everyitem.model.totals import Balance
+from everyitem.ports.completions import Completion
 
 
 class Decision(StrEnum):
@@ -104,6 +105,29 @@ class PendingRetry(msgspec.Struct, frozen=True, array_like=True):
     alone: bool = False
 
 
+class Deferral(msgspec.Struct, frozen=True, array_like=True):
+    """An item whose call has returned and whose outcome will come as an event."""
+
+    index: int
+    #: The attempt the event must name.
+    attempt: int
+    #: Epoch seconds by which it must have come.
+    due: float
+    #: How long the call took, in microseconds.
+    duration_us: int = 0
+    #: By which events name it.
+    item_id: str = ""
+
+
+class DeferralChange(msgspec.Struct, frozen=True, gc=False):
+    """A deferral as of a save; `due` in the state machine's own time, None when it is over."""
+
+    index: int
+    attempt: int
+    due: float | None
+    duration_us: int = 0
+
+
 class FailedItem(msgspec.Struct, frozen=True):
     """One item that failed for good in a round; a row of its own, for `failures` and redrive."""
 
@@ -162,6 +186,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     in_flight: int = 0
     retries_waiting: int = 0
+    deferred: int = 0
     rate_per_second: float = 0.0
     eta_seconds: float | None = None
     parallelism: int = 0
@@ -179,6 +204,9 @@ class Commit(msgspec.Struct, kw_only=True):
     retries_cleared: Sequence[int] = ()
     intents_set: Sequence[Intent] = ()
     intents_cleared: Sequence[int] = ()
+    deferrals_set: Sequence[Deferral] = ()
+    #: Those that are over, as (index, attempt).
+    deferrals_cleared: Sequence[tuple[int, int]] = ()
     counters: Counters | None = None
     progress: Progress | None = None
     events: Sequence[OutboxEvent] = ()
@@ -243,6 +271,8 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether services are to carry it out, and whether they shall hold it for now.
     queued: bool = False
     held: bool = False
+    #: Items that await an event, as far as that is on disk.
+    deferred: int = 0
 
 
 class Recorded(msgspec.Struct, kw_only=True):
@@ -255,6 +285,8 @@ class Recorded(msgspec.Struct, kw_only=True):
     counters: Counters
     #: Open items that may have been called: a run that begins finds them in doubt.
     intents: list[Intent] = []
+    #: Open items that await an event.
+    deferrals: list[Deferral] = []
 
 
 class ControlKind(StrEnum):
@@ -345,6 +377,13 @@ class Ownership(Protocol):
         """Requests that have come in and were not taken yet (a cheap read)."""
         ...
 
+    def completions(self, limit: int) -> list[Completion]:
+        """What events say of items that are deferred on disk, of the attempt that is (a cheap read).
+
+        At most `limit`, and none that this ownership has handed over before. They go with the deferral.
+        """
+        ...
+
     def release(self, status: ExecutionStatus | None = None) -> None:
         """Give ownership back, leaving the execution in `status` (None: as it is)."""
         ...
@@ -430,6 +469,10 @@ class Store(Protocol):
 
     def intents(self, execution_key: int) -> list[Intent]:
         """Open items that may have been called, in item order; those with a `doubt` are known to be in it."""
+        ...
+
+    def deferrals(self, execution_key: int) -> list[Deferral]:
+        """Open items that await an event, in item order."""
         ...
 
     def request(

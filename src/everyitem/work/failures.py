@@ -8,7 +8,7 @@ from typing import Final
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
 from everyitem.model.outcome import Failure, Frame
-from everyitem.work.results import UnusableResult
+from everyitem.work.results import NoResultYet, UnusableResult
 from everyitem.work.texts import ask, class_name, storable
 
 #: Characters of an exception's message that are kept.
@@ -62,6 +62,9 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
     )
     if issubclass(kind, UnusableResult):
         return failure
+    if issubclass(kind, NoResultYet):
+        failure.type, failure.deferred = "Deferred", getattr(error, "timeout", 0.0)
+        return failure
     failure.frames = _frames_of(_trace_of(error))
     failure.innate = issubclass(kind, _FILE_ERRORS) or (
         issubclass(kind, _INNATE) and not issubclass(kind, OSError)
@@ -89,7 +92,10 @@ def timeout_failure(index: int, *, attempt: int, duration_us: int, timeout: floa
 
 def is_final(failure: Failure, max_attempts: int) -> bool:
     """Whether a failed attempt is the item's last: permanent, or out of retries."""
-    return failure.permanent or (failure.retry_after is None and failure.attempt >= max_attempts)
+    if failure.permanent:
+        return True
+    goes_on = failure.retry_after is not None or failure.deferred is not None
+    return not goes_on and failure.attempt >= max_attempts
 
 
 def in_short(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from everyitem.model.deferral import Deferred
 from everyitem.work.texts import ask, class_name
 
 #: Largest JSON text of one result, in bytes.
@@ -43,6 +44,14 @@ _HINTS = {
 }
 
 
+class NoResultYet(Exception):
+    """The item processor returned a `Deferred`: how the item leaves the loop without a result."""
+
+    def __init__(self, deferred: Deferred) -> None:
+        super().__init__(f"the outcome will come within {deferred.timeout:g} s")
+        self.timeout = deferred.timeout
+
+
 class UnusableResult(Exception):
     """A result that is not strictly JSON; the message says where and why."""
 
@@ -60,11 +69,13 @@ def snapshot(result: Any) -> bytes:
     """The JSON text of a result at this moment: the function may change the object it returned later.
 
     Whether the text says what the result said is left to `says_the_same`, `check_snapshot` and `check_one`.
-    Raises `UnusableResult` for what cannot be encoded at all.
+    Raises `UnusableResult` for what cannot be encoded at all, and `NoResultYet` for a `Deferred`.
     """
     try:
         return encode(result)
     except Exception:  # an unusual type may raise anything; the careful way says what is wrong
+        if issubclass(type(result), Deferred):
+            raise NoResultYet(result) from None
         return _encode_carefully(result)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from everyitem.engine.deferrals import OpenDeferral
 from everyitem.engine.messages import (
     CheckpointSaved,
     Command,
@@ -60,6 +61,7 @@ class Driver:
         unit: int = 1,
         suspicion: Suspicion = NOBODY,
         intents: Sequence[Intent] = (),
+        deferred: Sequence[OpenDeferral] = (),
         **configuration: Any,
     ) -> None:
         self.now = 0.0
@@ -76,6 +78,7 @@ class Driver:
             unit=unit,
             suspicion=suspicion,
             intents=intents,
+            deferred=deferred,
         )
         self.commands: list[Command] = []
         self.saves: list[SaveCheckpoint] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
 from everyitem.ports.alerts import AlertStore
+from everyitem.ports.inbox import Inbox
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.queue import BatchQueue
 from everyitem.ports.retention import Retention
@@ -35,6 +36,11 @@ def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
 def open_tokens(url: str) -> TokenStore:
     """The access tokens kept in the store at `url`. Raises as `open_store` does."""
     return _open_tables(url, read_only=False).tokens
+
+
+def open_inbox(url: str) -> Inbox:
+    """The events that come into the store at `url`. Raises as `open_store` does."""
+    return _open_tables(url, read_only=False).inbox
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:

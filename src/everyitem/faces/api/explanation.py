@@ -41,6 +41,14 @@ class SettlementView(View, frozen=True, kw_only=True):
     doubt: str
 
 
+class DeferralView(View, frozen=True, kw_only=True):
+    """The attempt that awaits its `ItemProcessingCompleted`."""
+
+    attempt: int
+    #: When its time is over.
+    until: str | None
+
+
 class Attempt(View, frozen=True, kw_only=True):
     """One recorded call of the item processor for the item."""
 
@@ -75,12 +83,14 @@ class Explanation(View, frozen=True, kw_only=True):
     execution: int
     item_id: str
     index: int
-    #: SUCCEEDED, FAILED, OPEN or IN_DOUBT.
+    #: SUCCEEDED, FAILED, OPEN, DEFERRED or IN_DOUBT.
     status: str
     item_json: msgspec.Raw = msgspec.field(name="item")
     attempts: tuple[Attempt, ...]
     #: Why it is in doubt, and since which attempt.
     doubt: str | UnsetType = UNSET
+    #: Which attempt awaits its event, and until when.
+    deferred: DeferralView | UnsetType = UNSET
 
     @property
     def item(self) -> Any:
@@ -104,13 +114,17 @@ def explain_item(
     history = store.history(record.execution_key, index, on_damage=on_damage)
     intents = store.intents(record.execution_key)
     intent = next((one for one in intents if one.index == index), None)
+    deferral = next((one for one in store.deferrals(record.execution_key) if one.index == index), None)
     in_doubt = intent is not None and bool(intent.doubt or not record.owned)
     return Explanation(
         batch_id=record.batch_id,
         execution=record.execution,
         item_id=item_id,
         index=index,
-        status="IN_DOUBT" if in_doubt else _status(history, record.round),
+        status=_standing(history, record.round, in_doubt=in_doubt, deferred=deferral is not None),
+        deferred=UNSET
+        if deferral is None
+        else DeferralView(attempt=deferral.attempt, until=moment(deferral.due)),
         doubt=f"attempt {intent.attempt}: {intent.doubt or LEFT_BEHIND}" if intent and in_doubt else UNSET,
         item_json=msgspec.Raw(items.text((index,))[1:-1]),
         attempts=tuple(map(_attempt, history)),
@@ -140,6 +154,12 @@ def find_indices(items: Items, item_ids: Iterable[str]) -> dict[str, int]:
             if len(found) == len(wanted):
                 break
     return found
+
+
+def _standing(history: Sequence[HistoryEntry], current_round: int, *, in_doubt: bool, deferred: bool) -> str:
+    if in_doubt:
+        return "IN_DOUBT"
+    return "DEFERRED" if deferred else _status(history, current_round)
 
 
 def _status(history: Sequence[HistoryEntry], current_round: int) -> str:

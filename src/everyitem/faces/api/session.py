@@ -14,6 +14,7 @@ from everyitem.faces.api import alerting, redriving, settling, steering
 from everyitem.faces.api.actor import local_actor
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.forecast import Forecast, forecast
+from everyitem.faces.api.incoming import Receipt, take_in
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
 from everyitem.faces.api.reading import (
@@ -436,6 +437,18 @@ class Session(Records):
     def end_silences(self) -> int:
         """End every silence in force; returns how many that were."""
         return alerting.end_silences(self.store_url)
+
+    def push(self, events: bytes) -> Sequence[Receipt]:
+        """Take in events from outside, as CloudEvents in JSON: one, an array, or one on each line.
+
+        Each counts once, by its source and id. An `ItemProcessingCompleted` ends the deferral of an item, in
+        whatever process its batch runs; it may also come before that, or while nobody runs it.
+        """
+        inbox = compose.open_inbox(self.store_url)
+        try:
+            return take_in(inbox, events)
+        finally:
+            inbox.close()
 
     # ------------------------------------------------------------- how it is done
 

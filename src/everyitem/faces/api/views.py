@@ -182,6 +182,8 @@ class Status(View, frozen=True, kw_only=True):
     control_totals: dict[str, dict[str, str]]
     #: Open items that may have been called (at-most-once); `settle` them.
     in_doubt: int
+    #: Open items whose outcome will come as an event (`Deferred`).
+    deferred: int
     processor: str
     checkpoints: int
     created_at: str | None
@@ -214,6 +216,7 @@ class Status(View, frozen=True, kw_only=True):
             failed=failed,
             open=max(0, record.item_count - succeeded - failed),
             in_doubt=record.in_doubt,
+            deferred=live.deferred if live else record.deferred,
             in_flight=live.in_flight if live else 0,
             retries_waiting=live.retries_waiting if live else 0,
             rate_per_second=round(moving.rate_per_second, 1) if moving else 0.0,

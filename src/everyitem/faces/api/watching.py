@@ -26,6 +26,7 @@ def snapshot_of(record: ExecutionRecord, causes: tuple[tuple[str, int], ...]) ->
         open=status.open,
         in_flight=status.in_flight,
         retries_waiting=status.retries_waiting,
+        deferred=status.deferred,
         retried=record.counters.retried,
         steals=record.counters.steals,
         rate_per_second=status.rate_per_second,

@@ -74,7 +74,7 @@ SUBCOMMANDS = {
     "history": Subcommand(_LOOK, "history:history", "Tell who did what to a batch, and when."),
     "checkpoints": Subcommand(_LOOK, "checkpoints:checkpoints", "List the checkpoints of an execution."),
     "verify": Subcommand(_LOOK, "verify:verify", "Check everything stored of an execution."),
-    "events": Subcommand(_LOOK, "events:events", "Print the events of an execution."),
+    "events": Subcommand(_LOOK, "events:events", "Print the events of an execution, or push some."),
     "report": Subcommand(_LOOK, "report:report", "Make the report of an execution."),
     "alerts": Subcommand(_LOOK, "alerts:alerts", "List alerts, acknowledge one, or silence some."),
     "plan": Subcommand(_PREPARE, "plan:plan", "Validate and partition a batch without running it."),

@@ -1,19 +1,33 @@
-"""`everyitem events`: what an execution has published."""
+"""`everyitem events`: what an execution has published, and what others tell it (`events push`)."""
 
+import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from everyitem.faces.api.incoming import Receipt, Taken
 from everyitem.faces.cli import parameters as given
-from everyitem.faces.cli.opening import open_looking
-from everyitem.faces.cli.terminal import print_lines
+from everyitem.faces.cli.exits import RESPONSE_ERROR
+from everyitem.faces.cli.opening import open_looking, open_session
+from everyitem.faces.cli.terminal import note, print_lines
+from everyitem.model.errors import UsageError
 
 _LOOK_EVERY = 0.25
 
 
 def events(
-    batch_id: given.BatchId,
+    batch_id: Annotated[
+        str,
+        typer.Argument(metavar="BATCH_ID", help="The batch's `batchId`; `push` to send.", show_default=False),
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="With `push`: the events; `-` reads them.", show_default=False),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -25,15 +39,25 @@ def events(
     config: given.ConfigFile = None,
     as_json: given.AsJson = False,  # noqa: ARG001 - it always is
 ) -> None:
-    """Print the events of an execution.
+    """Print the events of an execution, or push some.
 
-    As CloudEvents, one JSON line each.
+    As CloudEvents, one JSON line each. `push` takes in the events of a file: one, an array, or one on each
+    line; an `ItemProcessingCompleted` completes an item that was `Deferred`. Each counts once, by its source
+    and id, however often it is pushed. What became of each is printed; refused ones make the exit code 1.
 
     [bold]Examples[/bold]
 
       everyitem events eod-2026-11-20
       everyitem events eod-2026-11-20 --follow | jq -c '{type, data}'
+      everyitem events push completed.jsonl
     """
+    if file is not None:
+        if batch_id != "push" or follow or execution is not None:
+            raise UsageError(
+                "a FILE belongs to `everyitem events push FILE`, without --follow or --execution"
+            )
+        push(file, store=store, config=config)
+        return
     with open_looking(store, config) as session:
         after = 0
         while True:
@@ -45,3 +69,22 @@ def events(
             if not follow or not active or not is_read:
                 return
             time.sleep(_LOOK_EVERY)
+
+
+def push(file: Path, *, store: str | None, config: Path | None) -> None:
+    """Take in the events of a file, and say what became of each."""
+    try:
+        text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: the events cannot be read: {error.strerror}") from error
+    with open_session(store, config) as session:
+        receipts = session.push(text)
+    print_lines(receipt.to_json() for receipt in receipts)
+    note(_summary(receipts))
+    if any(receipt.state is Taken.REFUSED for receipt in receipts):
+        raise typer.Exit(RESPONSE_ERROR)
+
+
+def _summary(receipts: Sequence[Receipt]) -> str:
+    counts = Counter(receipt.state for receipt in receipts)
+    return ", ".join(f"{counts[state]:,} {state.lower()}" for state in Taken)

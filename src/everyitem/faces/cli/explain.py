@@ -55,6 +55,9 @@ def story(found: Explanation) -> Iterator[str]:
     if found.doubt:
         yield f"doubt:  {safe(found.doubt)}"
         yield "        everyitem settle says what became of it"
+    if found.deferred:
+        yield f"awaits: the event that completes attempt {found.deferred.attempt}"
+        yield f"        until {moment(found.deferred.until)}"
     if not found.attempts:
         yield "no attempt is recorded yet"
     for attempt in found.attempts:

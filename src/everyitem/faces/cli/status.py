@@ -44,6 +44,8 @@ def print_status(found: Status, *, as_json: bool) -> None:
     ]
     if found.in_doubt:
         rows.append(("in doubt", f"{count(found.in_doubt)} of these; see failures, then settle"))
+    if found.deferred:
+        rows.append(("deferred", f"{count(found.deferred)} of these await an event"))
     if found.in_flight or found.retries_waiting or found.rate_per_second:
         eta = "unknown" if found.eta_seconds is None else duration(found.eta_seconds)
         rows += [

@@ -10,6 +10,7 @@ from everyitem.adapters.stores.liveness import LEASE, keeps
 from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.model.status import ExecutionStatus, may_move
+from everyitem.ports.completions import Completion
 from everyitem.ports.store import (
     Commit,
     Control,
@@ -380,6 +381,9 @@ class VirtualOwnership:
         return []
 
     def controls(self) -> list[Control]:
+        return []
+
+    def completions(self, limit: int) -> list[Completion]:
         return []
 
     def open_round(self, indices: Sequence[int]) -> int:

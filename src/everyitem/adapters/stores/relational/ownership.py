@@ -12,12 +12,14 @@ from everyitem.adapters.stores.input_chunks import correction_digest
 from everyitem.adapters.stores.liveness import LEASE
 from everyitem.adapters.stores.relational import rows
 from everyitem.adapters.stores.relational.database import Connection, Database
+from everyitem.adapters.stores.relational.deferrals import positions_of_completions, read_completions
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
 from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import IllegalMove, OwnershipLost, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
+from everyitem.ports.completions import Completion
 from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
 
 _json = msgspec.json.Encoder().encode
@@ -74,6 +76,8 @@ class TableOwnership:
         self._transactions = Transactions(self._read_position, name=f"execution {execution_key}")
         #: Requests read from the inbox and not handed over yet.
         self._taken: list[Control] = []
+        #: Positions of what events say that was handed over already.
+        self._told: set[int] = set()
 
     def commit(self, commit: Commit) -> int:
         """Write one checkpoint transaction; returns the sequence number of the last segment."""
@@ -137,6 +141,18 @@ class TableOwnership:
             self._transactions.refuse_given_back()
             with self._connection.reading() as database:
                 return _controls(database, f"SELECT {_CONTROL} {_WAITING}", self.execution_key)
+
+    def completions(self, limit: int) -> list[Completion]:
+        """What events say of items that are deferred on disk, as far as it was not handed over before."""
+        with self._guard:
+            self._transactions.refuse_given_back()
+            with self._connection.reading() as database:
+                there = positions_of_completions(database, self.execution_key)
+                self._told.intersection_update(there)
+                fresh = [position for position in there if position not in self._told][:limit]
+                completions = read_completions(database, self.execution_key, fresh)
+            self._told.update(one.position for one in completions)
+            return completions
 
     def open_round(self, indices: Sequence[int], corrections: Mapping[int, bytes]) -> int:
         """Open the next round over some failed items; returns its number.

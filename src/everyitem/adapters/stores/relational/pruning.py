@@ -16,7 +16,19 @@ _LARGE: Final = (("segments", "sequence"), ("outbox", "position"), ("input_chunk
 #: Rows that are small, or few.
 _SMALL: Final = (
     *("corrections", "rounds", "discarded_segments", "failed_items", "pending_retries", "intents"),
-    "controls",
+    *("controls", "deferrals"),
+)
+#: What events said of its items, and the events; those that came later may be about another execution.
+_EVENTS: Final = (
+    (
+        "DELETE FROM completions WHERE (batch_id, execution) IN "
+        "(SELECT batch_id, execution FROM executions WHERE execution_key = ?)"
+    ),
+    (
+        "DELETE FROM incoming_events WHERE EXISTS (SELECT 1 FROM executions JOIN execution_states "
+        "USING (execution_key) WHERE execution_key = ? AND executions.batch_id = incoming_events.batch_id "
+        "AND incoming_events.received_at <= finished_at)"
+    ),
 )
 #: Large rows deleted at a time: some megabytes, some ten milliseconds of the write lock.
 _AT_ONCE: Final = 64
@@ -64,6 +76,8 @@ def delete(connection: Connection, execution_key: int) -> None:
     with connection.writing() as database:
         for table in _SMALL:
             database.execute(f"DELETE FROM {table} WHERE execution_key = ?", (execution_key,))
+        for statement in _EVENTS:
+            database.execute(statement, (execution_key,))
     for table, number in _LARGE:
         while _delete_some(connection, table, number, execution_key):
             pass

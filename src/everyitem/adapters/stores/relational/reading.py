@@ -16,7 +16,7 @@ from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_dr
 from everyitem.adapters.stores.stored_input import open_items
 from everyitem.model.errors import StoreDamaged
 from everyitem.model.items import ItemChunk, Items
-from everyitem.ports.store import Intent, PendingRetry, SegmentDraft, StoreFault
+from everyitem.ports.store import Deferral, Intent, PendingRetry, SegmentDraft, StoreFault
 
 T = TypeVar("T")
 
@@ -108,6 +108,16 @@ class ExecutionReader:
             _checked(Intent, row)
             for row in self._all(
                 "SELECT item_index, attempt, doubt FROM intents WHERE execution_key = ? ORDER BY item_index"
+            )
+        ]
+
+    def deferrals(self) -> list[Deferral]:
+        """Items that await an event, in item order."""
+        return [
+            _checked(Deferral, row)
+            for row in self._all(
+                "SELECT item_index, attempt, due, duration_us, item_id FROM deferrals "
+                "WHERE execution_key = ? ORDER BY item_index"
             )
         ]
 

@@ -40,7 +40,9 @@ _RESPONSE = (
     "(SELECT count(*) FROM intents WHERE intents.execution_key = executions.execution_key "
     "AND doubt <> '') AS doubts, "
     "(SELECT wish FROM tickets WHERE tickets.execution_key = executions.execution_key) AS wish, "
-    "(SELECT runs_before FROM tickets WHERE tickets.execution_key = executions.execution_key) AS runs_before"
+    "(SELECT runs_before FROM tickets WHERE tickets.execution_key = executions.execution_key) "
+    "AS runs_before, "
+    "(SELECT count(*) FROM deferrals WHERE deferrals.execution_key = executions.execution_key) AS deferrals"
 )
 
 
@@ -178,7 +180,7 @@ def _rows(database: Database, dialect: Dialect, where: str, *values: Any) -> lis
     found = database.execute(
         f"SELECT {columns} FROM executions JOIN execution_states USING (execution_key) {where}", values
     )
-    names = (*_COLUMNS, "response", "intents", "doubts", "wish", "runs_before", "now")
+    names = (*_COLUMNS, "response", "intents", "doubts", "wish", "runs_before", "deferrals", "now")
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
@@ -221,6 +223,7 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
         in_doubt=row["doubts"] if owned else row["intents"],
         queued=is_queued,
         held=is_queued and row["wish"] == Wish.HOLD,
+        deferred=row["deferrals"],
     )
 
 

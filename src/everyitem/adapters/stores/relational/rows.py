@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from everyitem.adapters.stores.relational.database import Database, Dialect, insert_rows
+from everyitem.adapters.stores.relational.deferrals import change_deferrals
 from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.segments import StoredSegment
 from everyitem.failpoints import Failpoint, passing
@@ -49,6 +50,8 @@ def insert_commit(
     _change_retries(database, dialect, execution_key, commit)
     if commit.intents_cleared or commit.intents_set:
         _change_intents(database, dialect, execution_key, commit)
+    if commit.deferrals_cleared or commit.deferrals_set:
+        change_deferrals(database, dialect, execution_key, round_, commit)
     passing(Failpoint.COMMIT_RETRIES_CHANGED)
     insert_rows(
         database,

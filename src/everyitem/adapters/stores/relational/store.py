@@ -12,6 +12,7 @@ from everyitem.adapters.stores.relational import pruning, records
 from everyitem.adapters.stores.relational.alerts import TableAlerts
 from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
+from everyitem.adapters.stores.relational.inbox import TableInbox
 from everyitem.adapters.stores.relational.monitoring import TableMonitoring
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
@@ -26,6 +27,7 @@ from everyitem.ports.retention import Expired
 from everyitem.ports.store import (
     ControlKind,
     Counters,
+    Deferral,
     ExecutionRecord,
     FailedItem,
     HistoryEntry,
@@ -74,6 +76,11 @@ class TableStore:
         """The access tokens beside the executions; closing one closes both."""
         return TableTokens(self._connection)
 
+    @property
+    def inbox(self) -> TableInbox:
+        """The events that come in; closing it closes both."""
+        return TableInbox(self._connection)
+
     def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
         with self._connection.reading() as database:
             if execution is None:
@@ -115,6 +122,7 @@ class TableStore:
             segments, faults = reader.proved_segments()
             retries = reader.retries()
             intents = reader.intents()
+            deferrals = reader.deferrals()
         if faults and not accept_damage:
             raise _damaged(faults)
         segments = _without(faults, segments)
@@ -125,6 +133,7 @@ class TableStore:
             ledger=ledger,
             retries=[retry for retry in retries if rounds.is_open(ledger, retry.index)],
             intents=[intent for intent in intents if rounds.is_open(ledger, intent.index)],
+            deferrals=[one for one in deferrals if rounds.is_open(ledger, one.index)],
             last_sequence=identity.last_sequence,
             counters=msgspec.structs.replace(
                 identity.counters,
@@ -237,6 +246,9 @@ class TableStore:
 
     def intents(self, execution_key: int) -> list[Intent]:
         return self._reader(execution_key).intents()
+
+    def deferrals(self, execution_key: int) -> list[Deferral]:
+        return self._reader(execution_key).deferrals()
 
     def request(
         self,

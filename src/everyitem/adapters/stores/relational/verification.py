@@ -142,6 +142,9 @@ class Verification:
         ended = {intent.index for intent in self._reader.intents() if not is_open(ledger, intent.index)}
         if ended:
             self._fault("intents", f"items with an outcome that are said to be in doubt: {_some(ended)}")
+        told = {one.index for one in self._reader.deferrals() if not is_open(ledger, one.index)}
+        if told:
+            self._fault("deferrals", f"items with an outcome that await an event: {_some(told)}")
         if settled:
             self._fault("retries", f"items with an outcome that wait for a retry: {_some(settled)}")
         if self._identity.status.is_finished and OPEN in ledger:

@@ -1,0 +1,122 @@
+"""What every store does with events that come in, and with the deferrals they are about."""
+
+import pytest
+from tests.contracts.test_stores import accept, successes
+from tests.services.stores import edit
+
+from everyitem import compose
+from everyitem.adapters.stores import open_store
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.completions import Completion, ToldFailure
+from everyitem.ports.inbox import IncomingEvent, ItemCompleted
+from everyitem.ports.store import Commit, Deferral
+
+NO = ToldFailure("ITEM_ERROR", "Declined", "no cover", retryable=True)
+
+
+@pytest.fixture
+def inbox(store_url):
+    opened = compose.open_inbox(store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(store_url):
+    opened = open_store(store_url)
+    yield opened
+    opened.close()
+
+
+def event(event_id, item_id="3", attempt=1, *, batch_id="b", **more):
+    """An event about an attempt of an item."""
+    return (
+        IncomingEvent(source="/s", event_id=event_id, type="ItemProcessingCompleted", batch_id=batch_id),
+        ItemCompleted(item_id=item_id, attempt=attempt, **more),
+    )
+
+
+def told(ownership, limit=100):
+    """What the owner hears, without the store's own numbers."""
+    return [(one.index, one.attempt, one.result, one.failure) for one in ownership.completions(limit)]
+
+
+def defer(ownership, index, attempt=1):
+    ownership.commit(Commit(deferrals_set=[Deferral(index, attempt, 99.0, 5, str(index))]))
+
+
+def test_an_event_counts_once_by_its_source_and_id(inbox, store):
+    """Also within one delivery; the same id of another source is another event."""
+    accept(store)
+    assert inbox.receive([event("1"), event("2", "4"), event("1")]) == [True, True, False]
+    assert inbox.receive([event("2", "4")]) == [False]
+    other = IncomingEvent(source="/t", event_id="1", type="ItemProcessingCompleted", batch_id="b")
+    assert inbox.receive([(other, ItemCompleted(item_id="5", attempt=1))]) == [True]
+
+
+def test_an_event_waits_for_its_deferral_and_is_handed_over_once(inbox, store):
+    """Whichever comes first, the batch included; the text of the result is kept to the last digit."""
+    inbox.receive([event("1", result=b'{"v":1.50}'), event("2", "4", failure=NO)])
+    _, ownership = accept(store)
+    assert told(ownership) == []
+    defer(ownership, 3)
+    defer(ownership, 4)
+    assert told(ownership, limit=1) == [(3, 1, b'{"v":1.50}', None)]
+    assert told(ownership) == [(4, 1, b"null", NO)]
+    assert told(ownership) == []
+
+
+def test_an_event_is_about_one_attempt_and_the_first_word_counts(inbox, store):
+    """An event of an attempt that is over completes no later one."""
+    _, ownership = accept(store)
+    inbox.receive(
+        [event("1", attempt=1), event("2", attempt=2, result=b"2"), event("3", attempt=2, result=b"3")]
+    )
+    defer(ownership, 3, attempt=2)
+    assert told(ownership) == [(3, 2, b"2", None)]
+
+
+def test_what_is_said_goes_with_the_deferral(inbox, store, store_url):
+    """And with the outcome, in one transaction; until then a new owner hears it again."""
+    record, ownership = accept(store)
+    defer(ownership, 3)
+    inbox.receive([event("1", result=b"6")])
+    assert told(ownership) == [(3, 1, b"6", None)]
+    ownership.release(ExecutionStatus.INTERRUPTED)
+    again = store.claim(record.execution_key)
+    assert again is not None
+    assert [(one.index, one.attempt) for one in store.recorded(record.execution_key).deferrals] == [(3, 1)]
+    assert told(again) == [(3, 1, b"6", None)]
+    assert store.find("b").deferred == 1
+    again.commit(Commit(segments=[successes(3, 1)], deferrals_cleared=[(3, 1)]))
+    assert store.deferrals(record.execution_key) == []
+    assert edit(store_url, "SELECT count(*) FROM completions") == [(0,)]
+    assert told(again) == []
+
+
+def test_an_item_may_be_deferred_again_by_the_commit_that_ends_its_deferral(inbox, store):
+    """The end of one attempt and the deferral of the next may share a transaction."""
+    record, ownership = accept(store)
+    defer(ownership, 3)
+    ownership.commit(Commit(deferrals_cleared=[(3, 1)], deferrals_set=[Deferral(3, 2, 99.0, 5, "3")]))
+    assert [(one.index, one.attempt) for one in store.deferrals(record.execution_key)] == [(3, 2)]
+
+
+def test_an_event_about_another_execution_is_not_heard(inbox, store):
+    """It names its execution, or means the latest."""
+    _, ownership = accept(store)
+    defer(ownership, 3)
+    inbox.receive([event("1", execution=2), event("2", batch_id="other")])
+    assert told(ownership) == []
+    assert isinstance(ownership.completions(1), list)
+
+
+def test_a_failure_nobody_wrote_is_damage(inbox, store, store_url):
+    """Never taken for a success."""
+    _, ownership = accept(store)
+    defer(ownership, 3)
+    inbox.receive([event("1", failure=NO)])
+    edit(store_url, "UPDATE completions SET body = ?", b"{")
+    with pytest.raises(Exception, match="what an event said of an item cannot be read"):
+        ownership.completions(10)
+    assert Completion(1, 3, 1).failure is None
