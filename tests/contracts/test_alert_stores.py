@@ -21,6 +21,7 @@ ALERT = Alert(
 
 @pytest.fixture
 def alerts(store_url):
+    compose.open_store(store_url).close()
     opened = compose.open_alerts(store_url)
     yield opened
     opened.close()

@@ -29,8 +29,12 @@ def open_monitoring(url: str, *, read_only: bool = False) -> Monitoring:
 
 
 def open_alerts(url: str, *, read_only: bool = False) -> AlertStore:
-    """The alerts kept in the store at `url`. Raises as `open_store` does."""
-    return _open_tables(url, read_only=read_only).alerts
+    """The alerts kept in the store at `url`.
+
+    Raises as `open_store` does, and `UsageError` where there is no store: an alert that the store is away
+    must not make an empty one in its place.
+    """
+    return (_open_tables(url, read_only=True) if read_only else _open_existing(url)).alerts
 
 
 def open_tokens(url: str) -> TokenStore:
@@ -60,11 +64,7 @@ def open_retention(url: str) -> Retention:
 
     Raises as opening the store for writing does, and `UsageError` where there is no store.
     """
-    if not is_on_server(url):
-        from everyitem.adapters.stores.sqlite.location import require
-
-        require(_sqlite_path(url))
-    return _open_tables(url, read_only=False)
+    return _open_existing(url)
 
 
 def open_queue(url: str, *, read_only: bool = False) -> BatchQueue:
@@ -84,6 +84,15 @@ def examine_server(url: str) -> StoreServer:
     with _needing_psycopg(url):
         from everyitem.adapters.stores.postgres.examination import examine
     return examine(url)
+
+
+def _open_existing(url: str) -> "TableStore":
+    """For writing, but only where a store is: its volume may be unmounted."""
+    if not is_on_server(url):
+        from everyitem.adapters.stores.sqlite.location import require
+
+        require(_sqlite_path(url))
+    return _open_tables(url, read_only=False)
 
 
 def _open_tables(url: str, *, read_only: bool) -> "TableStore":
