@@ -18,8 +18,13 @@ import everyitem
 from everyitem import compose, item_processor
 from everyitem.adapters.stores import open_store
 from everyitem.adapters.stores.liveness import ProcessIdentity
+from everyitem.adapters.stores.relational.ownership import TableOwnership
+from everyitem.adapters.stores.transactions import Transactions
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.reading import rebuild
+from everyitem.model.errors import StoreError
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.store import Commit
 from everyitem.settings import load_settings
 
 #: Seconds after its return within which a store is used again: three times what is promised.
@@ -328,3 +333,48 @@ def mend_later(proxy: Proxy) -> None:
     until(lambda: not proxy.is_armed)
     GATE.wait(0.2)
     proxy.mend()
+
+
+@pytest.mark.parametrize("lost", ["the giving back", "the answer to the end"])
+def test_an_end_that_is_recorded_is_not_undone_by_who_could_not_go_on(
+    lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the store fails after it: it ends once, is announced once, and is answered from the record."""
+    monkeypatch.setenv("EVERYITEM_STORE_PATIENCE_SECONDS", "0")
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    failures = [2]
+
+    def failing() -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise StoreError("the store is out of reach")
+
+    release, run = TableOwnership.release, Transactions.run
+
+    def released(self: TableOwnership, status: ExecutionStatus | None = None) -> None:
+        failing()
+        release(self, status)
+
+    def written(self: Transactions, write: Any, *, what: object = None) -> Any:
+        done = run(self, write, what=what)
+        if isinstance(what, Commit) and what.response is not None and failures[0]:
+            # as when the connection breaks before the answer: only the store knows where it stands
+            self._position, self._uncertain = None, (what, done.writes)
+            failing()
+        return done
+
+    if lost == "the giving back":
+        monkeypatch.setattr(TableOwnership, "release", released)
+    else:
+        monkeypatch.setattr(Transactions, "run", written)
+    first = everyitem.run(document(7), store=url)
+    assert failures == [0]
+    assert first.status == "ERROR"
+    with everyitem.Session.connect(url) as session:
+        assert session.status("b").state == "COMPLETED"
+        assert [event.type for event in session.events("b")].count("BatchExecuted") == 1
+    again = everyitem.run(document(7), store=url)
+    assert (again.status, again.items_processed) == ("SUCCESS", 7)
+    assert len(CALLS) == 7
+    with everyitem.Session.connect(url) as session:
+        assert [event.type for event in session.events("b")].count("BatchExecuted") == 1

@@ -115,6 +115,9 @@ class Execution:
         self._counters = record.counters
         self._writer: CheckpointWriter | None = None
         self._totals = RunningTotals(batch.items, {})
+        #: The last commit, from the moment on at which it may be recorded, and whether it is known to be.
+        self._closing: Commit | None = None
+        self._is_recorded = False
 
     def run(self) -> Conclusion:
         """Carry the run out. Ownership is given back on every way out.
@@ -306,7 +309,7 @@ class Execution:
         if verdict.ending is Ending.INTERRUPTED:
             commit = closing_commit(self._record, self._counters, verdict, at=time.time())
             commit.progress = self._progress
-            self._ownership.commit(commit)
+            self._record_end(commit)
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
         figures = self._before if self._progress is None else self._progress.figures
         response = answer(self._store, self._record, self._batch, self._counters, verdict, figures)
@@ -324,9 +327,14 @@ class Execution:
         )
         closing.progress, closing.traceparent = self._progress, self._traceparent
         passing(Failpoint.ANSWER_DERIVED)
-        self._ownership.commit(closing)
+        self._record_end(closing)
         status = status_at_end(verdict, self._counters, success=response.is_success)
         return self._conclude(status, response)
+
+    def _record_end(self, closing: Commit) -> None:
+        self._closing = closing
+        self._ownership.commit(closing)
+        self._is_recorded = True
 
     def _conclude(self, status: ExecutionStatus, response: Response | None) -> Conclusion:
         self._stop_writer()
@@ -343,11 +351,18 @@ class Execution:
     def _give_back(self, status: ExecutionStatus) -> None:
         """Give ownership back as well as still possible; a lost or unreachable one needs no giving back.
 
-        What could not even begin leaves the execution as it was.
+        What could not even begin leaves the execution as it was, and so does one whose end is recorded: else
+        it would be ended, answered and announced a second time.
         """
         began = self._writer is not None
         self._stop_writer()
         try:
-            self._ownership.release(status if began or may_move(self._record.status, status) else None)
+            if self._closing is not None:
+                if not self._is_recorded:
+                    # perhaps only its answer was lost: who repeats it learns that, or that the store is away
+                    self._record_end(self._closing)
+                self._ownership.release()
+            else:
+                self._ownership.release(status if began or may_move(self._record.status, status) else None)
         except StoreError as error:
             _log.debug("ownership of %s could not be given back: %s", self._record.batch_id, error)

@@ -422,7 +422,11 @@ class Coordinator:
         """As well as still possible."""
         self._stop_writer()
         try:
-            if self._ownership is not None:
+            if self._ownership is not None and self._closing is not None:
+                if not self._is_recorded:
+                    self._ownership.commit(self._closing)
+                self._ownership.release()
+            elif self._ownership is not None:
                 self._ownership.release(status)
         except StoreError:
             pass

@@ -1,8 +1,6 @@
 """The simulator's workers."""
 
-import math
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,6 +57,9 @@ class VirtualLease:
     end: int = 0
     running: set[int] = field(default_factory=set)
     block: OutcomeBlock = field(default_factory=lambda: OutcomeBlock([], []))
+    #: It is over: nobody will ever hear of that, or the engine has.
+    is_lost: bool = False
+    is_heard: bool = False
 
 
 class VirtualHolder:
@@ -73,13 +74,16 @@ class VirtualHolder:
         self.is_cut_off = False
         self._calls = 0
         self._last_post = 0.0
-        #: Leases that are over, and when the engine hears of it (never, for who is cut off).
-        self._over: list[tuple[float, VirtualLease]] = []
+        #: Leases that are over.
+        self._over: list[VirtualLease] = []
 
     # -- messages -----------------------------------------------------------------------------------
 
-    def post(self, message: Message) -> None:
-        """Deliver in order, after a while, sometimes twice, sometimes not at all."""
+    def post(self, message: Message, *, ends: VirtualLease | None = None) -> None:
+        """Deliver in order, after a while, sometimes twice, sometimes not at all.
+
+        `ends`: the lease the message ends.
+        """
         home, day, chance = self.home, self.home.day, self.home.chance
         if self.is_cut_off:
             return
@@ -87,10 +91,15 @@ class VirtualHolder:
             self._cut_off()
             return
         self._last_post = max(self._last_post, home.now + chance.random() * day.latency)
-        home.at(self._last_post, partial(home.deliver, message))
+        home.at(self._last_post, partial(self._arrive, message, ends))
         if day.doubling and chance.random() < day.doubling:
             late = self._last_post + chance.random() * day.latency * 10
             home.at(late, partial(home.deliver, message))
+
+    def _arrive(self, message: Message, ends: VirtualLease | None) -> None:
+        if ends is not None:
+            ends.is_heard = True
+        self.home.deliver(message)
 
     def _cut_off(self) -> None:
         """The connection is gone: the node notices after a while and declares the holder lost."""
@@ -204,8 +213,9 @@ class VirtualHolder:
     def _finish_if_done(self, held: VirtualLease) -> None:
         if held.next >= held.end and not held.running and held.lease.lease_id in self.leases:
             del self.leases[held.lease.lease_id]
-            self.post(SliceFinished(self.home.now, self.name, held.lease.lease_id, held.block))
-            self._over.append((math.inf if self.is_cut_off else self._last_post, held))
+            self.post(SliceFinished(self.home.now, self.name, held.lease.lease_id, held.block), ends=held)
+            held.is_lost = self.is_cut_off
+            self._over.append(held)
 
     def resize(self, slots: int) -> None:
         """Begin no more than so many calls at a time; what runs goes on."""
@@ -264,7 +274,7 @@ class VirtualHolder:
         home = self.home
         home.say(f"{self.name} dies" + (f" of item {charge.index}" if charge else ""))
         block = OutcomeBlock([], [])
-        self._abandon_all(heard_until=sys.float_info.max)
+        self._abandon_all()
         begun: list[int] = []
         for held in self.leases.values():
             begun += [held.lease.indices[position] for position in sorted(held.running)]
@@ -298,22 +308,25 @@ class VirtualHolder:
 
     def vanish(self) -> None:
         """Be gone without a word, or without the last words of one that has died."""
+        # a process that was stopped finds what came meanwhile in the order it came: posted is not yet heard
+        for held in self._over:
+            held.is_lost = not held.is_heard
         if self.is_gone:
-            self._abandon_over(heard_until=self.home.now)
+            self._abandon_over()
             return
         self.is_gone = True
-        self._abandon_all(heard_until=self.home.now)
+        self._abandon_all()
         self.home.holders.pop(self.name, None)
 
-    def _abandon_all(self, *, heard_until: float) -> None:
-        """What the engine has not heard by then is lost, finished or not."""
+    def _abandon_all(self) -> None:
+        """What the engine has not heard and never will is lost, finished or not."""
         for held in self.leases.values():
             self._abandon(held)
-        self._abandon_over(heard_until=heard_until)
+        self._abandon_over()
 
-    def _abandon_over(self, *, heard_until: float) -> None:
-        for heard_at, held in self._over:
-            if heard_at > heard_until:
+    def _abandon_over(self) -> None:
+        for held in self._over:
+            if held.is_lost:
                 self._abandon(held)
 
     def _abandon(self, held: VirtualLease) -> None:
