@@ -1,7 +1,9 @@
 """An address for Prometheus to scrape, in the process that executes."""
 
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -32,6 +34,7 @@ class MetricsEndpoint(NoObserver):
                 f"metrics cannot be served on {host}:{port}: {error.strerror or error}; choose another "
                 "--metrics-port"
             ) from error
+        self._host = host
         self._server: WSGIServer = server
         self._thread: Thread = thread
         self.address = f"http://{host}:{server.server_port}/metrics"
@@ -41,7 +44,12 @@ class MetricsEndpoint(NoObserver):
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
+        ending = Thread(target=self._server.shutdown)
+        ending.start()
+        # the server looks whether it is to end twice a second only, and when somebody calls
+        with suppress(OSError):
+            socket.create_connection((self._host, self._server.server_port), timeout=1.0).close()
+        ending.join()
         self._server.server_close()
         self._thread.join()
 
