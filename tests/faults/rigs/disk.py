@@ -1,18 +1,23 @@
 """R2, the lying disk: SQLite's own file layer, wrapped, so that writes fail, are cut short, or never arrive.
 
 The layer under every connection of this process is SQLite's default one with four calls replaced: write,
-truncate, sync and delete. What they are told is logged, in order, with the moments at which the program was
-told that something is safe. From such a log the disk is rebuilt as a power cut at any moment might leave it.
+truncate, sync and delete; the two calls with which our own code writes a log again lead to the same disk.
+What they are told is logged, in order, with the moments at which the program was told that something is safe.
+From such a log the disk is rebuilt as a power cut at any moment might leave it.
 """
 
 import _sqlite3
 import ctypes
+import errno
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from everyitem.adapters.stores.sqlite import wal
 
 #: What SQLite's file layer answers (sqlite.org/rescode.html).
 OK, FULL = 0, 13
@@ -101,10 +106,10 @@ class Disk:
         """Somebody relies from now on on what was written before."""
         self.log.append(Event("acknowledged", note=note))
 
-    def answer(self, file: int, length: int | None) -> int:
-        """What the layer says to a write or sync."""
+    def answer(self, name: str, length: int | None) -> int:
+        """What the layer says to a write or sync of a file."""
         self.operations += 1
-        code = self.verdict(self._names[file], length)
+        code = self.verdict(name, length)
         self.failed += code != OK
         return code
 
@@ -123,7 +128,8 @@ def lying_disk(disk: Disk) -> Iterator[Disk]:
     layer.delete = _DELETE(lambda *call: _deleted(disk, real, *call))
     assert library.sqlite3_vfs_register(ctypes.byref(layer), 1) == OK
     try:
-        yield disk
+        with _writing_again(disk):
+            yield disk
     finally:
         assert library.sqlite3_vfs_register(ctypes.byref(real), 1) == OK
         assert library.sqlite3_vfs_unregister(ctypes.byref(layer)) == OK
@@ -167,7 +173,7 @@ def _wrap(disk: Disk, real: _Methods) -> _Methods:
     ctypes.memmove(ctypes.byref(methods), ctypes.byref(real), ctypes.sizeof(_Methods))
 
     def write(file: int, data: int, length: int, offset: int) -> int:
-        code = disk.answer(file, length)
+        code = disk.answer(disk._names[file], length)
         done = length if code == OK else length // 2 if disk.halves else 0
         if done:
             disk.log.append(Event("written", disk._names[file], offset, ctypes.string_at(data, done)))
@@ -180,13 +186,46 @@ def _wrap(disk: Disk, real: _Methods) -> _Methods:
         return code
 
     def sync(file: int, flags: int) -> int:
-        code = disk.answer(file, None)
+        code = disk.answer(disk._names[file], None)
         # after a failed sync the kernel forgets that the pages were dirty: no later sync brings them
         disk.log.append(Event("synced" if code == OK else "forgotten", disk._names[file]))
         return code or real.sync(file, flags)
 
     methods.write, methods.truncate, methods.sync = _WRITE(write), _TRUNCATE(truncate), _SYNC(sync)
     return methods
+
+
+@contextmanager
+def _writing_again(disk: Disk) -> Iterator[None]:
+    """Put the disk under what writes the log again without SQLite, too."""
+    real_write, real_sync = wal._write, wal._sync
+
+    def write(file: int, piece: bytes, offset: int) -> int:
+        if (name := _name_in(disk, file)) is None:
+            return real_write(file, piece, offset)
+        code = disk.answer(name, len(piece))
+        done = len(piece) if code == OK else len(piece) // 2 if disk.halves else 0
+        disk.log.append(Event("written", name, offset, piece[:done]))
+        if code != OK:
+            raise OSError(errno.ENOSPC if code == FULL else errno.EIO, "the disk lies")
+        return real_write(file, piece, offset)
+
+    def sync(file: int) -> None:
+        if (name := _name_in(disk, file)) is not None:
+            code = disk.answer(name, None)
+            disk.log.append(Event("synced" if code == OK else "forgotten", name))
+            if code != OK:
+                raise OSError(errno.EIO, "the disk lies")
+        real_sync(file)
+
+    with patch.object(wal, "_write", write), patch.object(wal, "_sync", sync):
+        yield
+
+
+def _name_in(disk: Disk, file: int) -> str | None:
+    """The name of an open file of that disk."""
+    path = Path(f"/proc/self/fd/{file}").readlink()
+    return path.name if path.is_relative_to(disk.folder) else None
 
 
 class PowerCut:

@@ -3,7 +3,7 @@
 - Writing happens in `BEGIN IMMEDIATE` transactions under the write lock, and so does moving the WAL into
   the database; SQLite never does the latter by itself here (`wal_autocheckpoint=0`).
 - After any error the connection is closed, and the next use opens a new one: nothing a failed fsync may
-  have left in memory is believed.
+  have left in memory is believed, and what it left in the log is written again first (see `wal`).
 - Readers keep their transactions short, or the WAL could not be reset.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from everyitem.adapters.stores.relational.database import Dialect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
+from everyitem.adapters.stores.sqlite.wal import WriteAheadLog
 from everyitem.adapters.stores.sqlite.write_lock import PATIENCE, WriteLock
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError, StoreRefused
@@ -58,6 +59,7 @@ class Connection:
         """The connection, for statements that each are their own short transaction."""
         with self._guard:
             opened = self._opened()
+            opened.make_sure()
             try:
                 yield opened.database
             except FAULTS as error:
@@ -89,12 +91,13 @@ class Connection:
             with self._lock.held():
                 try:
                     self._refuse_replaced(self.path, self._identity)
+                    opened.wal.make_sure()
                     opened.database.execute("BEGIN IMMEDIATE")
                     # the log exists from here on as long as anybody has the store open
                     opened.log = opened.log or _identity_of(_log_of(self.path))
                     self._refuse_replaced(_log_of(self.path), opened.log)
                     yield opened.database
-                    opened.database.execute("COMMIT")
+                    opened.wal.commit(opened.database)
                     opened.move_wal()
                 except BaseException as error:
                     self._abandon(opened)
@@ -138,7 +141,7 @@ class Connection:
         """Roll back; under the lock already, so SQLite may do what it does when a connection closes."""
         with suppress(sqlite3.Error):
             opened.database.execute("ROLLBACK")
-        opened.database.close()
+        opened.wal.close(opened.database)
         self._open = None
 
     def _refuse_replaced(self, path: Path, identity: "_Identity | None") -> None:
@@ -184,6 +187,20 @@ class _Open:
         #: Bytes written since the WAL was last moved, about.
         self.unmoved = 0
         self._lock = lock
+        self._wal = None if lock is None else WriteAheadLog(path, lock)
+
+    @property
+    def wal(self) -> WriteAheadLog:
+        """The log of a connection that writes."""
+        if self._wal is None:
+            raise ValueError("a connection that only reads writes no log")
+        return self._wal
+
+    def make_sure(self) -> None:
+        """Have on disk what is about to be read: who reads may tell somebody. Raises `StoreError`."""
+        if self._lock is not None and self.wal.is_doubtful:
+            with self._lock.held():
+                self.wal.make_sure()
 
     def move_wal(self) -> None:
         """Move the WAL into the database when enough was written; the caller holds the lock."""
@@ -198,20 +215,24 @@ class _Open:
     def close(self, *, patience: float = PATIENCE) -> None:
         """Close under the lock: the last connection of all makes SQLite move the WAL. Safe to repeat.
 
-        While another keeps the lock this is not the last one: after `patience` seconds it closes without.
+        While another keeps the lock, after `patience` seconds, the log is left as it is.
         """
-        if self._lock is not None:
-            if not self._lock.is_closed:
-                with suppress(StoreError, sqlite3.Error), self._lock.held(patience=patience):
+        if self._lock is None:
+            self.database.close()
+        elif not self._lock.is_closed:
+            try:
+                with self._lock.held(patience=patience):
                     self._leave()
+            except (StoreError, sqlite3.Error):
+                self.wal.leave(self.database)
             self._lock.close()
-        self.database.close()
 
     def abandon(self) -> None:
         """Close what nobody closed, when it is collected: perhaps in the middle of another's transaction."""
         self.close(patience=0.0)
 
     def _leave(self) -> None:
+        self.wal.make_sure()
         if self.unmoved:
             # what readers still need stays in the WAL; nobody is waited for
             passing(Failpoint.WAL_BEFORE_CLOSE)

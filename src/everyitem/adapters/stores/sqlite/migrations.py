@@ -2,7 +2,8 @@
 
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from everyitem.adapters.stores.migrations import known_migrations as known
 from everyitem.adapters.stores.relational.database import Database
 from everyitem.adapters.stores.sqlite.connection import connect
 from everyitem.adapters.stores.sqlite.failures import FAULTS, translated, writing_advice
+from everyitem.adapters.stores.sqlite.wal import WriteAheadLog
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError, UsageError
@@ -43,7 +45,9 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
     try:
         lock = WriteLock(path)
         try:
-            with lock.held(), closing(connect(path, read_only=False)) as database:
+            wal = WriteAheadLog(path, lock)
+            with lock.held(), _connected(path, wal) as database:
+                wal.make_sure()
                 version = _version(database, path)
                 if version:
                     _refuse_foreign(database, path, migrations)
@@ -51,7 +55,7 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
                     # the journal mode stays in the file; it cannot be changed inside a transaction
                     database.execute("PRAGMA journal_mode=WAL")
                     for migration in migrations:
-                        _apply(database, migration)
+                        _apply(database, wal, migration)
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
             lock.close()
@@ -59,6 +63,15 @@ def migrate(path: Path, migrations: tuple[Migration, ...]) -> None:
         raise translated(error, path) from error
     except OSError as error:
         raise StoreError(f"store {path}: {error.strerror}; {writing_advice(path)}") from error
+
+
+@contextmanager
+def _connected(path: Path, wal: WriteAheadLog) -> Iterator[sqlite3.Connection]:
+    database = connect(path, read_only=False)
+    try:
+        yield database
+    finally:
+        wal.close(database)
 
 
 def check_schema(database: Database, path: Path, migrations: tuple[Migration, ...]) -> None:
@@ -83,7 +96,7 @@ def _version(database: Database, path: Path) -> int:
     return version
 
 
-def _apply(database: sqlite3.Connection, migration: Migration) -> None:
+def _apply(database: sqlite3.Connection, wal: WriteAheadLog, migration: Migration) -> None:
     database.execute("BEGIN IMMEDIATE")
     passing(Failpoint.MIGRATION_BEGUN)
     try:
@@ -98,7 +111,7 @@ def _apply(database: sqlite3.Connection, migration: Migration) -> None:
             )
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
             database.execute(f"PRAGMA user_version={migration.version}")
-        database.execute("COMMIT")
+        wal.commit(database)
         passing(Failpoint.MIGRATION_COMMITTED)
     except BaseException:
         if database.in_transaction:

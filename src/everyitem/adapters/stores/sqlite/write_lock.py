@@ -57,6 +57,19 @@ class WriteLock:
             time.sleep(_WAIT if waited < _LONG else _LONG_WAIT)
 
     @property
+    def is_marked(self) -> bool:
+        """Whether anybody has called `mark` since `unmark` was called last, in whichever process."""
+        return os.fstat(self._file).st_size > 0
+
+    def mark(self) -> None:
+        """Leave a mark that every process sees; it is a size without content, which no full disk refuses."""
+        os.ftruncate(self._file, 1)
+
+    def unmark(self) -> None:
+        """Take the mark away."""
+        os.ftruncate(self._file, 0)
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._file < 0
