@@ -13,8 +13,14 @@ TOKEN = "a-token-for-requests-that-are-made-up"
 LEFT_OUT = "positive_data_acceptance"
 
 
-@pytest.mark.parametrize("examples", [pytest.param(2, id="short"), pytest.param(100, marks=pytest.mark.long)])
-def test_no_request_finds_a_mistake(tmp_path, root, examples):
+@pytest.mark.parametrize(
+    ("phases", "examples"),
+    [
+        pytest.param("coverage", 1, id="short"),
+        pytest.param("examples,coverage,fuzzing,stateful", 100, marks=pytest.mark.long, id="long"),
+    ],
+)
+def test_no_request_finds_a_mistake(tmp_path, root, phases, examples):
     """Answers are as described; wrong data is refused, and never with a 500."""
     batch = {
         "batchId": "b", "batchItems": [1], "allocatedResources": {}, "executionPlan": {},
@@ -34,9 +40,9 @@ def test_no_request_finds_a_mistake(tmp_path, root, examples):
         assert sent.status == 202
         command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json"]
         command += ["--url", server.url, "-H", f"Authorization: Bearer {TOKEN}", "--no-color", "--seed", "1"]
-        command += ["--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
+        command += ["--phases", phases, "--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
         command += ["--request-timeout", "30", "--suppress-health-check", "all"]
-        patience = 1500 if examples > 2 else 110
+        patience = 1500 if examples > 1 else 110
         done = subprocess.run(
             command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=patience
         )
