@@ -97,9 +97,9 @@ def serving(server):
     thread.join()
 
 
-def alerting(workspace, **tables):
-    """A configuration file with these channels, in this order of escalation."""
-    lines = ["[alerts]", f"escalation = {json.dumps(list(tables))}", "delivery_seconds = 1.0"]
+def alerting(workspace, *, seconds=20.0, **tables):
+    """A configuration file: these channels, in this order of escalation, each with `seconds` to deliver."""
+    lines = ["[alerts]", f"escalation = {json.dumps(list(tables))}", f"delivery_seconds = {seconds}"]
     for name, url in tables.items():
         lines += [f"[alerts.channels.{name}]", 'kind = "webhook"', f'url = "{url}"']
     path = workspace.folder / "alerts.toml"
@@ -202,7 +202,8 @@ def test_a_batch_out_of_time_alerts_by_the_second_channel_while_the_first_one_ha
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # takes connections, and never answers
-        config = alerting(workspace, dead=f"http://127.0.0.1:{silent.getsockname()[1]}/", ops=hooks.url)
+        dead = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        config = alerting(workspace, seconds=2.0, dead=dead, ops=hooks.url)
         document = workspace.document(
             [{"n": number} for number in range(6)],
             parameters={"gate": str(workspace.gate), "holdAfter": 2},
