@@ -30,7 +30,7 @@ from everyitem.engine.submission import Submission
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.configuration import ProcessingConfiguration
-from everyitem.model.errors import UsageError
+from everyitem.model.errors import StoreError, UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind, NodeSpec
 from everyitem.model.response import Response
@@ -108,6 +108,22 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     from everyitem.adapters.stores.opening import open_store as open_by_scheme
 
     return open_by_scheme(url, read_only=read_only)
+
+
+def await_store(url: str, *, seconds: float, drain: float, switch: Switch) -> None:
+    """Wait until the store at a URL, where one was a moment ago, can be read.
+
+    A file that is not there is a volume that is away. Raises `StoreError` when nothing answers for `seconds`,
+    or for `drain` after a stop was asked for.
+    """
+
+    def look() -> None:
+        try:
+            open_store(url, read_only=True).close()
+        except UsageError as error:
+            raise StoreError(str(error)) from error
+
+    Patience(seconds, drain=drain, switch=switch).ask(look)
 
 
 def open_queue(url: str, *, read_only: bool = False) -> BatchQueue:

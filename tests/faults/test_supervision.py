@@ -64,6 +64,27 @@ def test_a_killed_process_is_replaced_within_five_seconds_and_answers_once(works
     assert "ended by SIGKILL" in done.stderr
 
 
+def test_a_restart_while_the_store_is_away_waits_for_it(workspace: Workspace) -> None:
+    """A machine that loses its volume loses processes, too; no second store is made where it was."""
+    volume, elsewhere = workspace.folder / "volume", workspace.folder / "elsewhere"
+    volume.mkdir()
+    store = f"sqlite:///{volume}/store.db"
+    running = workspace.start("run", gated(workspace), "--no-progress", "--supervise", "--store", store)
+    held_at(workspace, 6)
+    victim = child_of(running)
+    volume.rename(elsewhere)
+    os.kill(victim, signal.SIGKILL)
+    assert running.read_error_until("the store is out of reach")
+    assert not volume.exists()
+    elsewhere.rename(volume)
+    workspace.open_gate()
+    done = running.end()
+    assert done.returncode == 0, done.stderr
+    response = json.loads(done.stdout)
+    assert response["result"]["executionMetadata"]["runs"] == 2
+    assert response["result"]["executionResults"]["itemsSuccessful"] == 8
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "child"])
 def test_a_stop_ends_both_in_good_order(workspace: Workspace, victim: str) -> None:
     """SIGTERM is passed on; exit code 143; the execution can be resumed."""

@@ -209,9 +209,16 @@ class Session(Records):
     def recover(self, batch_id: str, execution: int, **options: Unpack[RunOptions]) -> Response:
         """Go on with an execution whose process has crashed, in its window of the batch timeout.
 
-        For whoever supervises processes; a person resumes, and thereby opens a new window.
+        For whoever supervises processes; a person resumes, and thereby opens a new window. A store that is
+        out of reach is waited for: the execution began on it.
         """
         check_options(options)
+        compose.await_store(
+            self.store_url,
+            seconds=self._settings.store_patience_seconds,
+            drain=self._settings.drain_seconds,
+            switch=options.get("switch") or Switch(),
+        )
         record = self._record(batch_id, execution)
 
         def carry_out(store: Store, document: "ReadDocument", switch: Switch) -> Conclusion:
