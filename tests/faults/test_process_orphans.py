@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from everyitem.adapters.nodes.guard import GUARD
+from everyitem.adapters.nodes.guard_process import _is_starting, kill_strays
 from everyitem.ports.node import HolderJoined, HolderLost, SliceFinished
 
 COORDINATOR = """
@@ -180,3 +181,26 @@ def test_a_killed_guard_is_replaced(start: Callable, ends_within: Callable[[int,
     driver.wait_for(HolderJoined)
     assert GUARD._process.pid != old
     assert len(GUARD._groups) == 1
+
+
+def test_a_daemon_is_found_in_the_middle_of_its_start() -> None:
+    """Within `exec` a process has no environment; every 15th or so of these is met there."""
+    environment = {**os.environ, "EVERYITEM_TEST_MARK": "starting"}
+    for _ in range(100):
+        with subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True) as daemon:
+            kill_strays({b"EVERYITEM_TEST_MARK=starting"})
+            try:
+                assert daemon.wait(timeout=10) == -signal.SIGKILL
+            finally:
+                daemon.kill()
+
+
+def test_zombies_and_processes_without_environment_are_not_waited_for() -> None:
+    """They look like one in the middle of its start, but would for ever."""
+    with subprocess.Popen(["sleep", "600"], env={}) as bare, subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        assert not _is_starting(zombie.pid)
+        while _is_starting(bare.pid):  # for ever, should it be mistaken for one that starts
+            os.sched_yield()
+        assert Path(f"/proc/{bare.pid}/environ").read_bytes() == b""
+        bare.kill()
