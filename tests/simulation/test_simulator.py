@@ -29,6 +29,11 @@ def test_a_hundred_thousand_days_end_well(first: int) -> None:
     live_through(first, LONG_BLOCK)
 
 
+def test_a_day_that_once_went_wrong_ends_well() -> None:
+    """11382: at-most-once, the last item went to a busy holder and back to the idle one's queue, for ever."""
+    live_through(11382, 1)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)

@@ -423,10 +423,12 @@ class Dealer:
     def _intended(self, holder: Holder, size: int) -> int:
         """At-most-once: how many of `size` items may have an intent now.
 
-        Half of the holder's share, so that one half runs while the other one's intents go to disk.
+        Half of the holder's share, so that one half runs while the other one's intents go to disk; and no more
+        than are left, or the last one would go to a busy holder with a smaller share, and back, for ever.
         """
         limit = self._intent_limit or 1
-        size = min(size, max(1, limit * holder.slots // self.slots // 2))
+        left = self.queues.remaining + self._retries.ready
+        size = min(size, max(1, limit * holder.slots // self.slots // 2), left)
         return size if self.leased + size <= limit else 0
 
     def _rates(self) -> dict[str, float]:

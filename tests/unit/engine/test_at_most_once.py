@@ -3,14 +3,18 @@
 import pytest
 from tests.unit.engine.driver import Driver, failure, leases, revocations, successes
 
+from everyitem.engine.dealer import Dealer
+from everyitem.engine.ledger import Ledger
 from everyitem.engine.messages import (
     Ending,
     PauseAsked,
+    RunSlice,
     SaveCheckpoint,
     SettleAsked,
     StopAsked,
     StoreFailed,
 )
+from everyitem.engine.retries import RetryHeap
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.model.retry import RetryPolicy
@@ -79,6 +83,21 @@ def test_never_more_intents_without_an_outcome_than_the_limit() -> None:
             one.finish(lease, successes(list(lease.indices)))
             assert len(intents(one)) <= 8
     assert one.state.ledger.succeeded > 500
+
+
+def test_the_last_item_within_the_limit_goes_to_who_idles() -> None:
+    """One with the larger share may not be refused for what is not there: the item would go back and forth."""
+    dealer = Dealer(Ledger(bytearray(8)), RetryHeap(), until_failure=False, unit=2, intent_limit=8)
+    dealer.queues.put("n", 0, 7)
+    for name in ("n/1", "n/2", "n/3", "n/4"):
+        dealer.join(name, "n", 1, shared=True)
+        dealer.deal(0.0)
+    assert dealer.leased == 7 and dealer.wants_more is False
+    dealer.queues.put("n", 7, 8)
+    dealer.join("m/1", "m", 8, shared=True)
+    (command,) = dealer.deal(0.0)
+    assert isinstance(command, RunSlice)
+    assert command.holder == "m/1" and list(command.lease.indices) == [7]
 
 
 def test_a_retry_after_an_exception_needs_an_intent_of_its_own() -> None:
