@@ -423,7 +423,7 @@ class Dealer:
     def _intended(self, holder: Holder, size: int) -> int:
         """At-most-once: how many of `size` items may have an intent now.
 
-        Half of the holder's share, so that one half runs while the other one's intents go to disk; and no more
+        Half of the holder's share, so that one half runs while the other one's intents go to disk. No more
         than are left, or the last one would go to a busy holder with a smaller share, and back, for ever.
         """
         limit = self._intent_limit or 1

@@ -86,7 +86,7 @@ def test_never_more_intents_without_an_outcome_than_the_limit() -> None:
 
 
 def test_the_last_item_within_the_limit_goes_to_who_idles() -> None:
-    """One with the larger share may not be refused for what is not there: the item would go back and forth."""
+    """One with the larger share is not refused for what is not there: the item would go back and forth."""
     dealer = Dealer(Ledger(bytearray(8)), RetryHeap(), until_failure=False, unit=2, intent_limit=8)
     dealer.queues.put("n", 0, 7)
     for name in ("n/1", "n/2", "n/3", "n/4"):

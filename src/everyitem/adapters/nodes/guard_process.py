@@ -100,7 +100,7 @@ def _kill_if_marked(pid: int, marks: set[bytes]) -> str:
 
 
 def _is_starting(pid: int) -> bool:
-    """Tell a process within `exec` from zombies, kernel threads, and those whose environment is empty for good.
+    """Tell a process within `exec` from zombies, kernel threads, and those that never have an environment.
 
     Where the environment begins and ends in its new memory (see proc_pid_stat(5)) is not set yet, or has been
     set since it was read.
