@@ -6,7 +6,7 @@ import grpc
 import grpc.aio
 
 from everyitem.faces.api.machine import Check, Verdict
-from everyitem.faces.cyoda.channel import open_channel, start_streaming, text_of, to_event
+from everyitem.faces.cyoda.channel import Stream, open_channel, start_streaming, text_of, to_event
 from everyitem.faces.cyoda.conversation import Conversation, Joined, Part, Say
 from everyitem.faces.cyoda.frames import Connect
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
@@ -43,9 +43,9 @@ async def _try_out(setup: Connect, endpoint: str, token: str | None) -> Check:
         async with open_channel(endpoint, tls=setup.tls, authorities=setup.authorities) as channel:
             joined = await asyncio.wait_for(_join(channel, setup.tag, token), _PATIENCE)
     except grpc.aio.AioRpcError as error:
-        found = f"{error.code().name}: {error.details()}"
-        advice = _ADVICE.get(error.code(), "see the platform's log")
-        return Check(name=name, verdict=Verdict.FAULT, found=found, advice=advice)
+        return _refused(name, error.code(), error.details() or "")
+    except _StreamEnded as ended:
+        return _refused(name, ended.code, ended.details)
     except (TimeoutError, ConnectionError) as error:
         found = str(error) or f"no greeting within {_PATIENCE:g} s"
         return Check(name=name, verdict=Verdict.FAULT, found=found, advice="see the platform's log")
@@ -53,9 +53,30 @@ async def _try_out(setup: Connect, endpoint: str, token: str | None) -> Check:
     return Check(name=name, verdict=Verdict.OK, found=found)
 
 
+def _refused(name: str, code: grpc.StatusCode, details: str) -> Check:
+    found = f"{code.name}: {details}" if details else f"the platform ended the stream: {code.name}"
+    advice = _ADVICE.get(code, "see the platform's log")
+    return Check(name=name, verdict=Verdict.FAULT, found=found, advice=advice)
+
+
+class _StreamEnded(Exception):
+    """The platform has ended the stream; what it says of that can come as the end of reading, too."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(code.name)
+        self.code, self.details = code, details
+
+
 async def _join(channel: grpc.aio.Channel, tag: str, token: str | None) -> Joined:
     """Join, be greeted, leave. Requests that come meanwhile are refused: nothing is executed here."""
     call = start_streaming(channel, token)
+    try:
+        return await _converse(call, tag)
+    except asyncio.InvalidStateError:  # a write to a stream that has been ended meanwhile
+        raise _StreamEnded(await call.code(), await call.details()) from None
+
+
+async def _converse(call: Stream, tag: str) -> Joined:
     conversation = Conversation(tag=tag, processors=())
     for action in conversation.begin():
         if isinstance(action, Say):
@@ -70,4 +91,4 @@ async def _join(channel: grpc.aio.Channel, tag: str, token: str | None) -> Joine
                 case Joined():
                     await call.done_writing()
                     return action
-    raise ConnectionError(f"the platform ended the stream: {(await call.code()).name}")
+    raise _StreamEnded(await call.code(), await call.details())
