@@ -78,6 +78,7 @@ __all__ = [
     "open_source",
     "open_store",
     "open_tokens",
+    "read_reference",
     "recover",
     "redrive",
     "render_metrics",
@@ -262,6 +263,13 @@ def open_source(spec: SourceSpec) -> ItemSource:
     return open_by_kind(spec)
 
 
+def read_reference(url: str, sources: Mapping[str, Any], *, most: int) -> bytes:
+    """The document behind a URL the operator allows (`[sources.http]`). Raises `SourceUnavailable`."""
+    from everyitem.adapters.sources.reach import read_reference as read_by_url
+
+    return read_by_url(url, sources, most=most)
+
+
 def submit(
     store: Store,
     batch: ProcessingBatch,
@@ -365,11 +373,7 @@ def _submission(
             "collect what follows as results and run it as a batch of its own afterwards"
         )
     processor = find_processor(batch.configuration.processor)
-    kinds = {node.kind for node in batch.resources.nodes}
-    if not kinds.isdisjoint((NodeKind.PROCESS, NodeKind.DASK)):
-        refuse_local(processor.name, processor.origin)
-    if NodeKind.DASK in kinds:
-        _require_dask()
+    _refuse_unfit(batch, processor)
     switch = switch or Switch()
     configuration = batch.configuration
     patience = Patience(configuration.store_patience, drain=configuration.drain, switch=switch)
@@ -410,6 +414,15 @@ def _submission(
     )
 
 
+def _refuse_unfit(batch: ProcessingBatch, processor: ItemProcessor) -> None:
+    """Raises `UsageError` where the item processor cannot run on the nodes of the batch."""
+    kinds = {node.kind for node in batch.resources.nodes}
+    if not kinds.isdisjoint((NodeKind.PROCESS, NodeKind.DASK)):
+        refuse_local(processor.name, processor.origin)
+    if NodeKind.DASK in kinds:
+        _require_dask()
+
+
 def _require_dask() -> None:
     from importlib.util import find_spec
 
@@ -438,11 +451,16 @@ def _started_items(
 
 
 def _node_builder(processor: ItemProcessor, started: "StartedFile", traceparent: str) -> BuildNodes:
+    budgets: list[MemoryBudget] = []
+
     def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
         from everyitem.adapters.nodes.memory_budget import MemoryBudget
 
+        _refuse_unfit(batch, processor)
         assignment = _assign(batch, record, processor, traceparent)
-        budget = MemoryBudget(batch.configuration.max_memory_mb)
+        # one for all nodes, those that are allocated later included
+        budget = budgets[0] if budgets else MemoryBudget(batch.configuration.max_memory_mb)
+        budgets[:] = [budget]
         return [
             _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget, started)
             for spec in batch.resources.nodes

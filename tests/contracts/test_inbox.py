@@ -6,9 +6,11 @@ from tests.services.stores import edit
 
 from everyitem import compose
 from everyitem.adapters.stores import open_store
+from everyitem.model.allocation import AllocatedNode, Allocation
+from everyitem.model.errors import StoreDamaged
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.completions import Completion, ToldFailure
-from everyitem.ports.inbox import IncomingEvent, ItemCompleted
+from everyitem.ports.inbox import BatchKnown, IncomingEvent, ItemCompleted, ResourcesGiven
 from everyitem.ports.store import Commit, Deferral
 
 NO = ToldFailure("ITEM_ERROR", "Declined", "no cover", retryable=True)
@@ -120,3 +122,59 @@ def test_a_failure_nobody_wrote_is_damage(inbox, store, store_url):
     with pytest.raises(Exception, match="what an event said of an item cannot be read"):
         ownership.completions(10)
     assert Completion(1, 3, 1).failure is None
+
+
+def allocated(event_id, version, slots=3, *, batch_id="b", **more):
+    """An event that allocates one node."""
+    nodes = (AllocatedNode(node_id="n", slots=slots),)
+    return (
+        IncomingEvent(source="/s", event_id=event_id, type="ResourcesAllocated", batch_id=batch_id),
+        ResourcesGiven(allocation=Allocation(version=version, nodes=nodes), **more),
+    )
+
+
+def test_the_highest_version_of_an_allocation_counts(inbox, store):
+    """Whichever comes last; one that comes again is known."""
+    _, ownership = accept(store)
+    assert ownership.allocation() is None
+    assert inbox.receive([allocated("2", 2, slots=20), allocated("1", 1)]) == [True, True]
+    assert inbox.receive([allocated("2", 2, slots=20), allocated("3", 1)]) == [False, True]
+    found = ownership.allocation()
+    assert (found.version, found.slots) == (2, 20)
+
+
+def test_an_allocation_waits_for_its_batch_and_is_there_for_every_run(inbox, store):
+    """It may come before the batch; who takes over finds it."""
+    inbox.receive([allocated("1", 1, slots=7)])
+    record, ownership = accept(store)
+    assert ownership.allocation().slots == 7
+    ownership.release(ExecutionStatus.INTERRUPTED)
+    assert store.claim(record.execution_key).allocation().slots == 7
+
+
+def test_an_allocation_is_about_one_execution(inbox, store):
+    """The one it names, or the latest; never a finished one."""
+    _, ownership = accept(store)
+    inbox.receive([allocated("1", 1, execution=2), allocated("2", 1, batch_id="other")])
+    assert ownership.allocation() is None
+    ownership.commit(Commit(status=ExecutionStatus.RUNNING))
+    ownership.commit(Commit(status=ExecutionStatus.COMPLETED, response=b"{}"))
+    inbox.receive([allocated("3", 1)])
+    assert ownership.allocation() is None
+
+
+def test_an_allocation_nobody_wrote_is_damage(inbox, store, store_url):
+    """Never taken for none."""
+    _, ownership = accept(store)
+    inbox.receive([allocated("1", 1)])
+    edit(store_url, "UPDATE allocations SET body = ?", b"{")
+    with pytest.raises(StoreDamaged, match="cannot be read"):
+        ownership.allocation()
+
+
+def test_an_event_without_an_effect_is_remembered(inbox):
+    """It brought a batch that was here already."""
+    known = IncomingEvent(source="/s", event_id="1", type="BatchInitialized", batch_id="b")
+    assert not inbox.is_known(known)
+    assert inbox.receive([(known, BatchKnown())]) == [True]
+    assert inbox.is_known(known)

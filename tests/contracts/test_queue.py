@@ -8,9 +8,11 @@ import pytest
 from tests.services.batches import new_execution, zeros
 from tests.services.stores import edit
 
-from everyitem.adapters.stores.opening import open_queue, open_store
+from everyitem.adapters.stores.opening import open_inbox, open_queue, open_store
+from everyitem.model.allocation import AllocatedNode, Allocation
 from everyitem.model.configuration import Priority
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.inbox import EventIsKnown, IncomingEvent, ResourcesGiven
 from everyitem.ports.queue import (
     Action,
     BatchQueue,
@@ -88,6 +90,36 @@ def test_the_same_execution_is_enqueued_once(queue, enqueue):
     items = zeros(3)
     assert queue.enqueue(new_execution(items), items, TICKET, SUBMIT, room=10) is None
     assert len(queue.tickets()) == 1
+
+
+def test_a_batch_an_event_brings_is_stored_with_the_event(queue, store, store_url):
+    """One transaction: the same event brings nothing again, be it another batch's."""
+    event = IncomingEvent(source="/s", event_id="1", type="BatchInitialized", batch_id="b")
+    items = zeros(3)
+    assert queue.enqueue(new_execution(items), items, TICKET, SUBMIT, room=10, event=event) is not None
+    with pytest.raises(EventIsKnown):
+        queue.enqueue(new_execution(items, "c"), items, TICKET, SUBMIT, room=10, event=event)
+    assert store.find("c") is None
+    with closing(open_inbox(store_url)) as inbox:
+        assert inbox.is_known(event)
+
+
+def test_what_is_allocated_to_a_batch_is_what_services_are_asked_for(queue, enqueue, store_url):
+    """Before it is put in or after that."""
+    nodes = (AllocatedNode(node_id="n", slots=3),)
+    given = [
+        (
+            IncomingEvent(source="/s", event_id=batch_id, type="ResourcesAllocated", batch_id=batch_id),
+            ResourcesGiven(allocation=Allocation(version=1, nodes=nodes, least=least)),
+        )
+        for batch_id, least in (("b", None), ("late", 9))
+    ]
+    ticket = enqueue("b")
+    with closing(open_inbox(store_url)) as inbox:
+        inbox.receive(given)
+    demand = queue.ticket(ticket.execution_key).demand
+    assert (demand.least, demand.most) == (1, 3)
+    assert (enqueue("late").demand.least, enqueue("late2").demand.most) == (3, 10)
 
 
 def test_a_full_queue_stores_nothing(queue, store, enqueue):

@@ -574,3 +574,11 @@ def test_a_settlement_reaches_the_owner(store: Store) -> None:
     (control,) = ownership.renew(None)
     assert (control.kind, control.settlement) == (ControlKind.SETTLE, said)
     assert ownership.controls() == []
+
+
+def test_a_grant_reaches_the_owner(store: Store) -> None:
+    """How many items may run at once, from whoever shares the machine out."""
+    record, ownership = accept(store)
+    store.request(record.execution_key, ControlKind.GRANT, "the service", slots=7)
+    (control,) = ownership.renew(None)
+    assert (control.kind, control.slots) == (ControlKind.GRANT, 7)

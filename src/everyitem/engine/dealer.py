@@ -96,7 +96,7 @@ class Dealer:
     @property
     def in_flight(self) -> int:
         """Items being processed now, at most: a holder runs no more than it has slots."""
-        return sum(min(holder.outstanding, holder.slots) for holder in self._holders.values())
+        return sum(holder.in_flight for holder in self._holders.values())
 
     @property
     def is_idle(self) -> bool:
@@ -135,7 +135,7 @@ class Dealer:
                     for held in holder.leases.values()
                     if held.issued and held.outstanding and (not held.revoked or not slots)
                 ]
-            holder.slots = slots
+            holder.resize(slots)
             if holder.is_hungry:
                 self._wanting[holder.name] = None
         return revoked

@@ -1,5 +1,6 @@
 """One run of an execution, told in the specification's steps (section 4)."""
 
+import dataclasses
 import logging
 import queue
 import random
@@ -25,6 +26,7 @@ from everyitem.engine.resumption import (
     status_at_end,
     wall_at_start,
 )
+from everyitem.engine.roster import ISOLATING
 from everyitem.engine.runtime import Runtime
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
@@ -35,7 +37,7 @@ from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ErrorCode, EveryitemError, StoreDamaged, StoreError
 from everyitem.model.figures import Figures
 from everyitem.model.plan import plan_partitions
-from everyitem.model.resources import NodeKind, spread
+from everyitem.model.resources import NodeSpec, spread
 from everyitem.model.response import ErrorResponse, Response
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.node import Node
@@ -113,6 +115,8 @@ class Execution:
         self._observers = observers or Observers(())
         self._traceparent = traceparent
         self._counters = record.counters
+        #: Version of the allocation the nodes are from, 0 where they are the document's.
+        self._allocated = 0
         self._writer: CheckpointWriter | None = None
         self._totals = RunningTotals(batch.items, {})
         #: The last commit, from the moment on at which it may be recorded, and whether it is known to be.
@@ -128,8 +132,9 @@ class Execution:
         self._observers.began(self._view())
         try:
             recorded = self._initialize()
+            self._allocate()
             suspicion = self._suspect(recorded)
-            slots = spread(self._batch.configuration.parallelism, self._batch.resources.nodes)
+            slots = spread(self._parallelism, self._batch.resources.nodes)
             nodes = self._distribute(slots)
             counters = self._begin_totals(recorded, self._counters_at_start(recorded))
             state = self._partition(recorded, slots, counters, suspicion)
@@ -158,6 +163,24 @@ class Execution:
                     "does not run them again: restore the store from a copy, or rerun the batch"
                 ) from error
         return self._store.recorded(key, accept_damage=self._accept_damage)
+
+    def _allocate(self) -> None:
+        """Use what was allocated meanwhile instead of what the document names."""
+        allocation = self._ownership.allocation()
+        if allocation is not None:
+            resources = allocation.applied_to(self._batch.resources)
+            self._batch = dataclasses.replace(self._batch, resources=resources)
+            self._allocated = allocation.version
+
+    @property
+    def _parallelism(self) -> int:
+        """Items at once at the start: more slots may be there than when the document was read."""
+        configuration = self._batch.configuration
+        asked = max(configuration.parallelism, configuration.parallelism_level or 0)
+        if configuration.granted is None:
+            return asked
+        # a fixed number is what it was fixed at last, and who grants knows of that
+        return min(asked, configuration.granted) if configuration.adapts else configuration.granted
 
     def _suspect(self, recorded: Recorded) -> Suspicion:
         """Hear whom the death of an earlier run makes suspicious, and have it noted what this one starts."""
@@ -208,6 +231,7 @@ class Execution:
             nodes=[(node_id, count) for node_id, count in slots.items() if count],
             allocated=[(node.node_id, node.slots) for node in self._batch.resources.nodes],
             least=self._batch.resources.min_parallelism,
+            version=self._allocated,
             partitions=plan_partitions(
                 self._batch.plan, count=len(recorded.ledger), workers=sum(slots.values())
             ),
@@ -216,11 +240,7 @@ class Execution:
             chance=random.random,
             unit=self._unit,
             suspicion=suspicion,
-            isolating=[
-                node.node_id
-                for node in self._batch.resources.nodes
-                if node.kind in (NodeKind.PROCESS, NodeKind.DASK)
-            ],
+            isolating=[node.node_id for node in self._batch.resources.nodes if node.kind in ISOLATING],
         )
 
     def _process_items(
@@ -257,6 +277,8 @@ class Execution:
             active_ms=lambda: active_milliseconds(before, state, time.monotonic()),
             on_saved=saved,
             awaits_events=lambda: state.ledger.deferred > 0,
+            resources=self._batch.resources,
+            version=self._allocated,
         )
         self._writer.start()
         runtime = Runtime(
@@ -270,10 +292,19 @@ class Execution:
             on_stop=self._started.excuse,
             meter=meter,
             observers=self._observers,
+            make_node=self._make_node,
         )
         verdict = runtime.run()
+        self._batch = dataclasses.replace(self._batch, resources=self._writer.resources)
         self._counters = counters_at_end(before, state, time.monotonic())
         return verdict
+
+    def _make_node(self, spec: NodeSpec) -> Node:
+        """A node that is allocated while the run goes on; it begins with no slots."""
+        resources = dataclasses.replace(self._batch.resources, nodes=(spec,))
+        batch = dataclasses.replace(self._batch, resources=resources)
+        (node,) = self._build_nodes(batch, self._record, {spec.node_id: 0})
+        return node
 
     @property
     def _progress(self) -> Progress | None:

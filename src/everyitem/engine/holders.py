@@ -94,6 +94,8 @@ class Holder:
     rate: float = 0.0
     #: Largest number of items it got at a time and finished.
     proved: int = 0
+    #: Slots that may still be busy: more than are used, after there were more.
+    widest: int = 0
     _since: float = 0.0
     _seen: int = 0
 
@@ -101,6 +103,16 @@ class Holder:
     def outstanding(self) -> int:
         """Items leased to it without an answer yet."""
         return sum(held.outstanding for held in self.leases.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Items it works on now, at most."""
+        return min(self.outstanding, max(self.slots, self.widest))
+
+    def resize(self, slots: int) -> None:
+        """Use so many slots from now on; what was begun in others goes on."""
+        self.widest = max(self.slots, self.widest) if self.outstanding > slots else 0
+        self.slots = slots
 
     @property
     def unstarted(self) -> int:
@@ -143,6 +155,8 @@ class Holder:
     def measure(self, count: int, at: float) -> None:
         """Take note that `count` items were done by now."""
         self._seen += count
+        if self.widest and self.outstanding <= self.slots:
+            self.widest = 0
         elapsed = at - self._since
         if elapsed < RATE_WINDOW and self.outstanding:
             return

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from everyitem.model.errors import ErrorCode, Problem
+from everyitem.model.resources import AllocatedResources, NodeSpec
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.completions import Completion
 from everyitem.ports.node import Lease, NodeMessage
@@ -61,11 +62,19 @@ class SettleAsked(msgspec.Struct, frozen=True, gc=False):
     settlement: Settlement
 
 
-class ParallelismAsked(msgspec.Struct, frozen=True, gc=False):
-    """From now on use so many slots, as far as they are allocated; the search for the best number ends."""
+class SlotsGranted(msgspec.Struct, frozen=True, gc=False):
+    """From now on use at most so many of the slots allocated; where the number is fixed, it is this one."""
 
     at: float
     slots: int
+
+
+class ResourcesAllocated(msgspec.Struct, frozen=True, gc=False):
+    """From now on these nodes are allocated, and no others; without effect unless the version is new."""
+
+    at: float
+    version: int
+    resources: AllocatedResources
 
 
 class EventsHeard(msgspec.Struct, frozen=True, gc=False):
@@ -96,7 +105,8 @@ Message = (
     | ResumeAsked
     | CancelAsked
     | SettleAsked
-    | ParallelismAsked
+    | SlotsGranted
+    | ResourcesAllocated
     | EventsHeard
     | StopAsked
 )
@@ -166,6 +176,12 @@ class ResizeNode(msgspec.Struct, frozen=True, gc=False):
     slots: int
 
 
+class AddNode(msgspec.Struct, frozen=True, gc=False):
+    """A node has been allocated that was not there; `ResizeNode` starts it."""
+
+    node: NodeSpec
+
+
 class RetryChange(msgspec.Struct, frozen=True, gc=False):
     """A pending retry as of a save; `due` in the state machine's own time, None when it is over."""
 
@@ -216,5 +232,13 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
 
 Command = (
-    RunSlice | RevokeSlice | ResizeNode | SaveCheckpoint | InterruptNodes | ChangeStatus | WakeAt | Finish
+    RunSlice
+    | RevokeSlice
+    | ResizeNode
+    | AddNode
+    | SaveCheckpoint
+    | InterruptNodes
+    | ChangeStatus
+    | WakeAt
+    | Finish
 )

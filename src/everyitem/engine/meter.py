@@ -75,7 +75,8 @@ class NodeMeter:
     """How much of the slots nodes began with is there, from each node's first worker on."""
 
     def __init__(self, before: Availability, slots: dict[str, int]) -> None:
-        self._slots = slots
+        #: Slots each node began with, and those of them it uses.
+        self._began, self._slots = dict(slots), dict(slots)
         self._availability = before
         #: Slots there now, by node and holder; nodes that have begun or failed.
         self._there: dict[str, dict[str, int]] = {}
@@ -95,6 +96,11 @@ class NodeMeter:
             case NodeFailed():
                 self.availability(message.at)
                 self._there[message.node_id] = {}
+
+    def resize(self, at: float, node_id: str, slots: int) -> None:
+        """A node uses so many slots from now on; what it does not use is not missing."""
+        self.availability(at)
+        self._slots[node_id] = min(self._began.setdefault(node_id, slots), slots)
 
     def availability(self, at: float) -> Availability:
         """Slot seconds by now."""
@@ -150,6 +156,11 @@ class Meter:
                 self._nodes_failed += not self._is_ending
         if not self._is_ending:
             self._nodes.hear(message)
+
+    def resize(self, at: float, node_id: str, slots: int) -> None:
+        """A node uses so many slots from now on."""
+        if not self._is_ending:
+            self._nodes.resize(at, node_id, slots)
 
     def end(self, at: float) -> None:
         """Workers that go from now on are not missing."""

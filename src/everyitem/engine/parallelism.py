@@ -142,6 +142,16 @@ class ParallelismController:
         self._reference = 0.0
         return self._move(at, self.most, reason)
 
+    def allow(self, least: int, most: int, at: float, reason: str) -> Decision:
+        """So many slots are allocated from now on: the search for the best number begins anew."""
+        least = min(least, most)
+        slots = min(max(self.slots, least), most)
+        self.least, self.most = least, most
+        self._phase, self._reference, self.best = _Phase.CLIMB, 0.0, slots
+        self._low, self._high = least - 1, most + 1
+        self._patience, self._held = PATIENCE, 0
+        return self._move(at, slots, reason)
+
     def observe(self, at: float, window: Window) -> Decision:
         """Take note of a window at the present number of slots, and decide."""
         if window.slots != self.slots or not window.attempts:

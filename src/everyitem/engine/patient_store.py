@@ -8,6 +8,7 @@ write whose end was not seen is recognised by the store when it is asked for aga
 from collections.abc import Iterator, Mapping, Sequence
 
 from everyitem.engine.patience import Patience
+from everyitem.model.allocation import Allocation
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items, StoredItems
 from everyitem.model.status import ExecutionStatus
@@ -55,6 +56,9 @@ class PatientOwnership:
 
     def completions(self, limit: int) -> list[Completion]:
         return self._ask(lambda: self.inner.completions(limit))
+
+    def allocation(self) -> Allocation | None:
+        return self._ask(self.inner.allocation)
 
     def release(self, status: ExecutionStatus | None = None) -> None:
         self._ask(lambda: self.inner.release(status))
@@ -137,8 +141,9 @@ class PatientStore:
         kind: ControlKind,
         requested_by: str,
         settlement: Settlement | None = None,
+        slots: int | None = None,
     ) -> None:
-        self._ask(lambda: self._store.request(execution_key, kind, requested_by, settlement))
+        self._ask(lambda: self._store.request(execution_key, kind, requested_by, settlement, slots))
 
     def close(self) -> None:
         self._store.close()

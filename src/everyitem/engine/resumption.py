@@ -66,6 +66,7 @@ def begin_run(
     suspicion: Suspicion = NOBODY,
     allocated: Sequence[tuple[str, int]] = (),
     least: int = 1,
+    version: int = 0,
 ) -> ExecutionState:
     """The state machine of a run over what has no outcome yet; what is recorded as in doubt stays so.
 
@@ -94,6 +95,7 @@ def begin_run(
         unit=unit,
         allocated=allocated,
         least=least,
+        version=version,
         isolating=isolating,
         suspicion=suspicion,
         intents=recorded.intents,

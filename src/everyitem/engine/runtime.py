@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from everyitem.engine.decisions import Decisions
 from everyitem.engine.messages import (
+    AddNode,
     CancelAsked,
     ChangeStatus,
     Command,
@@ -33,7 +34,9 @@ from everyitem.engine.progress import Listener, RateMeter, Snapshot
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.switch import Switch
 from everyitem.engine.writer import CheckpointWriter
+from everyitem.model.errors import EveryitemError
 from everyitem.model.figures import Figures
+from everyitem.model.resources import NodeSpec
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node, NodeFailed, NodeMessage, WorkerView
 from everyitem.ports.observer import Vitals
@@ -61,8 +64,13 @@ class Runtime:
         on_stop: Callable[[], None],
         meter: Meter,
         observers: Observers,
+        make_node: Callable[[NodeSpec], Node],
     ) -> None:
-        """`on_stop` is called when somebody asks for the end of the run, before anything is done about it."""
+        """`on_stop` is called when somebody asks for the end of the run, before anything is done about it.
+
+        `make_node` makes a node that is allocated while the run goes on.
+        """
+        self._make_node = make_node
         self._meter, self._observers = meter, observers
         self._state = state
         self._nodes = {node.node_id: node for node in nodes}
@@ -110,6 +118,18 @@ class Runtime:
             # no more threads, processes or file descriptors: the others may still do it
             self._completions.put(NodeFailed(time.monotonic(), node.node_id, f"it cannot start: {error}"))
 
+    def _resize(self, node: Node, slots: int) -> None:
+        self._meter.resize(time.monotonic(), node.node_id, slots)
+        node.resize(slots)
+        if slots and node.node_id not in self._started:
+            self._start(node)
+
+    def _add(self, spec: NodeSpec) -> None:
+        try:
+            self._nodes[spec.node_id] = self._make_node(spec)
+        except (EveryitemError, OSError) as error:
+            self._completions.put(NodeFailed(time.monotonic(), spec.node_id, f"it cannot be had: {error}"))
+
     def _loop(self) -> Verdict:
         message: Message = TimePassed(time.monotonic())
         while True:
@@ -135,11 +155,12 @@ class Runtime:
             case RevokeSlice():
                 node = self._nodes[command.node_id]
                 node.revoke(command.holder, command.lease_id, drains=command.drains)
+            case AddNode():
+                self._add(command.node)
             case ResizeNode():
-                node = self._nodes[command.node_id]
-                node.resize(command.slots)
-                if command.slots and command.node_id not in self._started:
-                    self._start(node)
+                # one that could not be made has failed, and is given up next
+                if (resized := self._nodes.get(command.node_id)) is not None:
+                    self._resize(resized, command.slots)
             case SaveCheckpoint():
                 self._writer.put(command)
             case ChangeStatus():

@@ -14,7 +14,7 @@ Phases::
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 
 from everyitem.engine.accounting import Accounting
@@ -33,12 +33,12 @@ from everyitem.engine.messages import (
     Finish,
     InterruptNodes,
     Message,
-    ParallelismAsked,
     PauseAsked,
-    ResizeNode,
+    ResourcesAllocated,
     ResumeAsked,
     RunSlice,
     SettleAsked,
+    SlotsGranted,
     StopAsked,
     StoreFailed,
     TimePassed,
@@ -49,6 +49,7 @@ from everyitem.engine.pacing import Pacing
 from everyitem.engine.partitioning import assign_partitions
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import PendingAttempt, RetryHeap
+from everyitem.engine.roster import Roster
 from everyitem.engine.suspects import NOBODY, with_suspects
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
@@ -108,6 +109,7 @@ class ExecutionState:
         allocated: Sequence[tuple[str, int]] = (),
         least: int = 1,
         deferred: Sequence[OpenDeferral] = (),
+        version: int = 0,
     ) -> None:
         """Begin a run.
 
@@ -117,12 +119,20 @@ class ExecutionState:
         items one call takes (chunk processors), `suspicion` is about who may have killed earlier runs,
         `intents` are those of open items found on disk: in doubt. `allocated` are the slots nodes may grow
         to, those that have nothing to do at first included; `least` is `minParallelism`; `deferred` are the
-        items that await an event.
+        items that await an event; `version` is that of the allocation, 0 where nodes are the document's.
         """
         self.configuration = configuration
         self.ledger = Ledger(recorded)
         self.retries = RetryHeap()
-        self.allotment = Allotment(nodes, allocated, least=least, adapts=configuration.adapts, at=at)
+        self.allotment = Allotment(
+            nodes,
+            allocated,
+            least=least,
+            adapts=configuration.adapts,
+            at=at,
+            level=configuration.parallelism_level,
+            granted=configuration.granted,
+        )
         self.pacing = Pacing(per_second=configuration.rate_limit, unit=unit, at=at)
         self.dealer = Dealer(
             self.ledger,
@@ -156,8 +166,16 @@ class ExecutionState:
         self._paused_at = at
         self._paused = 0.0
         self._ended_at = math.inf
-        self._alive = {node_id for node_id, _ in (*nodes, *allocated)}
-        self._isolating = set(isolating)
+        self.roster = Roster(
+            self.dealer,
+            self.allotment,
+            self.accounting,
+            self.intents,
+            nodes={node_id for node_id, _ in (*nodes, *allocated)},
+            isolating=isolating,
+            at_most_once=configuration.at_most_once,
+            version=version,
+        )
         # first: what is in doubt is for a person, whoever killed whom
         self.accounting.doubts.found(intents)
         self.accounting.deferrals.found(deferred)
@@ -191,22 +209,21 @@ class ExecutionState:
                 self.accounting.charges_saved(message.ticket)
                 self.accounting.deferrals.saved(message.ticket, at)
                 self.recorder.saved(message.ticket)
-            case HolderJoined() if message.node_id in self._alive:
-                self.dealer.join(
-                    message.holder,
-                    message.node_id,
-                    message.slots,
-                    shared=message.shared,
-                    round_trip=message.round_trip,
-                )
+            case HolderJoined():
+                self.roster.join(message)
             case HolderLost():
-                commands += self._holder_lost(message)
+                commands += self.roster.lose_holder(message)
+                self._count_failures()
+                self._close(self.roster.shortage)
             case NodeFailed():
-                commands += self._node_failed(message)
-            case IntakeLimited() if message.node_id in self._alive:
-                commands += self._resize(self.allotment.leave(message.node_id, message.slots, at), at)
-            case ParallelismAsked():
-                commands += self._resize(self.allotment.ask(message.slots), at)
+                commands += self.roster.lose_node(message)
+                self._close(self.roster.shortage)
+            case IntakeLimited():
+                commands += self.roster.limit(message)
+            case SlotsGranted():
+                commands += self.roster.resize(self.allotment.grant(message.slots, at), at)
+            case ResourcesAllocated() if self.phase in (Phase.OPEN, Phase.PAUSED):
+                commands += self.roster.allocate(message.version, message.resources, at)
             case PauseAsked():
                 commands += self._pause(at)
             case ResumeAsked():
@@ -264,61 +281,6 @@ class ExecutionState:
                 told.append(command)
         return told
 
-    def _take_back(self, at: float, holders: Collection[str] | None = None) -> None:
-        """Leases whose intents are not durable yet are not issued any more."""
-        for command in self.intents.take_back(holders):
-            self.dealer.finish(command.holder, command.lease.lease_id, at)
-
-    # -- holders and nodes ------------------------------------------------------------------------
-
-    def _resize(self, changed: Mapping[str, int], at: float) -> list[Command]:
-        """Nodes use another number of slots from now on."""
-        commands: list[Command] = []
-        for node_id, slots in changed.items():
-            if node_id in self._isolating:
-                self.dealer.isolate_on(node_id)
-            if not slots:
-                self._take_back(at, self.dealer.holders_of(node_id))
-            commands.append(ResizeNode(node_id, slots))
-            commands += self.dealer.resize(node_id, slots)
-        return commands
-
-    def _lose(self, node_id: str, at: float) -> list[Command]:
-        self._alive.discard(node_id)
-        self.dealer.drop_node(node_id)
-        return self._resize(self.allotment.lose(node_id, at), at)
-
-    def _holder_lost(self, message: HolderLost) -> list[Command]:
-        commands: list[Command] = []
-        self._take_back(message.at, [message.holder])
-        for lease_id in self.dealer.leases_of(message.holder):
-            self._account(message.holder, lease_id, message.block, message.at)
-            held = self.dealer.held(message.holder, lease_id)
-            if self.configuration.at_most_once and held is not None:
-                self.accounting.doubt_lease(held, message.begun, message.reason)
-        node_id = self.dealer.lose(message.holder, message.at, isolate=message.isolate)
-        if node_id is not None and not message.replaced and node_id not in self.dealer.nodes():
-            commands = self._lose(node_id, message.at)
-            self._check_capacity(message.reason, ErrorCode.RESOURCE_ERROR)
-        return commands
-
-    def _node_failed(self, message: NodeFailed) -> list[Command]:
-        holders = self.dealer.holders_of(message.node_id)
-        self._take_back(message.at, holders)
-        for holder in holders:
-            for lease_id in self.dealer.leases_of(holder) if self.configuration.at_most_once else ():
-                if (held := self.dealer.held(holder, lease_id)) is not None:
-                    self.accounting.doubt_lease(held, None, message.reason)
-            self.dealer.lose(holder, message.at)
-        commands = self._lose(message.node_id, message.at) if message.node_id in self._alive else []
-        self._check_capacity(f"node {message.node_id}: {message.reason}", message.code)
-        return commands
-
-    def _check_capacity(self, reason: str, code: ErrorCode) -> None:
-        if not self._alive and self.verdict is None:
-            text = f"nothing is left that could run items ({reason})"
-            self._close(Verdict(Ending.OUT_OF_RESOURCES, text, code))
-
     # -- phases -----------------------------------------------------------------------------------
 
     def _pause(self, at: float) -> list[Command]:
@@ -326,7 +288,7 @@ class ExecutionState:
             return []
         self.phase = Phase.PAUSED
         self._paused_at = at
-        self._take_back(at)
+        self.roster.take_back(at)
         return [*self.dealer.revoke_all(), ChangeStatus(ExecutionStatus.PAUSED)]
 
     def _resume(self, at: float) -> list[Command]:
@@ -344,8 +306,8 @@ class ExecutionState:
         if self.phase is Phase.PAUSED:
             self._paused += at - self._paused_at
 
-    def _close(self, verdict: Verdict) -> None:
-        """Start nothing more; the first reason to end is the one reported."""
+    def _close(self, verdict: Verdict | None) -> None:
+        """Start nothing more, where there is a reason to end; the first one is reported."""
         if self.verdict is None:
             self.verdict = verdict
 
@@ -382,7 +344,7 @@ class ExecutionState:
         if self.verdict is not None and self.phase in (Phase.OPEN, Phase.PAUSED):
             self._stand_still(at)
             self.phase = Phase.CLOSING
-            self._take_back(at)
+            self.roster.take_back(at)
             commands += self.dealer.revoke_all()
             # every ending but an interruption asked for drains in bounded time
             self._interrupt_at = min(self._interrupt_at, at + self.configuration.drain)
@@ -418,7 +380,7 @@ class ExecutionState:
         if not self.pacing.is_undisturbed:
             self.allotment.stand_still(at)
             return []
-        return self._resize(self.allotment.look(at), at)
+        return self.roster.resize(self.allotment.look(at), at)
 
     def _drain(self, at: float) -> list[Command]:
         if self.dealer.is_idle:

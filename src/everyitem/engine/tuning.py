@@ -48,6 +48,10 @@ class Tuning:
         """No more than `most` slots can be used from now on."""
         return self._follow(self._controller.limit(most, at, reason))
 
+    def allow(self, least: int, most: int, at: float, reason: str) -> Decision:
+        """Between `least` and `most` slots are allocated from now on."""
+        return self._follow(self._controller.allow(least, most, at, reason))
+
     def stand_still(self, at: float) -> None:
         """What has happened until now says nothing about the number of slots (a pause, an outage)."""
         self._begin(at)

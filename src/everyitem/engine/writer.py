@@ -19,13 +19,17 @@ from everyitem.engine.messages import (
     EventsHeard,
     Message,
     PauseAsked,
+    ResourcesAllocated,
     ResumeAsked,
     SaveCheckpoint,
     SettleAsked,
+    SlotsGranted,
     StoreFailed,
 )
 from everyitem.failpoints import Failpoint, passing
+from everyitem.model.allocation import Allocation
 from everyitem.model.errors import ErrorCode, StoreError
+from everyitem.model.resources import AllocatedResources
 from everyitem.ports.store import Commit, Control, ControlKind, Ownership, Progress
 
 #: Seconds between two looks into the control inbox, and between two renewals of ownership and progress.
@@ -52,9 +56,12 @@ class CheckpointWriter:
         active_ms: Callable[[], int],
         awaits_events: Callable[[], bool],
         on_saved: Callable[[float, float, Commit], None] | None = None,
+        resources: AllocatedResources,
+        version: int = 0,
     ) -> None:
         """`active_ms`: active milliseconds over all runs by now; `awaits_events`: whether items are deferred.
 
+        `resources` are those the run begins with, by an allocation of this `version` where it is not 0.
         `on_saved` is told of each commit with segments, and when (monotonic) it began and ended.
         """
         self._ownership = ownership
@@ -63,6 +70,8 @@ class CheckpointWriter:
         self._active_ms = active_ms
         self._on_saved = on_saved
         self._awaits_events = awaits_events
+        #: What is allocated now, and by which version.
+        self.resources, self._version = resources, version
         self._inbox: queue.SimpleQueue[SaveCheckpoint | ChangeStatus | None] = queue.SimpleQueue()
         #: What the next renewal publishes; replaced as a whole by the engine's loop.
         self.progress: Progress | None = None
@@ -115,6 +124,7 @@ class CheckpointWriter:
                 if not stopping and (due or self._ownership.controls()):
                     renewed = time.monotonic()
                     self._hear(self._ownership.renew(self.progress))
+                    self._hear_allocation(self._ownership.allocation())
                 if not stopping and self._awaits_events():
                     self._hear_events()
             except StoreError as error:
@@ -177,8 +187,23 @@ class CheckpointWriter:
                     self._post(ResumeAsked(time.monotonic()))
                 case ControlKind.CANCEL:
                     self._post(CancelAsked(time.monotonic()))
+                case ControlKind.GRANT if control.slots is not None:
+                    self._post(SlotsGranted(time.monotonic(), control.slots))
                 case ControlKind.SETTLE if control.settlement is not None:
                     self._post(SettleAsked(time.monotonic(), control.settlement))
+
+    def _hear_allocation(self, allocation: Allocation | None) -> None:
+        """Pass on what is allocated, where it has changed."""
+        if allocation is None or allocation.version <= self._version:
+            return
+        for node_id in allocation.changed_beyond_slots(self.resources):
+            _log.warning(
+                "version %d of the resources changes more of node %s than its slots; the rest stays as it is",
+                allocation.version,
+                node_id,
+            )
+        self._version, self.resources = allocation.version, allocation.applied_to(self.resources)
+        self._post(ResourcesAllocated(time.monotonic(), self._version, self.resources))
 
     def _hear_events(self) -> None:
         """Pass on what events say of deferred items; the last part says that there is nothing more."""

@@ -43,6 +43,10 @@ class ProcessingConfiguration:
     parallelism: int = 5
     #: Whether that number is where the search for the best one begins; else it is kept.
     adapts: bool = False
+    #: The number before the cap, where it is kept and was capped: more slots may be allocated later.
+    parallelism_level: int | None = None
+    #: The most items that may run at once, however many slots are allocated; a service may change that.
+    granted: int | None = None
     #: How many items may begin in one second, over all nodes; None: as many as there are slots for.
     rate_limit: float | None = None
     checkpoint_interval: int = 1000

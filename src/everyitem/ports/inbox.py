@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from everyitem.model.allocation import Allocation
 from everyitem.ports.completions import ToldFailure
 
 
@@ -29,16 +30,41 @@ class ItemCompleted(msgspec.Struct, frozen=True, kw_only=True):
     failure: ToldFailure | None = None
 
 
+class ResourcesGiven(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `ResourcesAllocated` says."""
+
+    allocation: Allocation
+    #: As for items.
+    execution: int | None = None
+
+
+class BatchKnown(msgspec.Struct, frozen=True):
+    """A `BatchInitialized` about a batch that is stored already: there is nothing to do."""
+
+
+#: What an event does.
+Effect = ItemCompleted | ResourcesGiven | BatchKnown
+
+
+class EventIsKnown(Exception):
+    """The event was taken in before; nothing was stored."""
+
+
 class Inbox(Protocol):
     """The events that have come in. Every method may raise `StoreError`."""
 
-    def receive(self, events: Sequence[tuple[IncomingEvent, ItemCompleted]]) -> list[bool]:
-        """Remember events and, in the same transaction, what they say of items; which of them were new.
+    def receive(self, events: Sequence[tuple[IncomingEvent, Effect]]) -> list[bool]:
+        """Remember events and, in the same transaction, do what they say; which of them were new.
 
         One whose source and id were received before has no effect. What is said of an attempt that is not
-        deferred yet waits for it; what is said of one again, or of an execution that is finished, has no
-        effect.
+        deferred yet waits for it, as what is allocated to a batch waits for the batch. What is said of an
+        attempt again, or of an execution that is finished, has no effect, as has an allocation of no higher
+        version than one before.
         """
+        ...
+
+    def is_known(self, event: IncomingEvent) -> bool:
+        """Whether the event was taken in before."""
         ...
 
     def close(self) -> None:

@@ -177,7 +177,7 @@ class Node(Protocol):
         ...
 
     def resize(self, slots: int) -> None:
-        """Use so many slots from now on, at most those of its `NodeSpec`; before `start`: begin with them.
+        """Use so many slots from now on, be they more than those of its `NodeSpec`; before `start`: begin so.
 
         More workers are started as they are needed. What runs is not interrupted when there are fewer; idle
         workers stay. A shared queue that had announced itself with other slots does not do so again.

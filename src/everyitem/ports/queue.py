@@ -14,6 +14,7 @@ import msgspec
 from everyitem.model.configuration import Priority
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.inbox import IncomingEvent
 from everyitem.ports.store import ExecutionRecord, NewExecution, Progress
 
 
@@ -126,11 +127,19 @@ class BatchQueue(Protocol):
     """
 
     def enqueue(
-        self, new: NewExecution, items: Items, ticket: NewTicket, action: Action, *, room: int
+        self,
+        new: NewExecution,
+        items: Items,
+        ticket: NewTicket,
+        action: Action,
+        *,
+        room: int,
+        event: IncomingEvent | None = None,
     ) -> int | None:
         """Store an accepted batch, its ticket and who brought it, in one transaction; its execution key.
 
-        None when that execution exists already. Raises `QueueIsFull` when `room` executions wait already.
+        So is the event that brought it, if one did. None when that execution exists already. Raises
+        `QueueIsFull` when `room` executions wait already, and `EventIsKnown`.
         """
         ...
 

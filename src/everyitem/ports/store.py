@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from everyitem.model.allocation import Allocation
 from everyitem.model.figures import Figures
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure, Successes
@@ -296,6 +297,7 @@ class ControlKind(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     SETTLE = "settle"
+    GRANT = "grant"
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -307,6 +309,8 @@ class Control(msgspec.Struct, frozen=True):
     requested_by: str
     #: What a settlement says.
     settlement: Settlement | None = None
+    #: What a grant says: how many items may run at once.
+    slots: int | None = None
 
 
 class StoreFault(msgspec.Struct, frozen=True):
@@ -382,6 +386,10 @@ class Ownership(Protocol):
 
         At most `limit`, and none that this ownership has handed over before. They go with the deferral.
         """
+        ...
+
+    def allocation(self) -> Allocation | None:
+        """The nodes events have allocated to it, of the highest version (a cheap read); None: none has."""
         ...
 
     def release(self, status: ExecutionStatus | None = None) -> None:
@@ -481,8 +489,9 @@ class Store(Protocol):
         kind: ControlKind,
         requested_by: str,
         settlement: Settlement | None = None,
+        slots: int | None = None,
     ) -> None:
-        """Leave a request for the owner; `settlement` says what a SETTLE asks for."""
+        """Leave a request for the owner; `settlement` says what a SETTLE asks for, `slots` what a GRANT."""
         ...
 
     def close(self) -> None:

@@ -59,6 +59,8 @@ class Settings:
     store_patience_seconds: float = 300.0
     #: Days after its end for which items, outcomes and events of a finished execution are kept; 0: always.
     retention_days: float = 30.0
+    #: Ceiling: items of one execution at once; a service changes it while it runs. None: the slots allocated.
+    granted_slots: int | None = None
     #: Ceiling: coordinator and workers of one execution together, in MB.
     max_memory_mb: int = 16_384
     #: Ceiling for items of a source; None means `max_batch_size`.

@@ -6,16 +6,16 @@ what only it can reach.
 
 import http.client
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
+from everyitem.adapters.sources.reach import Reach
 from everyitem.adapters.sources.web import lines_of, opened
 from everyitem.ports.source import SourceChunk, SourceSpec, SourceUnavailable
 
+_ACCEPT = "application/x-ndjson, application/json"
 #: Bytes of one page that is a JSON document; JSON Lines may be of any length.
 _LONGEST_PAGE = 64 << 20
 #: Pages of one source; who links in a circle must come to an end.
@@ -35,9 +35,8 @@ class HttpSource:
 
     def __init__(self, spec: SourceSpec) -> None:
         """Raises `SourceUnavailable` when the operator does not allow the URL."""
-        setup = spec.setup.get("http", {})
-        self._setup: Mapping[str, Any] = setup if isinstance(setup, Mapping) else {}
-        self._url = self._allowed(spec.reference)
+        self._reach = Reach(spec.setup)
+        self._url = self._reach.allowed(spec.reference)
         self.name = urlsplit(self._url).path.rpartition("/")[2] or urlsplit(self._url).netloc
         self._items, self._next = spec.options.get("items"), spec.options.get("next")
 
@@ -48,7 +47,7 @@ class HttpSource:
             if (pages := pages + 1) > _MOST_PAGES:
                 raise SourceUnavailable(f"{self.name}: more than {_MOST_PAGES:,} pages")
             following: str | None = None
-            with opened(url, self._headers()) as reply:
+            with opened(url, self._reach.headers(_ACCEPT)) as reply:
                 if _is_lines(reply):
                     for lines in lines_of(reply):
                         texts = [text for line in lines if (text := line.strip(b" \t\r\n"))]
@@ -60,7 +59,7 @@ class HttpSource:
                     count += len(texts)
                 linked = _NEXT.search(reply.headers.get("Link") or "")
             following = linked[1] if linked else following
-            url = self._allowed(urljoin(url, following)) if following else None
+            url = self._reach.allowed(urljoin(url, following)) if following else None
 
     def _page(self, reply: http.client.HTTPResponse) -> tuple[list[bytes], str | None]:
         """The items of a page that is one JSON document, and what it says of the next one."""
@@ -81,32 +80,6 @@ class HttpSource:
             return [bytes(one) for one in _raws(content)], following
         except msgspec.MsgspecError as error:
             raise SourceUnavailable(f"{self.name}: a page is not what was expected: {error}") from None
-
-    def _allowed(self, url: str) -> str:
-        allowed = self._setup.get("allow", [])
-        if isinstance(allowed, list) and any(isinstance(one, str) and _is_below(url, one) for one in allowed):
-            return url
-        raise SourceUnavailable(
-            f"the operator does not allow this URL: add what it begins with to [sources.http] allow ({url})"
-        )
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/x-ndjson, application/json"}
-        if token_file := self._setup.get("token-file"):
-            try:
-                headers["Authorization"] = f"Bearer {Path(str(token_file)).read_text().strip()}"
-            except OSError as error:
-                raise SourceUnavailable(f"{token_file}: {error.strerror}") from None
-        return headers
-
-
-def _is_below(url: str, allowed: str) -> bool:
-    """Whether the URL is on the same host and below the same path, which ends where a part of it does."""
-    one, other = urlsplit(url), urlsplit(allowed)
-    if (one.scheme, one.netloc) != (other.scheme, other.netloc) or "@" in one.netloc:
-        return False
-    folder = other.path.rstrip("/")
-    return ".." not in one.path.split("/") and (one.path == folder or one.path.startswith(f"{folder}/"))
 
 
 def _is_lines(reply: http.client.HTTPResponse) -> bool:

@@ -80,6 +80,8 @@ def settle(
         ),
         parallelism=parallelism,
         adapts=overrides.parallelism is None and document.parallelism_level is None,
+        parallelism_level=_beyond(overrides.parallelism or document.parallelism_level, parallelism),
+        granted=settings.granted_slots,
         rate_limit=decide(
             "rateLimit.perSecond", document=wishes.rate_limit.per_second if wishes.rate_limit else None
         ),
@@ -124,6 +126,11 @@ def _limits(wishes: ProcessingConfigurationDocument, precedence: Precedence, set
         precedence.decide(name, document=wish, setting=setting)
         path = f"$.processingConfiguration.{name}"
         precedence.cap(name, getattr(settings, setting), path=path, setting=setting)
+
+
+def _beyond(level: int | None, capped: int) -> int | None:
+    """The number asked for, where it was capped."""
+    return level if level is not None and level > capped else None
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from everyitem.adapters.stores.liveness import LEASE
 from everyitem.engine.commits import CommitBuilder
 from everyitem.engine.messages import (
+    AddNode,
     ChangeStatus,
     Command,
     Ending,
@@ -32,6 +33,7 @@ from everyitem.engine.resumption import (
     counters_at_start,
     wall_at_start,
 )
+from everyitem.engine.roster import ISOLATING
 from everyitem.engine.state import ExecutionState
 from everyitem.engine.submission import LOOK, has_answered
 from everyitem.model.errors import OwnershipLost, StoreError
@@ -296,6 +298,9 @@ class Coordinator:
             case ChangeStatus(status=status):
                 self._note_activity(active=status is ExecutionStatus.RUNNING)
                 self._put(command)
+            case AddNode(node=node):
+                if node.kind in ISOLATING:
+                    self._isolating.add(node.node_id)
             case ResizeNode(node_id=node_id, slots=slots):
                 self.say(f"node {node_id} uses {slots} slots")
                 self._resize(node_id, slots)

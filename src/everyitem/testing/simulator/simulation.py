@@ -8,15 +8,17 @@ from functools import partial
 from everyitem.engine.messages import (
     CancelAsked,
     Message,
-    ParallelismAsked,
     PauseAsked,
+    ResourcesAllocated,
     ResumeAsked,
     SettleAsked,
+    SlotsGranted,
     StopAsked,
 )
 from everyitem.engine.settling import settle_at_rest
 from everyitem.model.errors import StoreError
 from everyitem.model.items import InMemoryItems
+from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
 from everyitem.ports.node import NodeFailed
 from everyitem.ports.store import Decision, Settlement
 from everyitem.testing.simulator.coordinator import Coordinator
@@ -26,6 +28,8 @@ from everyitem.testing.simulator.person import Person
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
+#: Share of the runs in which other nodes are allocated.
+_REALLOCATED = 0.2
 #: Epoch seconds at which every day begins.
 _EPOCH = 1_700_000_000.0
 
@@ -43,6 +47,9 @@ class Simulation:
         self.seed = seed
         self.in_detail = in_detail
         self.chance = random.Random(seed)
+        #: Of its own, so that a seed tells the story it told before there were allocations.
+        self._allocations = random.Random(f"allocations {seed}")
+        self._version = 0
         self.day = day = Day(self.chance)
         self.now = 0.0
         self.story: list[str] = []
@@ -165,7 +172,11 @@ class Simulation:
             coordinator.at(start, lambda: coordinator.deliver(PauseAsked(self.now)))
             coordinator.at(start + rest, lambda: coordinator.deliver(ResumeAsked(self.now)))
         for _ in range(chance.choice([0, 0, 1, 4])):
-            coordinator.at(self.now + chance.random() * span, partial(self._ask_parallelism, coordinator))
+            coordinator.at(self.now + chance.random() * span, partial(self._grant, coordinator))
+        if self._allocations.random() < _REALLOCATED:
+            for _ in range(self._allocations.choice([1, 3])):
+                when = self.now + self._allocations.random() * span
+                coordinator.at(when, partial(self._allocate, coordinator))
         if day.at_most_once:
             for _ in range(chance.choice([0, 1, 3])):
                 coordinator.at(self.now + chance.random() * span, partial(self._settle, coordinator))
@@ -215,10 +226,26 @@ class Simulation:
         self.say(f"a person settles item {index}: {decision}")
         return Settlement(index, decision, "a person", self.wall, result=b"%d" % index)
 
-    def _ask_parallelism(self, coordinator: Coordinator) -> None:
+    def _grant(self, coordinator: Coordinator) -> None:
         slots = self.chance.choice([1, 2, 3, 20])
-        coordinator.say(f"is asked for {slots} slots")
-        coordinator.deliver(ParallelismAsked(self.now, slots))
+        coordinator.say(f"is granted {slots} slots")
+        coordinator.deliver(SlotsGranted(self.now, slots))
+
+    def _allocate(self, coordinator: Coordinator) -> None:
+        """Other nodes are allocated: some of those there are, with other slots, and new ones."""
+        chance = self._allocations
+        self._version += chance.choice([0, 1, 1, 2])
+        nodes = tuple(
+            NodeSpec(
+                node_id=node_id,
+                kind=chance.choice([NodeKind.THREAD, NodeKind.PROCESS]),
+                slots=chance.choice([1, 2, 5]),
+            )
+            for node_id in chance.sample(["n0", "n1", "n2", "spare", "new"], chance.choice([1, 2, 4]))
+        )
+        coordinator.say(f"is allocated {[(node.node_id, node.slots) for node in nodes]}")
+        resources = AllocatedResources(nodes=nodes)
+        coordinator.deliver(ResourcesAllocated(self.now, self._version, resources))
 
     # -- trouble ------------------------------------------------------------------------------------
 

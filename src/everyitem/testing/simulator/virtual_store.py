@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores.liveness import LEASE, keeps
 from everyitem.adapters.stores.transactions import Position, Transactions
+from everyitem.model.allocation import Allocation
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.completions import Completion
@@ -385,6 +386,9 @@ class VirtualOwnership:
 
     def completions(self, limit: int) -> list[Completion]:
         return []
+
+    def allocation(self) -> Allocation | None:
+        return None
 
     def open_round(self, indices: Sequence[int]) -> int:
         """Open the next round over some failed items."""

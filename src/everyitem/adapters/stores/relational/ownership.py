@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -11,12 +12,14 @@ from everyitem.adapters.stores.index_sets import pack_ranges
 from everyitem.adapters.stores.input_chunks import correction_digest
 from everyitem.adapters.stores.liveness import LEASE
 from everyitem.adapters.stores.relational import rows
+from everyitem.adapters.stores.relational.allocations import read_allocation
 from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.adapters.stores.relational.deferrals import positions_of_completions, read_completions
 from everyitem.adapters.stores.rounds import seal_round
 from everyitem.adapters.stores.segments import StoredSegment, seal
 from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.failpoints import Failpoint, passing
+from everyitem.model.allocation import Allocation
 from everyitem.model.errors import IllegalMove, OwnershipLost, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
 from everyitem.ports.completions import Completion
@@ -153,6 +156,13 @@ class TableOwnership:
                 completions = read_completions(database, self.execution_key, fresh)
             self._told.update(one.position for one in completions)
             return completions
+
+    def allocation(self) -> Allocation | None:
+        """What events have allocated to the execution."""
+        with self._guard:
+            self._transactions.refuse_given_back()
+            with self._connection.reading() as database:
+                return read_allocation(database, self.execution_key)
 
     def open_round(self, indices: Sequence[int], corrections: Mapping[int, bytes]) -> int:
         """Open the next round over some failed items; returns its number.
@@ -296,7 +306,7 @@ class TableOwnership:
         )
 
 
-_CONTROL = "position, kind, requested_at, requested_by, settlement"
+_CONTROL = "position, kind, requested_at, requested_by, settlement, slots"
 _WAITING = "FROM controls WHERE execution_key = ?"
 
 
@@ -308,8 +318,9 @@ def _controls(database: Database, statement: str, execution_key: int) -> list[Co
             requested_at,
             requested_by,
             None if settlement is None else _decode_settlement(settlement),
+            slots,
         )
-        for position, kind, requested_at, requested_by, settlement in sorted(
-            database.execute(statement, (execution_key,)).fetchall()
+        for position, kind, requested_at, requested_by, settlement, slots in sorted(
+            database.execute(statement, (execution_key,)).fetchall(), key=itemgetter(0)
         )
     ]

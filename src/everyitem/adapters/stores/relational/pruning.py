@@ -25,6 +25,10 @@ _EVENTS: Final = (
         "(SELECT batch_id, execution FROM executions WHERE execution_key = ?)"
     ),
     (
+        "DELETE FROM allocations WHERE (batch_id, execution) IN "
+        "(SELECT batch_id, execution FROM executions WHERE execution_key = ?)"
+    ),
+    (
         "DELETE FROM incoming_events WHERE EXISTS (SELECT 1 FROM executions JOIN execution_states "
         "USING (execution_key) WHERE execution_key = ? AND executions.batch_id = incoming_events.batch_id "
         "AND incoming_events.received_at <= finished_at)"

@@ -8,11 +8,14 @@ import msgspec
 
 from everyitem.adapters.stores.liveness import LEASE, Owner, ProcessIdentity, this_process
 from everyitem.adapters.stores.relational import records
+from everyitem.adapters.stores.relational.allocations import ask_for_slots, read_allocation
 from everyitem.adapters.stores.relational.claims import Claims
 from everyitem.adapters.stores.relational.database import Connection, Database
+from everyitem.adapters.stores.relational.inbox import remember
 from everyitem.model.configuration import Priority
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.inbox import EventIsKnown, IncomingEvent
 from everyitem.ports.queue import Action, Demand, NewTicket, QueueIsFull, ServiceRecord, Ticket, Wish
 from everyitem.ports.store import ExecutionRecord, NewExecution, Progress
 
@@ -38,9 +41,18 @@ class TableQueue:
         self._connection = connection
 
     def enqueue(
-        self, new: NewExecution, items: Items, ticket: NewTicket, action: Action, *, room: int
+        self,
+        new: NewExecution,
+        items: Items,
+        ticket: NewTicket,
+        action: Action,
+        *,
+        room: int,
+        event: IncomingEvent | None = None,
     ) -> int | None:
         def beside(database: Database, execution_key: int) -> None:
+            if event is not None and not remember(database, event, time.time()):
+                raise EventIsKnown
             self._insert(database, execution_key, ticket, room=room)
             _note(database, execution_key, action)
 
@@ -182,7 +194,7 @@ class TableQueue:
         if waiting >= room:
             raise QueueIsFull
         demand = ticket.demand
-        return (
+        inserted = (
             database.execute(
                 "INSERT INTO tickets (execution_key, since, priority, wish, actor, runs_before, "
                 "least, most, millicores, memory_mb, parallelism) "
@@ -197,6 +209,9 @@ class TableQueue:
             ).rowcount
             == 1
         )
+        if inserted and (allocation := read_allocation(database, execution_key)) is not None:
+            ask_for_slots(database, execution_key, allocation)
+        return inserted
 
     def _tickets(self, which: str, *values: object) -> list[Ticket]:
         with self._connection.reading() as database:

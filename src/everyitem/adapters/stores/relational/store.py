@@ -256,17 +256,19 @@ class TableStore:
         kind: ControlKind,
         requested_by: str,
         settlement: Settlement | None = None,
+        slots: int | None = None,
     ) -> None:
         with self._connection.writing() as database:
             database.execute(
-                "INSERT INTO controls (execution_key, kind, requested_at, requested_by, settlement) "
-                "VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO controls (execution_key, kind, requested_at, requested_by, settlement, slots) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     execution_key,
                     kind,
                     time.time(),
                     requested_by,
                     None if settlement is None else _json(settlement).decode(),
+                    slots,
                 ),
             )
             passing(Failpoint.REQUEST_INSERTED)
