@@ -155,6 +155,25 @@ def test_a_response_is_409_until_there_is_one_and_controls_say_where_it_stands(s
     assert {one["actor"] for one in deeds} == {"local"}
 
 
+def test_the_parallelism_of_a_running_batch_changes_at_once(server, client, folder):
+    """More and fewer items run at once; it is the same run all the time."""
+    gate = folder / "gate-resized"
+    wide = document("resized", list(range(60)), gate=str(gate))
+    wide |= {"parallelismLevel": 2, "allocatedResources": {"maxParallelism": 20}}
+    client.submit(wide)
+    while client.status("resized").in_flight != 2:
+        pass
+    assert server.request("PATCH", "/v1/batches/resized/resources", {"parallelism": 7}).status == 200
+    while client.status("resized").in_flight != 7:
+        pass
+    assert server.request("PATCH", "/v1/batches/resized/resources", {"parallelism": 3}).status == 200
+    while server.get("/v1/batches/resized").json["parallelism"] != 3:
+        pass
+    gate.touch()
+    assert client.wait("resized", timeout=60).items_successful == 60
+    assert client.status("resized").runs == 1
+
+
 def wait_for(client, batch_id, state):
     """Until the execution is in this state; bounded by the test's own timeout."""
     while client.status(batch_id).state != state:
@@ -266,3 +285,11 @@ def test_commands_work_on_a_server_as_on_a_store(server, folder, root):
     batch.write_text(json.dumps({"batchId": "remote"}))
     refused = everyitem_command(server, folder, root, "run", batch, "--no-progress")
     assert (refused.returncode, json.loads(refused.stdout)["errorCode"]) == (1, "EXECUTION_ERROR")
+
+
+def test_metrics_are_there_for_prometheus(server, client):
+    """What runs, and the store as a whole."""
+    finished(server, client, document("measured", [1]))
+    answer = server.get("/metrics")
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/plain")
+    assert b'everyitem_executions{state="COMPLETED"}' in answer.body

@@ -5,16 +5,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everyitem.faces.api.actor import local_actor
 from everyitem.faces.api.incoming import Receipt, Taken
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.exits import RESPONSE_ERROR
-from everyitem.faces.cli.opening import open_looking, open_session
+from everyitem.faces.cli.opening import open_client, open_looking, open_session
 from everyitem.faces.cli.terminal import note, print_lines
 from everyitem.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from everyitem.faces.service.inlet import Inlet
 
 _LOOK_EVERY = 0.25
 
@@ -35,6 +39,7 @@ def events(
         ),
     ] = False,
     execution: given.ExecutionNumber = None,
+    processors: given.Processors = None,
     store: given.StoreUrl = None,
     config: given.ConfigFile = None,
     as_json: given.AsJson = False,  # noqa: ARG001 - it always is
@@ -42,8 +47,10 @@ def events(
     """Print the events of an execution, or push some.
 
     As CloudEvents, one JSON line each. `push` takes in the events of a file: one, an array, or one on each
-    line; an `ItemProcessingCompleted` completes an item that was `Deferred`. Each counts once, by its source
-    and id, however often it is pushed. What became of each is printed; refused ones make the exit code 1.
+    line. An `ItemProcessingCompleted` completes an item that was `Deferred`, a `ResourcesAllocated` changes
+    the nodes of a running batch, a `BatchInitialized` hands a batch to the services of this store. Each
+    counts once, by its source and id. What became of each is printed; refused ones make
+    the exit code 1.
 
     [bold]Examples[/bold]
 
@@ -56,7 +63,7 @@ def events(
             raise UsageError(
                 "a FILE belongs to `everyitem events push FILE`, without --follow or --execution"
             )
-        push(file, store=store, config=config)
+        push(file, processors=processors, store=store, config=config)
         return
     with open_looking(store, config) as session:
         after = 0
@@ -71,18 +78,37 @@ def events(
             time.sleep(_LOOK_EVERY)
 
 
-def push(file: Path, *, store: str | None, config: Path | None) -> None:
+def push(file: Path, *, processors: list[str] | None, store: str | None, config: Path | None) -> None:
     """Take in the events of a file, and say what became of each."""
     try:
         text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: the events cannot be read: {error.strerror}") from error
-    with open_session(store, config) as session:
-        receipts = session.push(text)
+    client = open_client(store)
+    if client is not None:
+        with client:
+            receipts = client.push(text)
+    else:
+        with open_session(store, config) as session:
+            receipts = _inlet(session.store_url, processors, config).push(text)
     print_lines(receipt.to_json() for receipt in receipts)
     note(_summary(receipts))
     if any(receipt.state is Taken.REFUSED for receipt in receipts):
         raise typer.Exit(RESPONSE_ERROR)
+
+
+def _inlet(store_url: str, processors: list[str] | None, config: Path | None) -> "Inlet":
+    from everyitem.faces.service.catalogue import Catalogue
+    from everyitem.faces.service.inlet import Inlet
+    from everyitem.faces.service.intake import Intake
+    from everyitem.settings import load_settings
+
+    settings = load_settings(
+        None if config is None else str(config), processors=tuple(processors) if processors else None
+    )
+    # who can push into a store can read what its documents name
+    intake = Intake(settings, Catalogue(settings.processors), allow_sources=True)
+    return Inlet(store_url, intake, local_actor())
 
 
 def _summary(receipts: Sequence[Receipt]) -> str:

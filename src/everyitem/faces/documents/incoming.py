@@ -1,17 +1,20 @@
 """Events that come in: CloudEvents 1.0 in JSON, read strictly (contract section 6)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from everyitem.faces.documents.allocations import AllocationRefused, read_allocation
 from everyitem.faces.documents.strict_json import find_faults, parse_leniently
 from everyitem.model.errors import ErrorCode, UsageError
 from everyitem.ports.completions import ToldFailure
-from everyitem.ports.inbox import IncomingEvent, ItemCompleted
+from everyitem.ports.inbox import IncomingEvent, ItemCompleted, ResourcesGiven
 from everyitem.work.results import MAX_DEPTH, MAX_RESULT_BYTES
 
 ITEM_PROCESSING_COMPLETED: Final = "ItemProcessingCompleted"
+RESOURCES_ALLOCATED: Final = "ResourcesAllocated"
+BATCH_INITIALIZED: Final = "BatchInitialized"
 
 #: Events of one file; more of them are more files.
 MAX_EVENTS: Final = 100_000
@@ -33,7 +36,29 @@ class _Envelope(msgspec.Struct, frozen=True):
     id: _Name
     source: _Name
     type: _Name
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = msgspec.Raw(b"")
+    #: Where the data is, when it does not come along (CloudEvents' extension for claim checks).
+    dataref: _Name | None = None
+
+
+class BatchBrought(msgspec.Struct, frozen=True, kw_only=True):
+    """A `BatchInitialized`: a batch to be executed. Which one it is, its document says."""
+
+    source: str
+    event_id: str
+    #: The batch document, or else where it is.
+    document: bytes = b""
+    reference: str | None = None
+
+    def about(self, batch_id: str) -> IncomingEvent:
+        """How the event is known when it comes again."""
+        return IncomingEvent(
+            source=self.source, event_id=self.event_id, type=BATCH_INITIALIZED, batch_id=batch_id
+        )
+
+
+#: What an event says: something of a batch by its id, or that there is one.
+Said = tuple[IncomingEvent, ItemCompleted | ResourcesGiven] | BatchBrought
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -79,28 +104,64 @@ def split_events(text: bytes) -> Iterator[bytes]:
     yield from parts
 
 
-def read_event(text: bytes) -> tuple[IncomingEvent, ItemCompleted]:
+def read_event(text: bytes) -> Said:
     """What one event says. Raises `EventRefused` where it says nothing that could be done."""
     try:
         envelope = _decode_envelope(text)
-        if envelope.type != ITEM_PROCESSING_COMPLETED:
+        reader = _READERS.get(envelope.type)
+        if reader is None:
             raise EventRefused(
-                f"$.type: events of the type {envelope.type!r} are not taken; use {ITEM_PROCESSING_COMPLETED}"
+                f"$.type: events of the type {envelope.type!r} are not taken; use {', '.join(_READERS)}"
             )
-        said = _decode_completed(envelope.data)
+        return reader(envelope)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise EventRefused(f"this is no event that is understood: {error}") from error
-    event = IncomingEvent(
-        source=envelope.source, event_id=envelope.id, type=envelope.type, batch_id=said.batch_id
+
+
+def _known_as(envelope: _Envelope, batch_id: str) -> IncomingEvent:
+    return IncomingEvent(source=envelope.source, event_id=envelope.id, type=envelope.type, batch_id=batch_id)
+
+
+def _brought(envelope: _Envelope) -> BatchBrought:
+    document = bytes(envelope.data)
+    if envelope.dataref is None and document[:1] != b"{":
+        raise EventRefused("$.data: a batch document is needed here, or where it is in $.dataref")
+    if envelope.dataref is not None and document not in (b"", b"null"):
+        raise EventRefused("$.dataref: the data is here already; leave one of them out")
+    return BatchBrought(
+        source=envelope.source,
+        event_id=envelope.id,
+        document=b"" if envelope.dataref is not None else document,
+        reference=envelope.dataref,
     )
+
+
+def _allocated(envelope: _Envelope) -> tuple[IncomingEvent, ResourcesGiven]:
+    try:
+        batch_id, execution, allocation = read_allocation(bytes(envelope.data))
+    except AllocationRefused as refused:
+        raise EventRefused(str(refused)) from None
+    return _known_as(envelope, batch_id), ResourcesGiven(allocation=allocation, execution=execution)
+
+
+def _completed(envelope: _Envelope) -> tuple[IncomingEvent, ItemCompleted]:
+    said = _decode_completed(envelope.data)
     failure = _failure(said)
-    return event, ItemCompleted(
+    return _known_as(envelope, said.batch_id), ItemCompleted(
         item_id=said.item_id,
         attempt=said.attempt,
         execution=said.execution,
         result=b"null" if failure is not None else _result(said),
         failure=failure,
     )
+
+
+#: How events that are taken are read, by their type.
+_READERS: Final[Mapping[str, Callable[[_Envelope], Said]]] = {
+    BATCH_INITIALIZED: _brought,
+    RESOURCES_ALLOCATED: _allocated,
+    ITEM_PROCESSING_COMPLETED: _completed,
+}
 
 
 def _failure(said: _Completed) -> ToldFailure | None:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from everyitem.faces.http.body import BodyLimit
 from everyitem.faces.http.context import Context, RequestContext
 from everyitem.faces.http.problems import Refused, problem_response, refused, unwell_formed
-from everyitem.faces.http.routes import access, batches, control, events, health, submission
+from everyitem.faces.http.routes import access, batches, control, events, health, inlet, submission
 from everyitem.faces.http.security.guard import Guard
 from everyitem.faces.http.security.places import Places
 from everyitem.faces.http.security.tokens import Credentials
@@ -35,6 +35,7 @@ _ROUTERS = (
     submission.router,
     control.router,
     events.router,
+    inlet.router,
     access.router,
     health.router,
 )

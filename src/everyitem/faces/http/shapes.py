@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from everyitem.faces.api.explanation import Explanation
+from everyitem.faces.api.incoming import Receipt
 from everyitem.faces.api.views import Checkpoint, Deed, Event, Failed, ItemResult, Verification, View
 from everyitem.faces.http.problems import MEDIA_TYPE, ProblemDocument
 from everyitem.faces.http.security.tokens import MadeToken, TokenInfo, Tokens
@@ -43,6 +44,12 @@ class EventList(View, frozen=True, kw_only=True):
     events: tuple[Event, ...]
 
 
+class EventIntake(View, frozen=True, kw_only=True):
+    """What became of events that were sent, in their order."""
+
+    receipts: tuple[Receipt, ...]
+
+
 class Checkpoints(View, frozen=True, kw_only=True):
     """The durable points of an execution, oldest first."""
 
@@ -75,6 +82,7 @@ SHAPES: tuple[type[msgspec.Struct], ...] = (
     History,
     Verification,
     EventList,
+    EventIntake,
     FailedItems,
     Checkpoints,
     ItemResult,

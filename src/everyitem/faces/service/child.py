@@ -42,7 +42,7 @@ class Child:
         ours, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                _command(ticket, start, settings),
+                _command(ticket, settings),
                 stdin=subprocess.DEVNULL,
                 stdout=self._answer,
                 stderr=log,
@@ -110,9 +110,9 @@ def _recovery(ticket: Ticket) -> Recovery | None:
     return Recovery(ticket.batch_id, ticket.execution) if ticket.runs > ticket.runs_before else None
 
 
-def _command(ticket: Ticket, start: Start, settings: Settings) -> Sequence[str]:
+def _command(ticket: Ticket, settings: Settings) -> Sequence[str]:
     command = [sys.executable, "-m", "everyitem", "resume", "--for-service", "--no-progress"]
-    command += ["--execution", str(ticket.execution), "--parallelism", str(start.slots)]
+    command += ["--execution", str(ticket.execution)]
     for processor in settings.processors:
         command += ["--processors", processor]
     if settings.file is not None:
@@ -124,4 +124,8 @@ def _environment(start: Start, settings: Settings, store_url: str) -> dict[str, 
     """The store's URL may hold a password, and command lines are everybody's to read."""
     ours = {name: value for name, value in os.environ.items() if name not in _SECRETS}
     memory = min(start.memory_mb, settings.max_memory_mb)
-    return ours | {"EVERYITEM_STORE": store_url, "EVERYITEM_MAX_MEMORY_MB": str(memory)}
+    return ours | {
+        "EVERYITEM_STORE": store_url,
+        "EVERYITEM_MAX_MEMORY_MB": str(memory),
+        "EVERYITEM_GRANTED_SLOTS": str(start.slots),
+    }

@@ -270,10 +270,20 @@ class Dispatcher:
         if not self._are_processors_there(now):
             self._obstacles = dict.fromkeys(by_key, self._trouble["processors"])
             return
+        for ticket in tickets:
+            if (slots := allocation.changes.get(ticket.execution_key)) is not None and ticket.owned:
+                self._grant(self._children[ticket.execution_key], slots)
         for start in allocation.starts:
             self._start(queue, by_key[start.key], start)
         for key in allocation.impossible:
             self._give_up_impossible(queue, by_key[key], services)
+
+    def _grant(self, child: Child, slots: int) -> None:
+        """Let a running batch use more or fewer slots from now on."""
+        with self._desks.store() as store:
+            store.request(child.key, ControlKind.GRANT, "the service", slots=slots)
+        _log.info("batch %r may use %d slots now, not %d", child.ticket.batch_id, slots, child.slots)
+        child.slots = slots
 
     def _is_free(self, ticket: Ticket, now: float) -> bool:
         """Whether nobody else has it, and it has had its rest after a crash."""

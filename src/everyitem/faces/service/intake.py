@@ -12,6 +12,7 @@ from everyitem.faces.service.errors import QueueFull
 from everyitem.faces.service.machine import demand_of
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ContentDiffers, WrongState
+from everyitem.ports.inbox import IncomingEvent
 from everyitem.ports.queue import Action, BatchQueue, NewTicket, QueueIsFull
 from everyitem.ports.store import ExecutionRecord, NewExecution, Store
 from everyitem.settings import Settings
@@ -42,15 +43,22 @@ class Intake:
         )
 
     def accept(
-        self, store: Store, queue: BatchQueue, document: ReadDocument, actor: str
+        self,
+        store: Store,
+        queue: BatchQueue,
+        document: ReadDocument,
+        actor: str,
+        *,
+        event: IncomingEvent | None = None,
     ) -> tuple[ExecutionRecord, bool]:
         """Put a batch into the queue; its record, and whether the same content was here before.
 
-        An unfinished execution that nobody carries out is put in again. Raises `ContentDiffers` and
-        `QueueFull`.
+        An unfinished execution that nobody carries out is put in again. A new batch is stored with the
+        `event` that brought it. Raises `ContentDiffers`, `QueueFull`, and `EventIsKnown`.
         """
         batch = document.batch
-        noted = steering.action("submit", actor, priority=batch.priority, items=len(batch.items))
+        said = {} if event is None else {"event": event.event_id, "source": event.source}
+        noted = steering.action("submit", actor, priority=batch.priority, items=len(batch.items), **said)
         while True:
             record = store.find(batch.identity)
             if record is not None:
@@ -59,7 +67,7 @@ class Intake:
                     self.put(queue, record, batch, noted)
                     record = store.find(batch.identity) or record
                 return record, True
-            if self._enqueue(queue, document, 1, noted):
+            if self._enqueue(queue, document, 1, noted, event):
                 created = store.find(batch.identity)
                 if created is not None:
                     return created, False
@@ -141,7 +149,14 @@ class Intake:
             "nothing was stored, try again when some have started"
         )
 
-    def _enqueue(self, queue: BatchQueue, document: ReadDocument, execution: int, noted: Action) -> bool:
+    def _enqueue(
+        self,
+        queue: BatchQueue,
+        document: ReadDocument,
+        execution: int,
+        noted: Action,
+        event: IncomingEvent | None = None,
+    ) -> bool:
         batch = document.batch
         new = NewExecution(
             batch_id=batch.identity,
@@ -159,9 +174,10 @@ class Intake:
         length = sum(len(chunk.text) for chunk in batch.items.chunks())
         ticket = self._ticket(batch, length, noted.actor)
         try:
-            return queue.enqueue(new, batch.items, ticket, noted, room=self._room) is not None
+            key = queue.enqueue(new, batch.items, ticket, noted, room=self._room, event=event)
         except QueueIsFull:
             raise self._full() from None
+        return key is not None
 
     @staticmethod
     def _ticket(batch: ProcessingBatch, input_bytes: int, actor: str) -> NewTicket:
@@ -169,7 +185,8 @@ class Intake:
             priority=batch.priority,
             demand=demand_of(batch, input_bytes=input_bytes),
             actor=actor,
-            parallelism=batch.configuration.parallelism,
+            # where it is found while it runs, nobody has asked for less than is allocated
+            parallelism=None if batch.configuration.adapts else batch.configuration.parallelism,
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from everyitem.faces.api import redriving, steering
+from everyitem.faces.api.incoming import Receipt
 from everyitem.faces.api.retention import kept
 from everyitem.faces.api.session import Session
 from everyitem.faces.api.views import Deed
@@ -19,6 +20,7 @@ from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.desk import Desk, Desks
 from everyitem.faces.service.dispatcher import Dispatcher
 from everyitem.faces.service.errors import ServiceStopping
+from everyitem.faces.service.inlet import Inlet
 from everyitem.faces.service.intake import Intake
 from everyitem.faces.service.views import BatchStatus, Health, Page, Submission
 from everyitem.model.errors import UsageError, WrongState
@@ -147,6 +149,18 @@ class Service:
             expected_start=stands.expected_start,
             warnings=tuple(map(str, read.batch.warnings)),
         )
+
+    def push(self, events: bytes, *, actor: str) -> Sequence[Receipt]:
+        """Take in CloudEvents (JSON): one, an array of them, or one on each line; each counts once.
+
+        A `BatchInitialized` puts its batch into the queue, a `ResourcesAllocated` changes the nodes of an
+        execution, an `ItemProcessingCompleted` completes an item.
+        """
+        self._refuse_stopping()
+        try:
+            return Inlet(self.store_url, self._intake, actor).push(events)
+        finally:
+            self._dispatcher.wake()
 
     def rerun(self, batch_id: str, *, execution: int | None = None, actor: str) -> BatchStatus:
         """Put a stored batch into the queue once more from the beginning, as its next execution."""

@@ -12,10 +12,11 @@ import msgspec
 
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.explanation import Explanation
+from everyitem.faces.api.incoming import Receipt, Taken
 from everyitem.faces.api.views import Checkpoint, Deed, Event, Failed, ItemResult, Status, Verification
 from everyitem.faces.http.client.responses import RemoteResponse
 from everyitem.faces.http.client.transport import TIMEOUT, Transport, segment
-from everyitem.model.errors import UsageError, WrongState
+from everyitem.model.errors import DocumentRefused, UsageError, WrongState
 from everyitem.model.status import AT_REST
 from everyitem.ports.store import OnDamage
 
@@ -60,6 +61,10 @@ class _Deeds(msgspec.Struct):
 
 class _Events(msgspec.Struct):
     events: list[Event]
+
+
+class _Receipts(msgspec.Struct):
+    receipts: list[Receipt]
 
 
 class Submitted(msgspec.Struct, frozen=True, rename="camel"):
@@ -119,6 +124,17 @@ class Client:
         with _opened(batch) as document:
             _, body = self._transport.upload("/v1/batches", document, **query)
         return msgspec.json.decode(body, type=Submitted)
+
+    def push(self, events: bytes) -> Sequence[Receipt]:
+        """Send CloudEvents: one, an array of them, or one on each line; what became of each."""
+        try:
+            _, answer = self._transport.upload("/v1/events", events)
+        except DocumentRefused as refused:
+            return [
+                Receipt(number=number, state=Taken.REFUSED, reason=problem.message)
+                for number, problem in enumerate(refused.problems, start=1)
+            ]
+        return msgspec.json.decode(answer, type=_Receipts).receipts
 
     def wait(
         self,

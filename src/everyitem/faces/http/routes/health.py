@@ -5,12 +5,15 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from everyitem.faces.http.problems import Refused
 from everyitem.faces.http.serving import ServingNow
-from everyitem.faces.http.shapes import Alive, Queue, json_of, returns
+from everyitem.faces.http.shapes import Alive, Queue, json_of, refuses, returns
 from everyitem.faces.service.views import Health
-from everyitem.model.errors import EveryitemError
+from everyitem.model.errors import EveryitemError, UsageError
 
 router = APIRouter(tags=["operation"])
+
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @router.get("/healthz", responses={200: returns(Alive, "It lives.")})
@@ -37,6 +40,23 @@ def readyz(serving: ServingNow) -> Response:
 def _unready(detail: str) -> Response:
     # without particulars: anybody may ask
     return json_of(Alive(status="unready", detail=detail), status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@router.get(
+    "/metrics",
+    responses={
+        200: returns({"type": "string"}, "Prometheus' text format.", media_type=_METRICS.partition(";")[0]),
+        **refuses(HTTPStatus.NOT_IMPLEMENTED),
+    },
+)
+def metrics(serving: ServingNow) -> Response:
+    """Every execution somebody carries out, and the store as a whole, for Prometheus."""
+    try:
+        with serving.service.session() as session:
+            text = session.metrics()
+    except UsageError as error:
+        raise Refused(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
+    return Response(text, media_type=_METRICS)
 
 
 @router.get("/v1/service", responses={200: returns(Health, "How it does.")})
