@@ -41,6 +41,7 @@ from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.node import Node
 from everyitem.ports.observer import Observer, Overview
 from everyitem.ports.queue import BatchQueue
+from everyitem.ports.relay import Outlet
 from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from everyitem.adapters.nodes.thread_node import ThreadNode
     from everyitem.adapters.started import StartedFile
     from everyitem.adapters.traces.export import Tracing
+    from everyitem.engine.relay import Relay
 
 __all__ = [
     "WORKER_VARIABLE",
@@ -70,9 +72,11 @@ __all__ = [
     "examine_server",
     "fail_at_rest",
     "json_log_handler",
+    "look_after",
     "open_alerts",
     "open_inbox",
     "open_monitoring",
+    "open_outlet",
     "open_queue",
     "open_retention",
     "open_source",
@@ -89,6 +93,9 @@ __all__ = [
 ]
 
 
+#: What alerts about events that are to be published are filed under.
+_EVENTS = ("(events)", 0)
+
 #: Kinds of nodes whose items run in the coordinator's own process.
 _IN_THIS_PROCESS = (NodeKind.THREAD, NodeKind.ASYNC)
 
@@ -102,6 +109,13 @@ def data_directory() -> Path:
     """Where everyitem keeps what nobody has named a place for."""
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(data) / "everyitem"
+
+
+def open_outlet(url: str) -> Outlet:
+    """The events the store at a URL is still to publish; raises as opening the store for writing does."""
+    from everyitem.adapters.stores import opening
+
+    return opening.open_outlet(url)
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:
@@ -195,9 +209,16 @@ class Watching:
     """Who observes what one session executes. Made by `watch`, closed when the session ends."""
 
     def __init__(
-        self, endpoint: "MetricsEndpoint | None", tracing: "Tracing | None", desk: AlertDesk
+        self,
+        endpoint: "MetricsEndpoint | None",
+        tracing: "Tracing | None",
+        desk: AlertDesk,
+        relay: "Relay | None",
+        *,
+        flush: float,
     ) -> None:
-        self._endpoint, self._tracing = endpoint, tracing
+        """`flush`: seconds the end waits for events that are on their way."""
+        self._endpoint, self._tracing, self._relay, self._flush = endpoint, tracing, relay, flush
         #: Alerts of what this session executes, and of whatever its face notices.
         self.desk = desk
 
@@ -211,6 +232,7 @@ class Watching:
 
         Where no spans are made, a trace the environment names is handed on as it is.
         """
+        self.publish()
         observers: list[Observer] = [ItemLog(), self.desk.observer()]
         if self._endpoint is not None:
             observers.append(self._endpoint)
@@ -220,13 +242,36 @@ class Watching:
         given = os.environ.get("TRACEPARENT", "")
         return observers, given if is_traceparent(given) else ""
 
+    def publish(self) -> None:
+        """Publish the events of the store from now on, where something takes them."""
+        if self._relay is not None:
+            self._relay.begin()
+
     def close(self) -> None:
         """Tell what is to be told, and stop serving."""
         if self._endpoint is not None:
             self._endpoint.close()
         if self._tracing is not None:
             self._tracing.close()
+        if self._relay is not None:
+            self._relay.close(self._flush)
         self.desk.close()
+
+
+def _relay(settings: Settings, store_url: str, desk: AlertDesk) -> "Relay | None":
+    """Who publishes the events of the store; None where nothing takes them."""
+    if not settings.events.publisher:
+        return None
+    from everyitem.adapters.publishers import build_publisher
+    from everyitem.engine.relay import Relay
+
+    return Relay(
+        lambda: open_outlet(store_url),
+        build_publisher(settings.events),
+        tries=settings.events.tries,
+        limits=settings.alerts.limits,
+        notice=lambda conditions: desk.notice(_EVENTS, conditions),
+    )
 
 
 def watch(settings: Settings, store_url: str) -> Watching:
@@ -243,7 +288,20 @@ def watch(settings: Settings, store_url: str) -> Watching:
         with _needing("metrics"):
             from everyitem.adapters.metrics.endpoint import MetricsEndpoint
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port)
-    return Watching(endpoint, tracing, desk)
+    return Watching(
+        endpoint, tracing, desk, _relay(settings, store_url, desk), flush=settings.events.flush_seconds
+    )
+
+
+def look_after(settings: Settings, store_url: str) -> Watching:
+    """Who publishes the events of a store and tells of what is wrong with it, whoever executes its batches.
+
+    Raises `UsageError` for what cannot be had.
+    """
+    from everyitem.adapters.alerts import build_channels
+
+    desk = AlertDesk(settings.alerts, build_channels(settings.alerts), lambda: open_alerts(store_url))
+    return Watching(None, None, desk, _relay(settings, store_url, desk), flush=settings.events.flush_seconds)
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The table `[alerts]` of the configuration file: whom to tell, how often, and from when on."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Read = TypeVar("Read")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -79,11 +80,7 @@ def read_alert_settings(table: Mapping[str, Any] | str | AlertSettings) -> Alert
     """The table (from the environment: as JSON) as settings. Raises `ValueError` saying what is wrong."""
     if isinstance(table, AlertSettings):
         return table
-    try:
-        given = msgspec.json.decode(table, type=dict[str, Any]) if isinstance(table, str) else table
-        settings = msgspec.convert(_camel(given), AlertSettings)
-    except msgspec.DecodeError as error:
-        raise ValueError(str(error)) from None
+    settings = read_table(table, AlertSettings)
     for name, channel in settings.channels.items():
         if channel.kind in ("webhook", "apprise") and not (channel.url or channel.url_file):
             raise ValueError(f"channels.{name}: a {channel.kind} needs a `url` or a `urlFile`")
@@ -94,6 +91,15 @@ def read_alert_settings(table: Mapping[str, Any] | str | AlertSettings) -> Alert
     if not settings.escalation:
         raise ValueError("escalation: at least one channel must be told")
     return settings
+
+
+def read_table(table: Mapping[str, Any] | str, kind: type[Read]) -> Read:
+    """A table whose names are written as in documents or as in Python; raises `ValueError`."""
+    try:
+        given = msgspec.json.decode(table, type=dict[str, Any]) if isinstance(table, str) else table
+        return msgspec.convert(_camel(given), kind)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _camel(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from everyitem.failpoints import VARIABLE as FAILPOINT_VARIABLE
 from everyitem.model.errors import Problem, UsageError
 from everyitem.settings.alerting import AlertSettings, read_alert_settings
 from everyitem.settings.origin import Origin
+from everyitem.settings.publishing import PublishingSettings, read_publishing_settings
 from everyitem.settings.values import (
     DEFAULT_FILE,
     DEVELOPMENT_PRESET,
@@ -90,6 +91,7 @@ class _Model(BaseSettings):
     traces_endpoint: str | None = Field(None, pattern=r"^https?://\S+$")
     trace_items: float = Field(0.0, ge=0, le=1)
     alerts: Annotated[AlertSettings, PlainValidator(read_alert_settings)] = AlertSettings()
+    events: Annotated[PublishingSettings, PlainValidator(read_publishing_settings)] = PublishingSettings()
     secrets_directory: str | None = Field(None, min_length=1)
     cyoda: dict[str, Any] = {}
     http: dict[str, Any] = {}

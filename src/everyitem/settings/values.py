@@ -8,6 +8,7 @@ from typing import Any
 from everyitem.model.errors import Problem
 from everyitem.settings.alerting import AlertSettings
 from everyitem.settings.origin import Origin
+from everyitem.settings.publishing import PublishingSettings
 
 
 class Environment(StrEnum):
@@ -91,6 +92,8 @@ class Settings:
     trace_items: float = 0.0
     #: The table `[alerts]`: whom to tell, how often, and from when on.
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    #: The table `[events]`: where events go.
+    events: PublishingSettings = field(default_factory=PublishingSettings)
     #: Folder with a file for each secret that parameters may refer to; environment variables otherwise.
     secrets_directory: str | None = None
     #: The table `[cyoda]` as it stands in the file; the member checks and completes it.

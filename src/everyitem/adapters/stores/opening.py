@@ -11,6 +11,7 @@ from everyitem.ports.alerts import AlertStore
 from everyitem.ports.inbox import Inbox
 from everyitem.ports.monitoring import Monitoring
 from everyitem.ports.queue import BatchQueue
+from everyitem.ports.relay import Outlet
 from everyitem.ports.retention import Retention
 from everyitem.ports.store import Store
 from everyitem.ports.store_server import StoreServer
@@ -45,6 +46,14 @@ def open_tokens(url: str) -> TokenStore:
 def open_inbox(url: str) -> Inbox:
     """The events that come into the store at `url`. Raises as `open_store` does."""
     return _open_tables(url, read_only=False).inbox
+
+
+def open_outlet(url: str) -> Outlet:
+    """The events the store at `url` is still to publish.
+
+    Raises as `open_store` does, and `UsageError` where there is no store (yet).
+    """
+    return _open_existing(url).outlet
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:

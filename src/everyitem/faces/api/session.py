@@ -457,6 +457,11 @@ class Session(Records):
         finally:
             inbox.close()
 
+    def resend(self, batch_id: str | None = None) -> int:
+        """Offer events that nobody wanted once more, of one batch or of all; how many that are."""
+        with closing(compose.open_outlet(self.store_url)) as outlet:
+            return outlet.unpark(batch_id)
+
     # ------------------------------------------------------------- how it is done
 
     def _steer(
@@ -521,6 +526,8 @@ class Session(Records):
             batch_id = document.batch.identity
             said = [*map(str, document.batch.warnings), *warnings]
             if may_be_finished and (record := self._finished(document.batch)) is not None:
+                # a run that was killed may have left events behind
+                self._watching.publish()
                 recorded = self._recorded(record, warnings=[*said, *self._damage(record)])
                 return self._handed_over(recorded, options)
             find_processor(document.batch.configuration.processor)

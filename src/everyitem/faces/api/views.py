@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from everyitem.model.alerts import Alert
+from everyitem.model.cloud_event import CloudEvent
 from everyitem.model.errors import ErrorCode
 from everyitem.model.figures import Figures
 from everyitem.model.items import item_id_of
@@ -351,26 +352,8 @@ class Deed(View, frozen=True, kw_only=True):
         )
 
 
-class Event(View, frozen=True, kw_only=True):
+class Event(CloudEvent, View, frozen=True, kw_only=True):
     """A CloudEvents 1.0 event as it leaves the outbox."""
-
-    specversion: str = "1.0"
-    id: str
-    source: str = "/everyitem/local"
-    type: str
-    subject: str
-    time: str | None
-    datacontenttype: str = "application/json"
-    data_json: msgspec.Raw = msgspec.field(name="data")
-    #: Position in the outbox (a CloudEvents extension attribute): hand it back to read on from there.
-    sequence: int
-    #: The trace of the run (CloudEvents' extension for distributed tracing), where it was traced.
-    traceparent: str | UnsetType = UNSET
-
-    @property
-    def data(self) -> Any:
-        """The decoded data."""
-        return msgspec.json.decode(self.data_json)
 
     @classmethod
     def of(cls, event: OutboxEvent) -> Self:

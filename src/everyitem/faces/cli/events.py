@@ -14,7 +14,7 @@ from everyitem.faces.api.incoming import Receipt, Taken
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_client, open_looking, open_session
-from everyitem.faces.cli.terminal import note, print_lines
+from everyitem.faces.cli.terminal import note, print_lines, safe
 from everyitem.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ def events(
             "--follow", "-f", help="Wait for further events until the execution ends.", show_default=False
         ),
     ] = False,
+    resend: Annotated[
+        bool,
+        typer.Option("--resend", help="Offer events that were given up once more.", show_default=False),
+    ] = False,
     execution: given.ExecutionNumber = None,
     processors: given.Processors = None,
     store: given.StoreUrl = None,
@@ -57,13 +61,16 @@ def events(
       everyitem events eod-2026-11-20
       everyitem events eod-2026-11-20 --follow | jq -c '{type, data}'
       everyitem events push completed.jsonl
+      everyitem events eod-2026-11-20 --resend
     """
     if file is not None:
-        if batch_id != "push" or follow or execution is not None:
-            raise UsageError(
-                "a FILE belongs to `everyitem events push FILE`, without --follow or --execution"
-            )
+        if batch_id != "push" or follow or resend or execution is not None:
+            raise UsageError("a FILE belongs to `everyitem events push FILE`, with no other option")
         push(file, processors=processors, store=store, config=config)
+        return
+    if resend:
+        with open_session(store, config) as session:
+            note(f"{session.resend(batch_id):,} events of batch {safe(batch_id)} will be offered again")
         return
     with open_looking(store, config) as session:
         after = 0

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from everyitem import compose
 from everyitem.faces.api import redriving, steering
 from everyitem.faces.api.incoming import Receipt
 from everyitem.faces.api.retention import kept
@@ -59,6 +60,7 @@ class Service:
             settings, self._desks, self._catalogue, logs=None if logs is None else Path(logs)
         )
         self._stopping = threading.Event()
+        self._care: compose.Watching | None = None
 
     @classmethod
     def connect(
@@ -87,7 +89,9 @@ class Service:
             StoreError: the store is out of reach.
         """
         self._catalogue.load()
+        self._care = compose.look_after(self.settings, self.store_url)
         self._dispatcher.start()
+        self._care.publish()
 
     def stop(self, *, drain: float | None = None) -> None:
         """Take nothing in any more, drain and checkpoint what runs, and end; the next start goes on.
@@ -97,6 +101,8 @@ class Service:
         """
         self._stopping.set()
         self._dispatcher.stop(drain)
+        if self._care is not None:
+            self._care.close()
         self._desks.close()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -1,7 +1,7 @@
 """`ports.monitoring.Monitoring` in tables."""
 
 from everyitem.adapters.stores.relational import records
-from everyitem.adapters.stores.relational.database import Connection
+from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.monitoring import Outbox
 from everyitem.ports.store import ExecutionRecord
@@ -34,10 +34,15 @@ class TableMonitoring:
 
     def outbox(self) -> Outbox:
         with self._connection.reading() as database:
-            count, oldest = database.execute(
-                "SELECT count(*), min(time) FROM outbox WHERE sent_at IS NULL"
-            ).fetchone()
-        return Outbox(count, oldest)
+            return read_backlog(database)
 
     def close(self) -> None:
         self._connection.close()
+
+
+def read_backlog(database: Database) -> Outbox:
+    """The events that are still to be published."""
+    count, oldest = database.execute(
+        "SELECT count(*), min(time) FROM outbox WHERE sent_at IS NULL AND parked_at IS NULL"
+    ).fetchone()
+    return Outbox(count, oldest)

@@ -14,6 +14,7 @@ from everyitem.adapters.stores.relational.claims import Claimed, Claims
 from everyitem.adapters.stores.relational.database import Connection, insert_rows
 from everyitem.adapters.stores.relational.inbox import TableInbox
 from everyitem.adapters.stores.relational.monitoring import TableMonitoring
+from everyitem.adapters.stores.relational.outlet import TableOutlet
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.adapters.stores.relational.reading import ExecutionReader, failed_indices
 from everyitem.adapters.stores.relational.rows import delete_failed, give_up_outcomes
@@ -80,6 +81,11 @@ class TableStore:
     def inbox(self) -> TableInbox:
         """The events that come in; closing it closes both."""
         return TableInbox(self._connection)
+
+    @property
+    def outlet(self) -> TableOutlet:
+        """The events that are still to be published; closing it closes both."""
+        return TableOutlet(self._connection)
 
     def find(self, batch_id: str, execution: int | None = None) -> ExecutionRecord | None:
         with self._connection.reading() as database:

@@ -1,0 +1,206 @@
+"""Events by HTTP POST: CloudEvents' HTTP binding, signed as Standard Webhooks says.
+
+One event is sent in the structured mode (`application/cloudevents+json`), several in the batched mode. The
+signature covers id, time and body: `v1,` and the base64 form of HMAC-SHA256 over `ID.TIMESTAMP.BODY`
+(https://www.standardwebhooks.com), so that a receiver knows who sent them and that nobody sends them later.
+"""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from everyitem.model.cloud_event import CloudEvent, encode_json
+from everyitem.model.errors import UsageError
+from everyitem.model.response import rfc3339
+from everyitem.model.store_url import shown_url
+from everyitem.ports.relay import EventsRefused, PublisherAway
+from everyitem.ports.store import OutboxEvent
+
+_ONE: Final = "application/cloudevents+json"
+_SEVERAL: Final = "application/cloudevents-batch+json"
+#: Answers of a receiver that say nothing about the event.
+_AWAY: Final = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
+#: Answers that are the operator's to mend, whichever event it is.
+_OURS: Final = frozenset(
+    (
+        *(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
+        *(HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.GONE),
+    )
+)
+#: Bytes of an answer that are looked at.
+_LOOKED_AT: Final = 2000
+#: The longest wait a receiver may ask for, in seconds.
+_LONGEST: Final = 300.0
+
+
+class WebhookPublisher:
+    """Whoever answers with a 2xx has the events."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str,
+        token: str,
+        at_once: int,
+        timeout: float,
+        allow_private: bool,
+    ) -> None:
+        """`secret` signs, `token` is a bearer token, either may be empty; `timeout` in seconds a step.
+
+        Raises `UsageError` for a URL nothing can be sent to.
+        """
+        place = urlsplit(url)
+        if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
+            raise UsageError(
+                f"[events] url {shown_url(url)!r}: name it like https://events.example/everyitem"
+            )
+        self.at_once = at_once
+        self._secret, self._token = _key(secret), token
+        self._shown = shown_url(f"{place.scheme}://{place.netloc}")
+        self._target = (place.path or "/") + (f"?{place.query}" if place.query else "")
+        port = place.port or (443 if place.scheme == "https" else 80)
+        self._connection = (
+            _Private(place.hostname, port, timeout, allow_private=allow_private)
+            if place.scheme == "http"
+            else _PrivateTls(place.hostname, port, timeout, allow_private=allow_private)
+        )
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        texts = [encode_json(_cloud_event(event)) for event in events]
+        body = texts[0] if len(texts) == 1 else b"[" + b",".join(texts) + b"]"
+        status, retry_after, said = self._post(body, self._headers(events, body))
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        answer = f"{self._shown} answered {status}" + (f": {said}" if said else "")
+        if status in _AWAY or status in _OURS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise PublisherAway(answer, wait=retry_after)
+        if status < HTTPStatus.BAD_REQUEST:
+            raise PublisherAway(f"{answer}; redirects are not followed, name the right URL", wait=retry_after)
+        raise EventsRefused(answer)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _headers(self, events: Sequence[OutboxEvent], body: bytes) -> dict[str, str]:
+        headers = {"Content-Type": _ONE if len(events) == 1 else _SEVERAL, "User-Agent": "everyitem"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if self._secret:
+            # stable over re-sends, and of printable ASCII whatever the batch is called
+            told = hashlib.sha256("\n".join(event.event_id for event in events).encode()).hexdigest()[:32]
+            headers |= signature(self._secret, told, int(time.time()), body)
+        return headers
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, float | None, str]:
+        """Status, seconds to wait as asked for, and what was said. Raises `PublisherAway`."""
+        for is_again in (False, True):
+            try:
+                self._connection.request("POST", self._target, body, headers)
+                answer = self._connection.getresponse()
+                said = answer.read(_LOOKED_AT)
+                if answer.length:
+                    # what is left would be taken for the next answer
+                    self._connection.close()
+                return answer.status, _seconds(answer.headers.get("Retry-After")), _line(said)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+                # a connection that was kept open may have been closed by the other side meanwhile
+                self._connection.close()
+                if is_again:
+                    raise PublisherAway(f"{self._shown}: {error}") from error
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                raise PublisherAway(f"{self._shown}: {str(error) or type(error).__name__}") from error
+        raise AssertionError("the second try answers or raises")
+
+
+def signature(key: bytes, told: str, at: int, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks; `at` are epoch seconds."""
+    digest = hmac.new(key, f"{told}.{at}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook-id": told,
+        "webhook-timestamp": str(at),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def _key(secret: str) -> bytes:
+    """The secret's bytes: base64 behind the prefix `whsec_`, or the text as it is."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError as error:
+        raise UsageError("[events] secretFile: what follows whsec_ is not base64") from error
+
+
+def _cloud_event(event: OutboxEvent) -> CloudEvent:
+    return CloudEvent(
+        id=event.event_id,
+        type=event.type,
+        subject=event.subject,
+        time=rfc3339(event.time),
+        data_json=msgspec.Raw(event.data),
+        sequence=event.position,
+        traceparent=event.traceparent or msgspec.UNSET,
+    )
+
+
+def _seconds(header: str | None) -> float | None:
+    """A wait in whole seconds; a date or nonsense counts as none."""
+    if header is None or not header.strip().isdecimal() or not header.strip().isascii():
+        return None
+    return min(float(header), _LONGEST)
+
+
+def _line(said: bytes) -> str:
+    return " ".join(said.decode("utf-8", "replace").split())[:300]
+
+
+class _Private(http.client.HTTPConnection):
+    """A connection that is not made to private addresses, whatever a name stands for by now."""
+
+    def __init__(self, host: str, port: int, timeout: float, *, allow_private: bool) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._allow_private = allow_private
+
+    def connect(self) -> None:
+        self.sock = _connected(self.host, self.port, self.timeout, allow_private=self._allow_private)
+
+
+class _PrivateTls(_Private):
+    """The same over TLS, with the certificate's name checked."""
+
+    def connect(self) -> None:
+        super().connect()
+        context = ssl.create_default_context()
+        self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+
+
+def _connected(host: str, port: int, timeout: float | None, *, allow_private: bool) -> socket.socket:
+    """A connection to the first address that takes one. Raises `OSError`."""
+    refused: OSError = OSError(f"{host} has no address")
+    for _, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        where = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        if not allow_private and not where.is_global:
+            refused = OSError(f"{host} is at the private address {where} ([events] allowPrivate is not set)")
+            continue
+        try:
+            connection = socket.create_connection((str(where), port), timeout)
+        except OSError as error:
+            refused = error
+            continue
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+    raise refused

@@ -1,0 +1,198 @@
+"""The relay's thread: it reads the outbox, hands events over, and notes what became of them.
+
+It is no part of any run: whatever it waits for, and however it fails, items go on being processed. An event
+is handed over before it is noted as sent, so a crash between the two hands it over again under its id.
+"""
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from everyitem.engine.alerts.rules import outbox_stuck
+from everyitem.engine.relay.rounds import Rounds
+from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.errors import StoreError, UsageError
+from everyitem.model.redaction import redact
+from everyitem.ports.relay import EventsRefused, Outgoing, Outlet, Publisher, PublisherAway
+from everyitem.settings.alerting import Limits
+
+_log = logging.getLogger("everyitem.events")
+
+#: Seconds between two looks into the outbox when there was nothing in it, and after the store failed.
+LOOK: Final = 0.5
+AGAIN: Final = 2.0
+#: Seconds a relay is the only one, and after how many of them it says so again.
+LEASE: Final = 8.0
+RENEW: Final = 2.0
+#: Events read at a time, and noted as sent at a time: a transaction for each would slow the runs down.
+AT_ONCE: Final = 500
+#: Seconds between two looks for what is wrong.
+WATCH: Final = 5.0
+#: Seconds between two warnings that nobody takes events.
+TELL: Final = 30.0
+#: Parked events that are named in alerts.
+_MOST_NAMED: Final = 20
+
+
+class Relay:
+    """Publishes the events of one store, unless another process does."""
+
+    def __init__(
+        self,
+        open_outlet: Callable[[], Outlet],
+        publisher: Publisher,
+        *,
+        tries: int,
+        limits: Limits,
+        notice: Callable[[Sequence[Condition]], None],
+    ) -> None:
+        """`open_outlet` may block and raise; `notice` is told everything that is wrong, each time."""
+        self._open, self._publisher = open_outlet, publisher
+        self._rounds = Rounds(tries=tries, draw=random.random)
+        self._limits, self._notice = limits, notice
+        self._me = secrets.token_hex(8)
+        self._outlet: Outlet | None = None
+        self._claimed, self._watched, self._told = -RENEW, -WATCH, -TELL
+        self._parked: dict[str, Condition] = {}
+        #: When (monotonic) to end: infinite until somebody wants it.
+        self._ends_at = float("inf")
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Publish from now on; safe to repeat."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._live, name="everyitem-relay", daemon=True)
+            self._thread.start()
+
+    def close(self, flush: float) -> None:
+        """Publish what there is for at most `flush` seconds, and end; the rest is for the next relay."""
+        if self._thread is None:
+            return
+        self._ends_at = time.monotonic() + flush
+        self._wake.set()
+        # a publisher that hangs is left to itself
+        self._thread.join(flush + AGAIN)
+
+    def _live(self) -> None:
+        while True:
+            try:
+                rest = self._turn()
+            except (StoreError, UsageError) as error:
+                rest = AGAIN
+                self._tell("events cannot be published now: %s", redact(str(error)))
+            except Exception:
+                _log.exception("publishing events failed, and is tried again")
+                rest = AGAIN
+            now = time.monotonic()
+            if now >= self._ends_at or (self._ends_at < float("inf") and rest == LOOK):
+                self._end()
+                return
+            self._wake.wait(max(0.0, min(rest, self._ends_at - now)))
+            self._wake.clear()
+
+    def _turn(self) -> float:
+        """Hand over what there is; seconds until the next turn, `LOOK` where nothing is left to do."""
+        if self._outlet is None:
+            self._outlet = self._open()
+        outlet, now = self._outlet, time.monotonic()
+        if not self._is_mine(outlet):
+            return LOOK
+        if now >= self._watched + WATCH:
+            self._watched = now
+            self._watch(outlet)
+        if now < self._rounds.not_before:
+            return self._rounds.not_before - now
+        events = outlet.unsent(AT_ONCE, without=self._rounds.resting(now))
+        if not events:
+            return LOOK
+        sent: list[int] = []
+        try:
+            self._hand_over(outlet, events, sent)
+        except PublisherAway as away:
+            rest = self._rounds.away(time.monotonic(), away.wait)
+            self._tell("nobody takes events, they wait in the store: %s", redact(str(away)))
+            return rest
+        finally:
+            if sent:
+                outlet.sent(sent)
+        return 0.0
+
+    def _is_mine(self, outlet: Outlet) -> bool:
+        """Whether this relay is the one that publishes; says so again where that was long ago."""
+        now = time.monotonic()
+        if now < self._claimed + RENEW:
+            return True
+        is_mine = outlet.claim(self._me, LEASE)
+        self._claimed = now if is_mine else -RENEW
+        return is_mine
+
+    def _hand_over(self, outlet: Outlet, events: Sequence[Outgoing], sent: list[int]) -> None:
+        held: set[int] = set()
+        for group in self._rounds.groups(events, self._publisher.at_once):
+            if time.monotonic() >= self._claimed + RENEW:
+                # a slow receiver: what it has is noted, and the others learn that somebody is at it
+                outlet.sent(sent)
+                sent.clear()
+                if not self._is_mine(outlet):
+                    return
+            free = [one for one in group if one.execution_key not in held]
+            if not free:
+                continue
+            try:
+                self._publish(free, sent)
+            except EventsRefused as refused:
+                if len(free) == 1:
+                    held.add(free[0].execution_key)
+                    self._refuse(outlet, free[0], str(refused))
+                    continue
+                # which one of them it is shows when each goes by itself
+                for one in free:
+                    if one.execution_key in held:
+                        continue
+                    try:
+                        self._publish([one], sent)
+                    except EventsRefused as why:
+                        held.add(one.execution_key)
+                        self._refuse(outlet, one, str(why))
+
+    def _publish(self, group: Sequence[Outgoing], sent: list[int]) -> None:
+        self._publisher.publish([one.event for one in group])
+        self._rounds.taken(group)
+        sent += [one.event.position for one in group]
+
+    def _refuse(self, outlet: Outlet, one: Outgoing, reason: str) -> None:
+        reason = redact(reason)
+        event_id = one.event.event_id
+        if not self._rounds.refused(one, time.monotonic()):
+            _log.warning("event %s was refused, and is offered again: %s", event_id, reason)
+            return
+        outlet.park(one.event.position, reason)
+        text = f"event {event_id} is given up, nobody wants it: {reason}"
+        _log.error("%s", text)
+        if len(self._parked) < _MOST_NAMED:
+            self._parked[event_id] = Condition(AlertKind.EVENT_PARKED, text, event_id)
+        self._watched = -WATCH
+
+    def _watch(self, outlet: Outlet) -> None:
+        if not outlet.parked():
+            self._parked.clear()
+        stuck = outbox_stuck(outlet.backlog(), time.time(), self._limits)
+        self._notice([*([] if stuck is None else [stuck]), *self._parked.values()])
+
+    def _tell(self, text: str, why: str) -> None:
+        if time.monotonic() >= self._told + TELL:
+            self._told = time.monotonic()
+            _log.warning(text, why)
+
+    def _end(self) -> None:
+        with suppress(StoreError):
+            if self._outlet is not None:
+                self._outlet.give_back(self._me)
+                self._outlet.close()
+        self._publisher.close()
