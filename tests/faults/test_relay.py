@@ -92,7 +92,9 @@ def test_an_event_nobody_wants_is_an_alert(workspace, receiver, sends):
     run(workspace, items=1)
     alerts = json.loads(workspace.do("alerts", "--json").stdout)
     parked = [one for one in alerts if one["kind"] == "event-parked"]
-    assert sum(event_id in one["text"] for one in parked for event_id in stored(workspace)) == len(parked) == 2
+    assert (
+        sum(event_id in one["text"] for one in parked for event_id in stored(workspace)) == len(parked) == 2
+    )
     assert all("answered 400" in one["text"] for one in parked)
 
 

@@ -23,6 +23,7 @@ from everyitem.engine import (
 )
 from everyitem.engine.messages import Ending, Verdict
 from everyitem.engine.retries import Retry
+from everyitem.engine.roster import Roster
 from everyitem.engine.settling import settled_failure
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import StoreError
@@ -464,8 +465,17 @@ def complete_with_open_items(patch: Patch) -> None:
         state.ExecutionState,
         "_close",
         lambda self, verdict: close(
-            self, Verdict(Ending.COMPLETED) if verdict.ending is Ending.CANCELLED else verdict
+            self, Verdict(Ending.COMPLETED) if verdict and verdict.ending is Ending.CANCELLED else verdict
         ),
+    )
+
+
+@mutant
+def forget_who_comes_up_late(patch: Patch) -> None:
+    """A holder that comes up while its node is not allocated is not there once it is."""
+    join = Roster.join
+    patch.setattr(
+        Roster, "join", lambda self, message: join(self, message) if message.node_id in self._alive else None
     )
 
 
