@@ -40,12 +40,16 @@ from everyitem.model.resources import NodeSpec
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node, NodeFailed, NodeMessage, WorkerView
 from everyitem.ports.observer import Vitals
-from everyitem.ports.store import ExecutionRecord, Progress
+from everyitem.ports.store import ExecutionRecord, Progress, WorkerNow
 
 _log = logging.getLogger("everyitem")
 
 #: Seconds between two snapshots.
 TICK = 0.2
+
+
+#: Workers other processes are told of.
+_WORKERS_TOLD = 64
 
 
 class Runtime:
@@ -215,6 +219,7 @@ class Runtime:
             eta_seconds=None if eta is None else round(eta, 1),
             parallelism=state.allotment.total,
             active_ms=self._record.counters.active_ms + int(state.active_seconds(now) * 1000),
+            workers=tuple(_shown(view, now) for view in workers[:_WORKERS_TOLD]),
             figures=figures,
         )
         self._observers.looked(now, self._vitals(self._writer.progress, figures))
@@ -281,3 +286,8 @@ class Runtime:
             failures_by_cause=tuple(causes),
             elapsed=state.active_seconds(now),
         )
+
+
+def _shown(view: WorkerView, now: float) -> WorkerNow:
+    busy = None if view.index is None else round(max(0.0, now - view.since), 3)
+    return WorkerNow(view.worker, view.index, busy, view.done)

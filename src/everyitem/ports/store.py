@@ -179,6 +179,17 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     totals: dict[str, Balance] = {}
 
 
+class WorkerNow(msgspec.Struct, frozen=True, array_like=True):
+    """What one worker does, for who looks from another process."""
+
+    worker: str
+    #: Index of the item it runs, and seconds since it began it; None when idle.
+    index: int | None
+    busy_seconds: float | None
+    #: Items finished so far.
+    done: int
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a running owner tells `status` and `watch`, about once a second."""
 
@@ -192,6 +203,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     eta_seconds: float | None = None
     parallelism: int = 0
     active_ms: int = 0
+    #: What the workers do, the first of them where there are many.
+    workers: tuple[WorkerNow, ...] = ()
     #: What is measured beside the counts; stays as the last run left it.
     figures: Figures = Figures()
 

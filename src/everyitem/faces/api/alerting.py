@@ -11,10 +11,10 @@ from everyitem.model.errors import UsageError
 from everyitem.ports.alerts import AlertStore
 
 
-def acknowledge(store_url: str, alert_id: str) -> None:
+def acknowledge(store_url: str, alert_id: str, actor: str | None = None) -> None:
     """Have nobody told of an alert again. Raises `UsageError` when there is no such alert."""
     with _alerts(store_url) as alerts:
-        if not alerts.acknowledge(alert_id, time.time(), local_actor()):
+        if not alerts.acknowledge(alert_id, time.time(), actor or local_actor()):
             raise UsageError(f"there is no alert {alert_id!r}; see `everyitem alerts`")
 
 

@@ -430,9 +430,9 @@ class Session(Records):
             return []
         return prune(self.store_url, days, dry_run=dry_run)
 
-    def acknowledge(self, alert_id: str) -> None:
+    def acknowledge(self, alert_id: str, *, actor: str | None = None) -> None:
         """Say that somebody looks after an alert: nobody is told of it again. Raises `UsageError`."""
-        alerting.acknowledge(self.store_url, alert_id)
+        alerting.acknowledge(self.store_url, alert_id, actor)
 
     def silence(self, seconds: float, *, batch_id: str = "*", kind: str = "*", reason: str = "") -> None:
         """Have nobody told of these alerts for a while; they are recorded all the same.

@@ -20,7 +20,17 @@ from starlette.types import ASGIApp
 from everyitem.faces.http.body import BodyLimit
 from everyitem.faces.http.context import Context, RequestContext
 from everyitem.faces.http.problems import Refused, problem_response, refused, unwell_formed
-from everyitem.faces.http.routes import access, batches, control, events, health, inlet, submission
+from everyitem.faces.http.routes import (
+    access,
+    alerts,
+    batches,
+    control,
+    events,
+    health,
+    inlet,
+    pages,
+    submission,
+)
 from everyitem.faces.http.security.guard import Guard
 from everyitem.faces.http.security.places import Places
 from everyitem.faces.http.security.tokens import Credentials
@@ -36,6 +46,8 @@ _ROUTERS = (
     control.router,
     events.router,
     inlet.router,
+    alerts.router,
+    pages.router,
     access.router,
     health.router,
 )
@@ -68,6 +80,7 @@ def build_app(serving: Serving, credentials: Credentials) -> ASGIApp:
         credentials=credentials,
         sessions=serving.sessions,
         needs_token=options.require_token or not options.is_local,
+        login=serving.login,
     )
     return Context(guarded)
 

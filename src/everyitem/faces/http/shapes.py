@@ -9,10 +9,19 @@ from starlette.responses import Response
 
 from everyitem.faces.api.explanation import Explanation
 from everyitem.faces.api.incoming import Receipt
-from everyitem.faces.api.views import Checkpoint, Deed, Event, Failed, ItemResult, Verification, View
+from everyitem.faces.api.views import (
+    AlertView,
+    Checkpoint,
+    Deed,
+    Event,
+    Failed,
+    ItemResult,
+    Verification,
+    View,
+)
 from everyitem.faces.http.problems import MEDIA_TYPE, ProblemDocument
 from everyitem.faces.http.security.tokens import MadeToken, TokenInfo, Tokens
-from everyitem.faces.service.views import BatchStatus, Health, Page, Submission
+from everyitem.faces.service.views import BatchStatus, Health, Live, Page, Submission
 
 NDJSON = "application/x-ndjson"
 _REFERENCE = "#/components/schemas/{name}"
@@ -42,6 +51,12 @@ class EventList(View, frozen=True, kw_only=True):
     """Events of an execution, in order."""
 
     events: tuple[Event, ...]
+
+
+class Alerts(View, frozen=True, kw_only=True):
+    """Alerts, newest first."""
+
+    alerts: tuple[AlertView, ...]
 
 
 class EventIntake(View, frozen=True, kw_only=True):
@@ -83,6 +98,8 @@ SHAPES: tuple[type[msgspec.Struct], ...] = (
     Verification,
     EventList,
     EventIntake,
+    Alerts,
+    Live,
     FailedItems,
     Checkpoints,
     ItemResult,

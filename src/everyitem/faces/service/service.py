@@ -23,7 +23,7 @@ from everyitem.faces.service.dispatcher import Dispatcher
 from everyitem.faces.service.errors import ServiceStopping
 from everyitem.faces.service.inlet import Inlet
 from everyitem.faces.service.intake import Intake
-from everyitem.faces.service.views import BatchStatus, Health, Page, Submission
+from everyitem.faces.service.views import BatchStatus, Health, Live, Page, Submission
 from everyitem.model.errors import UsageError, WrongState
 from everyitem.ports.store import ExecutionRecord
 from everyitem.settings import Settings, load_settings
@@ -305,6 +305,11 @@ class Service:
         """Where a batch stands, and its place in the line."""
         with self._desks.lent() as desk:
             return self._status(desk, batch_id, execution)
+
+    def live(self, batch_id: str, *, execution: int | None = None) -> Live:
+        """How an execution runs at this moment: its workers, latencies, steals."""
+        with self._desks.lent() as desk:
+            return Live.of(_find(desk, batch_id, execution))
 
     def list(self, *, limit: int = 50, cursor: str | None = None) -> Page:
         """A page of all executions in the store, newest first; `cursor` is what the last page handed out."""

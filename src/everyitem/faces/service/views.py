@@ -4,8 +4,9 @@ from typing import Any, Self
 
 import msgspec
 
-from everyitem.faces.api.views import Status, View
+from everyitem.faces.api.views import Status, View, moment
 from everyitem.model.configuration import Priority
+from everyitem.model.figures import LATENCY_BOUNDS
 from everyitem.ports.store import ExecutionRecord
 
 
@@ -81,3 +82,54 @@ class Health(View, frozen=True, kw_only=True):
     batches: int
     #: Services that live on this store, this one included.
     services: int
+
+
+class Worker(View, frozen=True, kw_only=True):
+    """What one worker does."""
+
+    worker: str
+    #: Index of the item it runs, and seconds since it began it; None when idle.
+    index: int | None
+    busy_seconds: float | None
+    #: Items finished so far.
+    done: int
+
+
+class Live(View, frozen=True, kw_only=True):
+    """How an execution runs at this moment, about once a second, or how it ran last."""
+
+    #: RFC 3339; None when it has not run.
+    at: str | None
+    succeeded: int = 0
+    failed: int = 0
+    steals: int = 0
+    retries: int = 0
+    #: Attempts by duration: one class for each bound, in seconds, and one beyond.
+    latency: tuple[int, ...] = ()
+    latency_bounds: tuple[float, ...] = LATENCY_BOUNDS
+    #: Active seconds of the batch timeout's window: in all, and used up.
+    window: float = 0.0
+    window_used: float = 0.0
+    workers: tuple[Worker, ...] = ()
+
+    @classmethod
+    def of(cls, record: ExecutionRecord) -> Self:
+        """What the owner told last."""
+        progress = record.progress
+        if progress is None:
+            return cls(at=None)
+        figures = progress.figures
+        return cls(
+            at=moment(progress.at),
+            succeeded=progress.succeeded,
+            failed=progress.failed,
+            steals=figures.steals,
+            retries=figures.retries,
+            latency=figures.latency,
+            window=figures.window,
+            window_used=figures.window_used,
+            workers=tuple(
+                Worker(worker=one.worker, index=one.index, busy_seconds=one.busy_seconds, done=one.done)
+                for one in progress.workers
+            ),
+        )

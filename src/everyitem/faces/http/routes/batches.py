@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from everyitem.faces.api.explanation import Explanation
+from everyitem.faces.api.report.page import render
 from everyitem.faces.api.views import ItemResult, Verification
 from everyitem.faces.http.parameters import BatchId, Execution, ItemId
 from everyitem.faces.http.problems import Refused
@@ -21,7 +22,7 @@ from everyitem.faces.http.shapes import (
     returns,
 )
 from everyitem.faces.http.streaming import streamed
-from everyitem.faces.service.views import BatchStatus, Page
+from everyitem.faces.service.views import BatchStatus, Live, Page
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -44,6 +45,23 @@ def list_batches(
 def status(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
     """Say where an execution stands, and its place in the queue."""
     return json_of(serving.service.status(batch_id, execution=execution))
+
+
+@router.get("/{batch_id}/live", responses={200: returns(Live, "How it runs, as told last."), **_UNKNOWN})
+def live(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
+    """How an execution runs at this moment: what each worker does, latencies, steals, its window."""
+    return json_of(serving.service.live(batch_id, execution=execution))
+
+
+@router.get(
+    "/{batch_id}/report",
+    responses={200: returns({"type": "string"}, "One page of HTML.", media_type="text/html"), **_UNKNOWN},
+)
+def report(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
+    """The report: a page to read, print and sign. Takes as long as checking everything that is stored."""
+    with serving.service.session() as session:
+        page = render(session.report(batch_id, execution=execution))
+    return Response(page, media_type="text/html")
 
 
 @router.get(

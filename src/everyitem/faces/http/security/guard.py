@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from everyitem.faces.http.context import RequestContext
@@ -37,10 +38,12 @@ class Guard:
         credentials: Credentials,
         sessions: Sessions,
         needs_token: bool,
+        login: login.Login,
     ) -> None:
+        """`login` has the form that is shown to browsers nobody knows."""
         self._app, self._places = app, places
         self._credentials, self._sessions = credentials, sessions
-        self._needs_token = needs_token
+        self._needs_token, self._login = needs_token, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +57,14 @@ class Guard:
             if objection is not None:
                 raise Refused(HTTPStatus.FORBIDDEN, objection)
         if method not in _OPEN.get(path, ()):
-            context.caller = await self._admitted(headers, method, path)
+            try:
+                context.caller = await self._admitted(headers, method, path)
+            except Refused as refused:
+                if refused.status is HTTPStatus.UNAUTHORIZED and _is_page(headers, method, path):
+                    form = self._login.form(Request(scope), status=HTTPStatus.UNAUTHORIZED)
+                    await form(scope, receive, send)
+                    return
+                raise
             _check_content(headers, method)
         await self._app(scope, receive, send)
 
@@ -102,6 +112,17 @@ class Guard:
                 f"tokens cannot be checked now: {error}",
                 headers={"Retry-After": "5"},
             ) from error
+
+
+def _is_page(headers: Mapping[str, str], method: str, path: str) -> bool:
+    """Whether a person's browser asks for a page, and sends no token of its own."""
+    is_asked = path == "/" or path.startswith("/batches/")
+    return (
+        is_asked
+        and method in READING
+        and "text/html" in headers.get("accept", "")
+        and "authorization" not in headers
+    )
 
 
 def _check_content(headers: Mapping[str, str], method: str) -> None:

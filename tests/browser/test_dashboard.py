@@ -1,0 +1,248 @@
+"""The dashboard in a real browser: what it shows, what it does, and that it runs no code but its own."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.services.browser import browsing
+from tests.services.http_server import HttpServer, serving
+
+import everyitem
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
+
+PROCESSORS = """
+import os, time
+from everyitem import PermanentItemError, item_processor
+
+
+@item_processor("work")
+def work(item, context):
+    gate = context.parameters.get("gate")
+    while gate and not os.path.exists(gate) and not context.cancelled:
+        time.sleep(0.005)
+    time.sleep(context.parameters.get("seconds", 0))
+    if item["n"] % 10 == 3:
+        raise PermanentItemError("no price")
+    return item["n"]
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("dashboard")
+    (made / "processors.py").write_text(PROCESSORS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, root: Path) -> Iterator[HttpServer]:
+    with serving(folder, root / "src", "--processors", folder / "processors.py") as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that must not complain: no error, nothing its own policy forbids."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    made = context.new_page()
+    made.set_default_timeout(30_000)
+    complaints: list[str] = []
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    made.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+    made.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+    yield made
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def submit(server: HttpServer) -> Callable[..., None]:
+    """Hands a batch in."""
+
+    def submit(batch_id: str, items: int = 30, **parameters: object) -> None:
+        document = {
+            "batchId": batch_id,
+            "batchItems": [{"n": number, "amount": f"{number}.50"} for number in range(items)],
+            "processingConfiguration": {
+                "processor": "work", "parameters": parameters, "controlTotals": ["amount"]
+            },
+            "allocatedResources": {"nodes": [{"nodeId": "local", "kind": "thread", "slots": 4}]},
+            "executionPlan": {},
+            "checkpointInterval": 10,
+        }  # fmt: skip
+        assert server.post("/v1/batches", document).status == 202
+
+    return submit
+
+
+def test_a_list_of_batches_follows_what_happens(server, page, submit):
+    """States and counts change without the page being loaded again."""
+    submit("listed")
+    page.goto(server.url)
+    row = page.get_by_role("row", name=re.compile("listed"))
+    expect(row).to_contain_text("completed with errors")
+    expect(row).to_contain_text("30 of 30")
+    expect(row.locator(".failed-some")).to_have_text("3")
+    page.get_by_label("Show").select_option("completed")
+    expect(row).to_have_count(0)
+
+
+def test_a_running_batch_is_shown_live(server, page, submit, folder):
+    """Workers with the items they are at; figures that change at least once a second."""
+    gate = folder / "gate-live"
+    submit("live", 4000, gate=str(gate), seconds=0.002)
+    page.goto(f"{server.url}/batches/live")
+    expect(page.locator(".lane")).to_have_count(4)
+    expect(page.locator(".lane").first).to_contain_text("item")
+    gate.touch()
+    done = page.locator("#figures dd").nth(1)
+    expect(done).not_to_have_text("0")
+    changes, before, until = 0, done.inner_text(), time.monotonic() + 4
+    while time.monotonic() < until and changes < 3:
+        page.wait_for_timeout(50)
+        changes += before != (before := done.inner_text())
+    assert changes == 3
+    expect(page.locator("#rate")).to_have_attribute("aria-label", re.compile(r"now [1-9]"))
+    expect(page.locator("#state")).to_have_text("completed with errors", timeout=60_000)
+    expect(page.locator("#events")).to_contain_text("executed: 3,600 succeeded, 400 failed")
+    expect(page.locator("#totals")).to_contain_text("8000000.00 input")
+
+
+def test_buttons_control_a_batch_and_its_story_tells_who_did(server, page, submit, folder):
+    """Pause, resume, fewer at once, cancel with a question first."""
+    gate = folder / "gate-controlled"
+    submit("controlled", 50, gate=str(gate))
+    page.goto(f"{server.url}/batches/controlled")
+    page.get_by_role("button", name="Pause").click()
+    gate.touch()
+    expect(page.locator("#state")).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#state")).to_have_text("completed with errors")
+    for deed in ("handed in by local", "paused by local", "resumed by local"):
+        expect(page.locator("#events")).to_contain_text(deed)
+    submit("unwanted", 50, gate=str(folder / "never"))
+    page.goto(f"{server.url}/batches/unwanted")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Leave it").click()
+    page.get_by_label("At once").fill("1")
+    page.get_by_label("At once").press("Enter")
+    expect(page.locator("#events")).to_contain_text("given another parallelism by local (parallelism 1)")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel it").click()
+    (folder / "never").touch()
+    expect(page.locator("#state")).to_have_text("cancelled")
+
+
+def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, submit):
+    """What was raised, where, and the payload; a redrive asks which ones."""
+    submit("failing")
+    page.goto(f"{server.url}/batches/failing")
+    expect(page.locator("#causes li")).to_have_text("3PermanentItemError: no price")
+    page.locator("#failed details").first.locator("summary").click()
+    expect(page.locator("#failed details").first).to_contain_text('"amount": "3.50"')
+    expect(page.locator("#failed details").first).to_contain_text("processors.py:13 in work")
+    page.get_by_role("button", name="Redrive failed items").click()
+    page.get_by_label("Only failures that contain").fill("nothing like it")
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.locator("#state")).to_have_text("completed with errors")
+    page.get_by_role("button", name="Redrive failed items").click()
+    page.get_by_role("button", name="Redrive", exact=True).click()
+    expect(page.locator("#facts")).to_contain_text("round 2")
+
+
+def test_names_are_text_and_never_code(server, page, submit):
+    """Whatever a batch is called; the page would say if its policy was violated."""
+    name = '<img src=x onerror="alert(1)">/../?#%41'
+    submit(name)
+    page.goto(server.url)
+    page.get_by_role("link", name=name).click()
+    expect(page.locator("#title")).to_have_text(name)
+    expect(page.locator("#state")).to_have_text("completed with errors")
+
+
+def test_a_server_that_is_gone_is_said_and_its_return_noticed(browser, folder, root, tmp_path):
+    """What is shown stays; nobody has to load the page again."""
+    store = f"sqlite:///{tmp_path}/gone.db"
+    arguments = ("--processors", folder / "processors.py")
+    page = browser.new_page()
+    with serving(folder, root / "src", *arguments, store=store) as first:
+        page.goto(first.url)
+        expect(page.locator("#empty")).to_be_visible()
+        port = first.port
+    expect(page.locator("#trouble")).to_contain_text("does not answer")
+    with serving(folder, root / "src", *arguments, "--port", port, store=store):
+        expect(page.locator("#trouble")).to_be_hidden()
+    page.close()
+
+
+def test_a_browser_nobody_knows_gets_the_form_and_then_the_page(page, folder, root, tmp_path):
+    """With a token once; what changes something carries the session's CSRF token from then on."""
+    token = "a-token-that-is-long-enough-to-be-one"
+    store = f"sqlite:///{tmp_path}/guarded.db"
+    with (
+        serving(
+            folder, root / "src", "--processors", folder / "processors.py", "--require-token", store=store,
+            EVERYITEM_API_TOKEN=token,
+        ) as guarded,
+        everyitem.connect(guarded.url, token=token) as client,
+    ):  # fmt: skip
+        gate = folder / "gate-guarded"
+        parameters = {"gate": str(gate)}
+        client.submit({
+            "batchId": "guarded", "batchItems": [{"n": 1}], "allocatedResources": {}, "executionPlan": {},
+            "processingConfiguration": {"processor": "work", "parameters": parameters},
+        })  # fmt: skip
+        page.goto(f"{guarded.url}/batches/guarded")
+        page.get_by_label("Access token").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Batches")).to_be_visible()
+        page.goto(f"{guarded.url}/batches/guarded")
+        page.get_by_role("button", name="Pause").click()
+        gate.touch()
+        expect(page.locator("#events")).to_contain_text("paused by admin")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Access token")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone(server, browser, submit, scheme):
+    """Nothing is wider than the screen, and the important things can be read."""
+    submit(f"phone-{scheme}")
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = context.new_page()
+    for place in ("/", f"/batches/phone-{scheme}"):
+        page.goto(server.url + place)
+        expect(page.get_by_text(f"phone-{scheme}").first).to_be_visible()
+        expect(page.get_by_text("completed with errors").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
+def test_everything_can_be_done_with_the_keyboard(server, page, submit, folder):
+    """What may be done is reached by Tab, has a name, and works by Enter."""
+    gate = folder / "gate-keyboard"
+    submit("keyboard", 20, gate=str(gate))
+    page.goto(f"{server.url}/batches/keyboard")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    names = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
+        if names[-1] == "Pause":
+            break
+    assert names[0] == "Skip to the batch"
+    page.keyboard.press("Enter")
+    gate.touch()
+    expect(page.locator("#state")).to_have_text("paused")
+    assert json.loads(server.get("/v1/batches/keyboard/history").body)["deeds"][-1]["action"] == "pause"
