@@ -91,7 +91,8 @@ def _mark(headers: MutableHeaders, context: RequestContext) -> None:
     headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "no-referrer")
+    # not "no-referrer": browsers would send the login form with `Origin: null`, which nobody may
+    headers.setdefault("Referrer-Policy", "same-origin")
 
 
 def _write_down(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
