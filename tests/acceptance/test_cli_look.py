@@ -5,7 +5,9 @@ import json
 import os
 import pty
 import sqlite3
+from collections import Counter
 
+import jsonschema_rs  # comes with schemathesis
 import pytest
 
 ITEMS = [{"itemId": f"t-{number}"} for number in range(30)]
@@ -70,11 +72,17 @@ def test_a_sound_execution_verifies(finished):
 
 
 def test_events_are_cloud_events(finished):
-    """One per checkpoint and exactly one at the end, whose data is the response."""
+    """The start, one per checkpoint and failed item, and exactly one at the end: the response."""
     events = finished.lines("events", "b")
-    assert [one["type"] for one in events] == ["CheckpointCreated"] * 4 + ["BatchExecuted"]
+    assert [events[0]["type"], events[-1]["type"]] == ["BatchStarted", "BatchExecuted"]
+    kinds = Counter(one["type"] for one in events)
+    failed = len(finished.lines("failures", "b"))
+    assert kinds == {"BatchStarted": 1, "CheckpointCreated": 4, "ItemFailed": failed, "BatchExecuted": 1}
     assert {one["specversion"] for one in events} == {"1.0"}
-    assert len({one["id"] for one in events}) == 5
+    assert len({one["id"] for one in events}) == len(events)
+    schema = finished.json("schema", "event")
+    for event in events:
+        jsonschema_rs.validate(schema, event)
     assert events[-1]["subject"] == "b"
     assert events[-1]["data"]["status"] == "SUCCESS"
     assert finished.lines("events", "b", "--follow") == events

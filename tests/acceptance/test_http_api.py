@@ -198,7 +198,8 @@ def test_events_go_on_behind_the_last_one_a_client_has(server, client):
     """Each once, in order; at the end the stream ends, and asking again is answered with 204."""
     path = finished(server, client, document("told", [1, 2, 3, 4]))
     seen = messages(server.get(f"{path}/events").body)
-    assert [kind for _, kind in seen] == ["CheckpointCreated", "CheckpointCreated", "BatchExecuted"]
+    told = ["BatchStarted", "CheckpointCreated", "CheckpointCreated", "BatchExecuted"]
+    assert [kind for _, kind in seen] == told
     later = messages(server.get(f"{path}/events", Last_Event_ID=seen[0][0]).body)
     assert later == seen[1:]
     assert server.get(f"{path}/events", Last_Event_ID=seen[-1][0]).status == 204

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from everyitem.engine.events import checkpoint_created
+from everyitem.engine.announcements import Announcements
+from everyitem.engine.events import checkpoint_created, item_failed
 from everyitem.engine.messages import ChangeStatus, RetryChange, SaveCheckpoint
 from everyitem.engine.totals import RunningTotals
 from everyitem.model.items import Items, item_id_of
@@ -47,6 +48,7 @@ class CommitBuilder:
         self._events = events
         self._totals = totals
         self._traceparent = traceparent
+        self._announcements = Announcements(record)
         #: Microseconds spent in earlier attempts of items that wait for a retry.
         self._spent: dict[int, int] = {}
 
@@ -82,7 +84,9 @@ class CommitBuilder:
                 segments.append(segment)
                 if self._totals is not None:
                     self._totals.record(segment)
-                failed.extend(self._failed_items(segment.failures))
+                rows = self._failed_items(segment.failures)
+                failed.extend(rows)
+                events.extend(item_failed(self._record, row, at=wall) for row in rows)
                 if self._events:
                     events.append(self._event_of(segment, wall))
             changes.update((change.index, change) for change in command.retries)
@@ -97,6 +101,7 @@ class CommitBuilder:
                     over[deferral.index, deferral.attempt] = None
                 else:
                     deferrals[deferral.index] = deferral
+        events.extend(self._announcements.of(commit.status, progress, wall))
         commit.retries_set = [
             PendingRetry(change.index, change.attempts, change.due - monotonic + wall, change.alone)
             for change in changes.values()

@@ -33,7 +33,7 @@ def event_schema() -> dict[str, Any]:
             "specversion": {"const": "1.0"},
             "id": {"type": "string", "minLength": 1, "description": "Stable over re-sends."},
             "source": {"type": "string", "pattern": "^/everyitem/"},
-            "type": {"enum": ["BatchExecuted", "ExecutionFailed", "CheckpointCreated"]},
+            "type": {"enum": ["BatchExecuted", "ExecutionFailed", *_OWN_EVENTS]},
             "subject": {"type": "string", "description": "The batchId, or batchId/itemId."},
             "time": {"type": "string", "format": "date-time"},
             "datacontenttype": {"const": "application/json"},
@@ -43,9 +43,9 @@ def event_schema() -> dict[str, Any]:
         "oneOf": [
             _event("BatchExecuted", {"$ref": "#/$defs/SuccessResponse"}),
             _event("ExecutionFailed", {"$ref": "#/$defs/ErrorResponse"}),
-            _event("CheckpointCreated", {"$ref": "#/$defs/CheckpointCreated"}),
+            *(_event(name, {"$ref": f"#/$defs/{name}"}) for name in _OWN_EVENTS),
         ],
-        "$defs": {**response["$defs"], "CheckpointCreated": _CHECKPOINT},
+        "$defs": {**response["$defs"], **_OWN_EVENTS},
     }
 
 
@@ -54,15 +54,40 @@ def _event(name: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 _COUNT = {"type": "integer", "minimum": 0}
-_CHECKPOINT: dict[str, Any] = {
-    "type": "object",
-    "required": ["batchId", "execution", "round", "sequence", "itemsSuccessful", "itemsFailed"],
-    "properties": {
-        "batchId": {"type": "string"},
-        "execution": {"type": "integer", "minimum": 1},
-        "round": {"type": "integer", "minimum": 1},
-        "sequence": _COUNT,
-        "itemsSuccessful": _COUNT,
-        "itemsFailed": _COUNT,
-    },
+_NUMBER = {"type": "number", "minimum": 0}
+_TEXT = {"type": "string"}
+_PERHAPS = {"type": ["number", "null"]}
+
+
+def _data(**members: dict[str, Any]) -> dict[str, Any]:
+    """The data of an event: of which execution, and what else there always is."""
+    one = {"type": "integer", "minimum": 1}
+    properties = {"batchId": _TEXT, "execution": one, "round": one, **members}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+#: The data of events beside the responses, by type.
+_OWN_EVENTS: dict[str, dict[str, Any]] = {
+    "BatchStarted": _data(items=_COUNT, run=_COUNT, processor=_TEXT),
+    "CheckpointCreated": _data(sequence=_COUNT, itemsSuccessful=_COUNT, itemsFailed=_COUNT),
+    "ItemFailed": _data(
+        itemId=_TEXT,
+        index=_COUNT,
+        attempts=_COUNT,
+        error={
+            "type": "object",
+            "required": ["code", "type", "message"],
+            "properties": {"code": _TEXT, "type": _TEXT, "message": _TEXT},
+        },
+    ),
+    "BatchProgressed": _data(
+        itemsSuccessful=_COUNT,
+        itemsFailed=_COUNT,
+        itemsOpen=_COUNT,
+        ratePerSecond=_NUMBER,
+        etaSeconds=_PERHAPS,
+        parallelism=_COUNT,
+    ),
+    "ResourcesChanged": _data(slots=_COUNT, slotsBefore=_COUNT),
+    "BatchDeadlineAtRisk": _data(windowSeconds=_NUMBER, windowUsedSeconds=_NUMBER, etaSeconds=_PERHAPS),
 }

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores.liveness import LEASE, keeps
 from everyitem.adapters.stores.transactions import Position, Transactions
+from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.allocation import Allocation
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.model.status import ExecutionStatus, may_move
@@ -60,6 +61,9 @@ class World(Protocol):
     def is_calm(self) -> bool: ...
 
     def say(self, text: str) -> None: ...
+
+
+_TERMINAL = (BATCH_EXECUTED, EXECUTION_FAILED)
 
 
 class VirtualStore:
@@ -332,7 +336,7 @@ class VirtualStore:
             if event.event_id in known:
                 raise SimulationFailed(f"I7: event {event.event_id} comes twice")
         self.events += commit.events
-        if (commit.response is None) != all(event.type == "CheckpointCreated" for event in commit.events):
+        if (commit.response is None) != all(event.type not in _TERMINAL for event in commit.events):
             raise SimulationFailed("I7: a response and its terminal event belong together")
 
     def _count(self, counters: Counters) -> None:
