@@ -288,6 +288,20 @@ def test_commands_work_on_a_server_as_on_a_store(server, folder, root):
     assert (refused.returncode, json.loads(refused.stdout)["errorCode"]) == (1, "EXECUTION_ERROR")
 
 
+def test_events_of_many_failures_are_handed_out_some_at_a_time(server, client):
+    """Each once and in order, by the client and by the stream; some types may be left out."""
+    path = finished(server, client, document("many", [{"fail": "no"}] * 1500))
+    found = client.events("many")
+    assert [one.type for one in found].count("ItemFailed") == 1500
+    assert [one.sequence for one in found] == sorted({one.sequence for one in found})
+    assert len(messages(server.get(f"{path}/events").body)) == len(found)
+    assert {one.type for one in client.events("many", without=["ItemFailed", "CheckpointCreated"])} == {
+        "BatchStarted",
+        "BatchExecuted",
+    }
+    assert len(client.events("many", limit=7)) == 7
+
+
 def test_metrics_are_there_for_prometheus(server, client):
     """What runs, and the store as a whole."""
     finished(server, client, document("measured", [1]))

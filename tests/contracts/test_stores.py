@@ -582,3 +582,19 @@ def test_a_grant_reaches_the_owner(store: Store) -> None:
     store.request(record.execution_key, ControlKind.GRANT, "the service", slots=7)
     (control,) = ownership.renew(None)
     assert (control.kind, control.slots) == (ControlKind.GRANT, 7)
+
+
+def test_events_are_read_some_at_a_time_and_some_types_left_out(store: Store) -> None:
+    """A batch has one for each item that failed: nobody need hold them all."""
+    record, ownership = accept(store)
+    kinds = ["ItemFailed", "CheckpointCreated", "ItemFailed", "BatchExecuted"]
+    ownership.commit(
+        Commit(events=[OutboxEvent(f"e{n}", kind, "b", 1.0, b"{}") for n, kind in enumerate(kinds)])
+    )
+    first, second = store.events(record.execution_key, limit=2)
+    rest = store.events(record.execution_key, second.position)
+    assert [one.event_id for one in (first, second, *rest)] == ["e0", "e1", "e2", "e3"]
+    chosen = store.events(
+        record.execution_key, first.position, limit=1, without=("ItemFailed", "BatchExecuted")
+    )
+    assert [one.event_id for one in chosen] == ["e1"]

@@ -5,7 +5,7 @@ cost an execution, or what it has computed. Asking again is safe everywhere: rea
 write whose end was not seen is recognised by the store when it is asked for again with the same objects.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from everyitem.engine.patience import Patience
 from everyitem.model.allocation import Allocation
@@ -126,8 +126,15 @@ class PatientStore:
     def verify(self, execution_key: int) -> list[StoreFault]:
         return self._ask(lambda: self._store.verify(execution_key))
 
-    def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
-        return self._ask(lambda: self._store.events(execution_key, after))
+    def events(
+        self,
+        execution_key: int,
+        after: int = 0,
+        *,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> list[OutboxEvent]:
+        return self._ask(lambda: self._store.events(execution_key, after, limit=limit, without=without))
 
     def intents(self, execution_key: int) -> list[Intent]:
         return self._ask(lambda: self._store.intents(execution_key))

@@ -4,7 +4,7 @@ Times are epoch seconds (wall clock) unless a name says otherwise. `execution_ke
 number of an execution. Outcomes are keyed by (execution, round, index).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -484,8 +484,15 @@ class Store(Protocol):
         """Check everything that is stored of an execution against its digests; empty when sound."""
         ...
 
-    def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
-        """Outbox events behind a position, in order."""
+    def events(
+        self,
+        execution_key: int,
+        after: int = 0,
+        *,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> list[OutboxEvent]:
+        """Outbox events behind a position, in order; at most `limit`, and none of the types `without`."""
         ...
 
     def intents(self, execution_key: int) -> list[Intent]:

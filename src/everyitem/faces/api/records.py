@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -197,10 +197,19 @@ class Records:
             faults=tuple(f"{fault.record}: {fault.message}" for fault in faults),
         )
 
-    def events(self, batch_id: str, *, after: int = 0, execution: int | None = None) -> Sequence[Event]:
-        """The events behind outbox position `after`, in order."""
+    def events(
+        self,
+        batch_id: str,
+        *,
+        after: int = 0,
+        execution: int | None = None,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[Event]:
+        """The events behind outbox position `after`, in order; at most `limit`, none of types `without`."""
         record = kept(self._record(batch_id, execution))
-        return [Event.of(event) for event in self._looking.events(record.execution_key, after)]
+        found = self._looking.events(record.execution_key, after, limit=limit, without=without)
+        return list(map(Event.of, found))
 
     def alerts(self, batch_id: str | None = None, *, limit: int = 100) -> Sequence[AlertView]:
         """The latest alerts, of one batch or of all, newest first."""

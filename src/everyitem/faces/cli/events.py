@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from everyitem.faces.service.inlet import Inlet
 
 _LOOK_EVERY = 0.25
+#: Events read at a time: a batch has one for each item that failed.
+_AT_ONCE = 1000
 
 
 def events(
@@ -77,10 +79,14 @@ def events(
         while True:
             # the state is read first: an execution that has ended by then has all its events in the outbox
             active = session.status(batch_id, execution=execution).state.is_active
-            found = session.events(batch_id, after=after, execution=execution)
+            found = session.events(batch_id, after=after, execution=execution, limit=_AT_ONCE)
             is_read = print_lines(event.to_json() for event in found)
             after = found[-1].sequence if found else after
-            if not follow or not active or not is_read:
+            if not is_read:
+                return
+            if len(found) == _AT_ONCE:
+                continue
+            if not follow or not active:
                 return
             time.sleep(_LOOK_EVERY)
 

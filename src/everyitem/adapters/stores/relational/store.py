@@ -1,7 +1,7 @@
 """`ports.store.Store` in tables."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -239,14 +239,22 @@ class TableStore:
         finally:
             connection.close()
 
-    def events(self, execution_key: int, after: int = 0) -> list[OutboxEvent]:
+    def events(
+        self,
+        execution_key: int,
+        after: int = 0,
+        *,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> list[OutboxEvent]:
+        others = f"AND type NOT IN ({', '.join('?' * len(without))}) " if without else ""
         with self._connection.reading() as database:
             return [
                 OutboxEvent(*row)
                 for row in database.execute(
                     "SELECT event_id, type, subject, time, data, position, traceparent FROM outbox "
-                    "WHERE execution_key = ? AND position > ? ORDER BY position",
-                    (execution_key, after),
+                    f"WHERE execution_key = ? AND position > ? {others}ORDER BY position LIMIT ?",
+                    (execution_key, after, *without, 1 << 62 if limit is None else limit),
                 ).fetchall()
             ]
 

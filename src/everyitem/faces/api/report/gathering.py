@@ -13,7 +13,13 @@ from typing import Any
 
 import msgspec
 
-from everyitem.engine.events import BATCH_EXECUTED, CHECKPOINT_CREATED, EXECUTION_FAILED
+from everyitem.engine.events import (
+    BATCH_EXECUTED,
+    BATCH_PROGRESSED,
+    CHECKPOINT_CREATED,
+    EXECUTION_FAILED,
+    ITEM_FAILED,
+)
 from everyitem.faces.api.report.facts import (
     Availability,
     Cause,
@@ -52,7 +58,8 @@ def gather(store: Store, record: ExecutionRecord, *, store_url: str) -> Report:
     """
     key = record.execution_key
     faults = tuple(f"{fault.record}: {fault.message}" for fault in store.verify(key))
-    events = store.events(key)
+    # items that failed have a part of their own
+    events = store.events(key, without=(ITEM_FAILED, BATCH_PROGRESSED))
     headers = list(store.segments(key))
     response = _decode(record.response)
     status = Status.of(record)

@@ -280,6 +280,12 @@ function eventText(event) {
   switch (event.type) {
     case "CheckpointCreated":
       return `checkpoint ${data.sequence}: ${count(data.itemsSuccessful)} succeeded, ${count(data.itemsFailed)} failed`;
+    case "BatchStarted":
+      return `run ${data.run} begins, with ${data.processor}`;
+    case "ResourcesChanged":
+      return `${data.slots} slots in use, before that ${data.slotsBefore}`;
+    case "BatchDeadlineAtRisk":
+      return `the time limit will probably not do: ${duration(data.windowUsedSeconds)} of ${duration(data.windowSeconds)} are used up`;
     case "BatchExecuted":
       return `executed: ${count(data.result.executionResults.itemsSuccessful)} succeeded, ${count(data.result.executionResults.itemsFailed)} failed`;
     case "ExecutionFailed":
@@ -292,7 +298,7 @@ function eventText(event) {
 let deedsTold = 0;
 
 async function showStory() {
-  const [events, history] = await Promise.all([get("/events", `after=${eventsAfter}`), get("/history")]);
+  const [events, history] = await Promise.all([get("/events", `after=${eventsAfter}&without=ItemFailed&without=BatchProgressed`), get("/history")]);
   for (const event of events.events) {
     tell(event.time, eventText(event));
     eventsAfter = event.sequence;

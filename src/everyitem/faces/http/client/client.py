@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from types import TracebackType
@@ -312,10 +312,30 @@ class Client:
         """Check everything stored of an execution against its digests."""
         return self._get(Verification, self._path(batch_id, "verification"), execution=execution)
 
-    def events(self, batch_id: str, *, after: int = 0, execution: int | None = None) -> Sequence[Event]:
-        """The events behind position `after` that there are by now, in order."""
+    def events(
+        self,
+        batch_id: str,
+        *,
+        after: int = 0,
+        execution: int | None = None,
+        limit: int | None = None,
+        without: Collection[str] = (),
+    ) -> Sequence[Event]:
+        """The events behind position `after` that there are by now, in order.
+
+        At most `limit`, and none of the types `without`.
+        """
         path = self._path(batch_id, "events")
-        return self._get(_Events, path, after=after, execution=execution).events
+        found: list[Event] = []
+        while limit is None or len(found) < limit:
+            most = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            where = {"after": after, "execution": execution, "limit": most, "without": list(without) or None}
+            some = self._get(_Events, path, **where).events
+            found += some
+            if len(some) < most:
+                break
+            after = some[-1].sequence
+        return found
 
     # ------------------------------------------------------------- how it is done
 

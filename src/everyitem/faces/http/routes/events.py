@@ -24,6 +24,8 @@ _MEDIA_TYPE = "text/event-stream"
 #: Seconds between two looks at the store, and between two signs of life to a client who gets nothing else.
 _LOOK_EVERY = 0.5
 _SIGN_EVERY = 15.0
+#: Events read at a time: a batch has one for each item that failed.
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,12 @@ class _Look:
     @property
     def is_last(self) -> bool:
         """Whether nothing will follow. The status was read before the events."""
-        return self.status.state in AT_REST
+        return self.status.state in AT_REST and not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more events by now than were looked for."""
+        return len(self.events) == _AT_ONCE
 
 
 @router.get(
@@ -63,6 +70,10 @@ async def events(
         bool, Query(alias="status", description="Send a message `status` whenever it changes, too.")
     ] = False,
     after: Annotated[int, Query(ge=0, le=2**62, description="Only events behind this `sequence`.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=_AT_ONCE, description="For a list: at most this many.")] = _AT_ONCE,
+    without: Annotated[
+        list[str] | None, Query(description="For a list: leave events of these types out.")
+    ] = None,
     last_event_id: Annotated[
         str | None, Header(description="The id of the last message a client has: it gets those behind it.")
     ] = None,
@@ -72,7 +83,7 @@ async def events(
     Who accepts `application/json` and no event stream gets those there are by now, as a list.
     """
     if _wants_list(request.headers.get("accept", "")):
-        found = await run_in_threadpool(_look, serving, batch_id, execution, after)
+        found = await run_in_threadpool(_look, serving, batch_id, execution, after, limit, without or ())
         return json_of(EventList(events=tuple(found.events)))
     after = _position(last_event_id) or after
     first = await run_in_threadpool(_look, serving, batch_id, execution, after)
@@ -114,7 +125,8 @@ async def _follow(serving: Serving, look: _Look, after: int, *, with_status: boo
                 yield b"".join(messages)
             if look.is_last or serving.stopping.is_set():
                 return
-            await asyncio.sleep(_LOOK_EVERY)
+            if not look.is_full:
+                await asyncio.sleep(_LOOK_EVERY)
             look = await run_in_threadpool(_look, serving, status.batch_id, status.execution, after)
     finally:
         serving.streams -= 1
@@ -124,10 +136,20 @@ def _wants_list(accept: str) -> bool:
     return "application/json" in accept and _MEDIA_TYPE not in accept
 
 
-def _look(serving: Serving, batch_id: str, execution: int | None, after: int) -> _Look:
+def _look(
+    serving: Serving,
+    batch_id: str,
+    execution: int | None,
+    after: int,
+    limit: int = _AT_ONCE,
+    without: Sequence[str] = (),
+) -> _Look:
     with serving.service.session() as session:
         status = session.status(batch_id, execution=execution)
-        return _Look(status, session.events(batch_id, after=after, execution=status.execution))
+        found = session.events(
+            batch_id, after=after, execution=status.execution, limit=limit, without=without
+        )
+        return _Look(status, found)
 
 
 def _message(kind: str, data: bytes, position: int | None = None) -> bytes:
