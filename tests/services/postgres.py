@@ -55,6 +55,10 @@ class PostgresServer:
             "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", f"--username={USER}"
         )
 
+    def program(self, name: str) -> Path:
+        """A program of the same version, such as `pg_dump`."""
+        return self._binaries / name
+
     @property
     def url(self) -> str:
         """The server's first database, over loopback."""

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.services.debian import need
 
 from everyitem.adapters.metrics.families import exported_names
 
@@ -47,11 +47,13 @@ def test_every_rule_says_what_it_means():
     assert len({rule["alert"] for rule in rules()}) == len(rules())
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool (Debian: apt install prometheus)")
+@pytest.mark.service
+@pytest.mark.timeout(300)
 def test_prometheus_takes_the_rules():
     """Its own checker reads every expression."""
+    promtool = need("promtool", packages=("prometheus",))
     checked = subprocess.run(
-        ["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=60
+        [promtool, "check", "rules", RULES], capture_output=True, text=True, check=False, timeout=60
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
