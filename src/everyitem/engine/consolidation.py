@@ -6,10 +6,12 @@ once more, and the items are hashed as they were executed.
 
 import logging
 import time
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from everyitem.engine.messages import Ending, Verdict
+from everyitem.model.alerts import AlertKind, Condition
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.checks import ExecutionFacts
 from everyitem.model.errors import ErrorCode, Problem, StoreError
@@ -29,8 +31,13 @@ def answer(
     counters: Counters,
     verdict: Verdict,
     figures: Figures = Figures(),
+    *,
+    notice: Callable[[Condition], None] = lambda _: None,
 ) -> Response:
-    """The response to a run that ended with `verdict`; `counters` and `figures` are those of all runs."""
+    """The response to a run that ended with `verdict`; `counters` and `figures` are those of all runs.
+
+    `notice` is told of control totals that do not add up.
+    """
     faults: list[str] = []
     recount, sample = Counters(), list[int]()
     segments = 0
@@ -76,6 +83,7 @@ def answer(
     for name, total in totals.items():
         if fault := total.fault(name):
             _log.error("the control totals of batch %r do not add up: %s", record.batch_id, fault)
+            notice(Condition(AlertKind.CONTROL_TOTALS_MISMATCH, f"control totals: {fault}", name))
     return consolidate(facts, ended_at=time.time(), failure=_failure(verdict, batch.items))
 
 

@@ -343,7 +343,15 @@ class Execution:
             self._record_end(commit)
             return self._conclude(ExecutionStatus.INTERRUPTED, None)
         figures = self._before if self._progress is None else self._progress.figures
-        response = answer(self._store, self._record, self._batch, self._counters, verdict, figures)
+        response = answer(
+            self._store,
+            self._record,
+            self._batch,
+            self._counters,
+            verdict,
+            figures,
+            notice=lambda condition: self._observers.noticed(condition, stands=True),
+        )
         if verdict.ending is Ending.STORE_FAILED:
             # nothing can be recorded: say so, leave everything resumable
             self._give_back(ExecutionStatus.INTERRUPTED)

@@ -23,6 +23,7 @@ from everyitem.faces.service.dispatcher import Dispatcher
 from everyitem.faces.service.errors import ServiceStopping
 from everyitem.faces.service.inlet import Inlet
 from everyitem.faces.service.intake import Intake
+from everyitem.faces.service.orphans import Orphans
 from everyitem.faces.service.views import BatchStatus, Health, Live, Page, Submission
 from everyitem.model.errors import UsageError, WrongState
 from everyitem.ports.store import ExecutionRecord
@@ -61,6 +62,7 @@ class Service:
         )
         self._stopping = threading.Event()
         self._care: compose.Watching | None = None
+        self._orphans: Orphans | None = None
 
     @classmethod
     def connect(
@@ -92,6 +94,8 @@ class Service:
         self._care = compose.look_after(self.settings, self.store_url)
         self._dispatcher.start()
         self._care.publish()
+        self._orphans = Orphans(self.store_url, self._care.desk.notice)
+        self._orphans.begin()
 
     def stop(self, *, drain: float | None = None) -> None:
         """Take nothing in any more, drain and checkpoint what runs, and end; the next start goes on.
@@ -101,6 +105,8 @@ class Service:
         """
         self._stopping.set()
         self._dispatcher.stop(drain)
+        if self._orphans is not None:
+            self._orphans.close()
         if self._care is not None:
             self._care.close()
         self._desks.close()
