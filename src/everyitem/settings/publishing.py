@@ -14,16 +14,18 @@ class PublishingSettings(
     """Where events go, and what becomes of those that are refused."""
 
     #: What takes them; empty: nothing, they stay in the store.
-    publisher: Literal["", "webhook"] = ""
+    publisher: Literal["", "webhook", "nats", "redis"] = ""
     #: Where to; a URL may be a secret, and stand in a file of its own instead.
     url: str = ""
     url_file: str = ""
-    #: Files with the secret events are signed with, and with a bearer token that is sent along.
+    #: nats, redis: the subject, or the stream, events are put into.
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "everyitem.events"
+    #: webhook: files with the secret events are signed with, and with a bearer token that is sent along.
     secret_file: str = ""
     token_file: str = ""
-    #: Events of one request. More than one are sent in CloudEvents' batched mode.
+    #: webhook: events of one request. More than one are sent in CloudEvents' batched mode.
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=500)] = 1
-    #: Whether the target may be on this machine or in a private network.
+    #: webhook: whether the target may be on this machine or in a private network.
     allow_private: bool = False
     #: Seconds for each step of an exchange.
     timeout_seconds: Seconds = 10.0

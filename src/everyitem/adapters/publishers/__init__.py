@@ -1,5 +1,7 @@
 """Publishers: how events reach others."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from everyitem.model.errors import UsageError
@@ -10,9 +12,23 @@ from everyitem.settings.publishing import PublishingSettings
 
 def build_publisher(settings: PublishingSettings) -> Publisher:
     """The publisher of the settings. Raises `UsageError` for one that cannot be had."""
+    url = _secret(settings.url_file) or settings.url
+    match settings.publisher:
+        case "nats":
+            with _needing("events-nats"):
+                from everyitem.adapters.publishers.nats import NatsPublisher
+            return NatsPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
+        case "redis":
+            with _needing("events-redis"):
+                from everyitem.adapters.publishers.redis import RedisPublisher
+            return RedisPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
+        case _:
+            return _webhook(url, settings)
+
+
+def _webhook(url: str, settings: PublishingSettings) -> Publisher:
     from everyitem.adapters.publishers.webhook import WebhookPublisher
 
-    url = _secret(settings.url_file) or settings.url
     secret, token = _secret(settings.secret_file), _secret(settings.token_file)
     learn({"secret": secret, "token": token})
     return WebhookPublisher(
@@ -23,6 +39,17 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
         timeout=settings.timeout_seconds,
         allow_private=settings.allow_private,
     )
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"[events]: this needs the extra {extra!r} ({error}); "
+            f"install it with `pip install 'everyitem[{extra}]'`"
+        ) from error
 
 
 def _secret(path: str) -> str:

@@ -18,16 +18,12 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from everyitem.model.cloud_event import CloudEvent, encode_json
+from everyitem.adapters.publishers.messages import STRUCTURED, to_json
 from everyitem.model.errors import UsageError
-from everyitem.model.response import rfc3339
 from everyitem.model.store_url import shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
 
-_ONE: Final = "application/cloudevents+json"
 _SEVERAL: Final = "application/cloudevents-batch+json"
 #: Answers of a receiver that say nothing about the event.
 _AWAY: Final = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
@@ -78,7 +74,7 @@ class WebhookPublisher:
         )
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        texts = [encode_json(_cloud_event(event)) for event in events]
+        texts = list(map(to_json, events))
         body = texts[0] if len(texts) == 1 else b"[" + b",".join(texts) + b"]"
         status, retry_after, said = self._post(body, self._headers(events, body))
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -94,7 +90,7 @@ class WebhookPublisher:
         self._connection.close()
 
     def _headers(self, events: Sequence[OutboxEvent], body: bytes) -> dict[str, str]:
-        headers = {"Content-Type": _ONE if len(events) == 1 else _SEVERAL, "User-Agent": "everyitem"}
+        headers = {"Content-Type": STRUCTURED if len(events) == 1 else _SEVERAL, "User-Agent": "everyitem"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if self._secret:
@@ -143,18 +139,6 @@ def _key(secret: str) -> bytes:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError as error:
         raise UsageError("[events] secretFile: what follows whsec_ is not base64") from error
-
-
-def _cloud_event(event: OutboxEvent) -> CloudEvent:
-    return CloudEvent(
-        id=event.event_id,
-        type=event.type,
-        subject=event.subject,
-        time=rfc3339(event.time),
-        data_json=msgspec.Raw(event.data),
-        sequence=event.position,
-        traceparent=event.traceparent or msgspec.UNSET,
-    )
 
 
 def _seconds(header: str | None) -> float | None:

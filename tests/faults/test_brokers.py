@@ -1,0 +1,116 @@
+"""F17: brokers that are killed while events are published; nothing is lost, and ids tell what came again."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from tests.acceptance.conftest import Workspace, workspace
+from tests.services.brokers import Broker, NatsBroker, RedisBroker, running
+
+from everyitem.adapters.publishers import build_publisher
+from everyitem.model.errors import UsageError
+from everyitem.ports.relay import EventsRefused, PublisherAway
+from everyitem.ports.store import OutboxEvent
+from everyitem.settings.publishing import PublishingSettings
+
+__all__ = ["workspace"]
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(params=[NatsBroker, RedisBroker])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    with running(request.param) as made:
+        yield made
+
+
+def settings_of(broker: Broker, **more: object) -> PublishingSettings:
+    return PublishingSettings(publisher=broker.publisher, url=broker.url, timeout_seconds=5.0, **more)
+
+
+def event(number: int, data: bytes = b'{"a":1.50}') -> OutboxEvent:
+    return OutboxEvent(f"b\u00e4@1/checkpoint/{number}", "CheckpointCreated", "b\u00e4", 0.0, data, number)
+
+
+def test_events_are_kept_in_order_with_every_digit(broker):
+    """Whole CloudEvents, as over HTTP."""
+    publisher = build_publisher(settings_of(broker))
+    publisher.publish([event(1), event(2)])
+    publisher.publish([event(3)])
+    publisher.close()
+    kept = broker.kept()
+    assert [one["sequence"] for one in kept] == [1, 2, 3]
+    assert (kept[0]["id"], kept[0]["specversion"]) == ("b\u00e4@1/checkpoint/1", "1.0")
+
+
+def test_a_broker_that_is_killed_is_away_and_found_again(broker):
+    """What it had acknowledged it still has; the publisher needs no restart."""
+    publisher = build_publisher(settings_of(broker))
+    publisher.publish([event(1)])
+    broker.kill()
+    with pytest.raises(PublisherAway):
+        publisher.publish([event(2)])
+    broker.start()
+    publisher.publish([event(2)])
+    publisher.close()
+    assert [one["sequence"] for one in broker.kept()] == [1, 2]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_a_broker_killed_while_a_batch_publishes_loses_nothing(workspace: Workspace, broker, kills):
+    """Every event is there at least once, and first in its order; the batch does not notice."""
+    config = {"publisher": broker.publisher, "url": broker.url, "flushSeconds": 20, "timeoutSeconds": 5}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in config.items()]
+    (workspace.folder / "everyitem.toml").write_text("[events]\n" + "\n".join(lines) + "\n")
+    path = workspace.document(
+        list(range(600)),
+        parameters={"gate": str(workspace.folder / "gate"), "holdAfter": 300},
+        configuration={"checkpointInterval": 1},
+        allocatedResources={"nodes": [{"kind": "thread", "slots": 2}]},
+    )
+    batch = workspace.start("run", path, "--no-progress")
+    for _ in range(kills):
+        workspace.status_when(lambda status: status["succeeded"] >= 200)
+        broker.kill()
+        broker.start()
+    workspace.open_gate()
+    assert batch.end().returncode == 0
+    told = [json.loads(line)["id"] for line in workspace.do("events", "b").stdout.splitlines()]
+    kept = list(dict.fromkeys(one["id"] for one in broker.kept()))
+    assert kept == told
+
+
+def test_a_message_that_is_too_large_is_refused_and_not_waited_for():
+    """It would be too large again; NATS takes a megabyte by default."""
+    with running(NatsBroker) as broker:
+        publisher = build_publisher(settings_of(broker))
+        with pytest.raises(EventsRefused, match="larger than the server takes"):
+            publisher.publish([event(1, b'"' + b"x" * (2 << 20) + b'"')])
+        publisher.publish([event(2)])
+        publisher.close()
+        assert [one["sequence"] for one in broker.kept()] == [2]
+
+
+def test_a_subject_no_stream_keeps_is_said():
+    """Without one nothing would be kept: the events wait."""
+    with running(NatsBroker) as broker:
+        publisher = build_publisher(settings_of(broker, topic="elsewhere"))
+        with pytest.raises(PublisherAway, match="no stream keeps the subject 'elsewhere'"):
+            publisher.publish([event(1)])
+        publisher.close()
+
+
+def test_what_nats_has_already_it_drops_by_its_id():
+    """An answer that got lost makes no second message within the stream's window."""
+    with running(NatsBroker) as broker:
+        publisher = build_publisher(settings_of(broker))
+        publisher.publish([event(1)])
+        publisher.publish([event(1), event(2)])
+        publisher.close()
+        assert [one["sequence"] for one in broker.kept()] == [1, 2]
+
+
+def test_a_url_of_another_kind_is_refused():
+    """At the start, not with the first event."""
+    with pytest.raises(UsageError, match="url"):
+        build_publisher(PublishingSettings(publisher="redis", url="http://x/"))
