@@ -46,6 +46,7 @@ from everyitem.ports.retention import Retention
 from everyitem.ports.source import ItemSource, SourceSpec
 from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
 from everyitem.ports.store_server import StoreServer
+from everyitem.ports.subscription import Subscription
 from everyitem.ports.tokens import TokenStore
 from everyitem.settings import Settings
 from everyitem.work.assignment import WORKER_VARIABLE, Assignment
@@ -89,6 +90,7 @@ __all__ = [
     "resume",
     "settle_at_rest",
     "submit",
+    "subscribe",
     "watch",
 ]
 
@@ -291,6 +293,20 @@ def watch(settings: Settings, store_url: str) -> Watching:
     return Watching(
         endpoint, tracing, desk, _relay(settings, store_url, desk), flush=settings.events.flush_seconds
     )
+
+
+def subscribe(settings: Settings) -> Subscription | None:
+    """The events of others, from a broker; None where none is listened to.
+
+    Raises `UsageError` for a broker that cannot be had.
+    """
+    events = settings.events
+    if not events.listen:
+        return None
+    from everyitem.adapters.publishers import broker_url
+    from everyitem.adapters.subscriptions import build_subscription
+
+    return build_subscription(events.publisher, broker_url(events), events.listen, events.timeout_seconds)
 
 
 def look_after(settings: Settings, store_url: str) -> Watching:

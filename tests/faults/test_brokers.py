@@ -1,12 +1,15 @@
 """F17: brokers that are killed while events are published; nothing is lost, and ids tell what came again."""
 
 import json
+import signal
 from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.conftest import Workspace, workspace
-from tests.services.brokers import Broker, NatsBroker, RedisBroker, running
+from tests.services.brokers import INBOX, Broker, NatsBroker, RedisBroker, running
+from tests.services.http_server import serving
 
+import everyitem
 from everyitem.adapters.publishers import build_publisher
 from everyitem.model.errors import UsageError
 from everyitem.ports.relay import EventsRefused, PublisherAway
@@ -114,3 +117,51 @@ def test_a_url_of_another_kind_is_refused():
     """At the start, not with the first event."""
     with pytest.raises(UsageError, match="url"):
         build_publisher(PublishingSettings(publisher="redis", url="http://x/"))
+
+
+def brought(number: int, document: dict[str, object]) -> dict[str, object]:
+    """An event that starts a batch."""
+    named = document | {"batchId": f"brought-{number}"}
+    return {
+        "specversion": "1.0", "id": f"{number}", "source": "/t", "type": "BatchInitialized", "data": named
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "broker", [NatsBroker, pytest.param(RedisBroker, marks=pytest.mark.long)], indirect=True
+)
+def test_a_service_carries_out_what_comes_through_a_broker(workspace: Workspace, broker, root):
+    """Each once, although events come twice, the broker is killed, and so is the service."""
+    config = workspace.folder / "everyitem.toml"
+    config.write_text(
+        f'[events]\npublisher = "{broker.publisher}"\nurl = "{broker.url}"\nlisten = "{INBOX}"\n'
+    )
+    document = json.loads(workspace.document([1, 2, 3]).read_text())
+    events = [brought(number, document) for number in range(6)]
+    broker.send({"specversion": "1.0", "id": "x", "source": "/t", "type": "Nonsense"}, *events[:2])
+    arguments = ("--processors", workspace.processors)
+    with serving(workspace.folder, root / "src", *arguments) as first, everyitem.connect(first.url) as client:
+        wait_for(client, "brought-0", "brought-1")
+        broker.kill()
+        broker.start()
+        broker.send(*events[:4])
+        wait_for(client, "brought-2")
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+    broker.send(*events)
+    with (
+        serving(workspace.folder, root / "src", *arguments) as second,
+        everyitem.connect(second.url) as client,
+    ):
+        wait_for(client, *(f"brought-{number}" for number in range(6)))
+        assert {one.state for one in client.list()} == {"COMPLETED"}
+        assert len(client.list()) == 6
+    assert len(set(workspace.calls())) == 18
+
+
+def wait_for(client: everyitem.Client, *batch_ids: str) -> None:
+    """Until these batches are complete; bounded by the test's own timeout."""
+    for batch_id in batch_ids:
+        while batch_id not in {one.batch_id for one in client.list()}:
+            pass
+        client.wait(batch_id, timeout=60)

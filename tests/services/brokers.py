@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from tests.services.debian import need
 
 TOPIC = "everyitem.events"
+INBOX = "everyitem.inbox"
 #: Seconds to start.
 PATIENCE = 30.0
 
@@ -31,6 +32,10 @@ class Broker(Protocol):
 
     def kept(self) -> list[dict[str, Any]]:
         """The events it has, in order."""
+        ...
+
+    def send(self, *events: dict[str, Any]) -> None:
+        """Put events of others into what services listen to."""
         ...
 
 
@@ -88,6 +93,7 @@ class NatsBroker(_Server):
 
         client = await nats.connect(self.url)
         await client.jetstream().add_stream(name="events", subjects=[TOPIC])
+        await client.jetstream().add_stream(name="inbox", subjects=[INBOX])
         await client.close()
 
     def kept(self) -> list[dict[str, Any]]:
@@ -103,6 +109,17 @@ class NatsBroker(_Server):
         found = [json.loads((await subscription.next_msg(PATIENCE)).data) for _ in range(count)]
         await client.close()
         return found
+
+    def send(self, *events: dict[str, Any]) -> None:
+        asyncio.run(self._send(events))
+
+    async def _send(self, events: tuple[dict[str, Any], ...]) -> None:
+        import nats
+
+        client = await nats.connect(self.url)
+        for event in events:
+            await client.jetstream().publish(INBOX, json.dumps(event).encode())
+        await client.close()
 
 
 class RedisBroker(_Server):
@@ -125,6 +142,13 @@ class RedisBroker(_Server):
         with redis.Redis.from_url(self.url) as client:
             entries: Any = client.xrange(TOPIC)
         return [json.loads(fields[b"event"]) for _, fields in entries]
+
+    def send(self, *events: dict[str, Any]) -> None:
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            for event in events:
+                client.xadd(INBOX, {"event": json.dumps(event)})
 
 
 @contextmanager

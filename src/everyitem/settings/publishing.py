@@ -20,6 +20,8 @@ class PublishingSettings(
     url_file: str = ""
     #: nats, redis: the subject, or the stream, events are put into.
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "everyitem.events"
+    #: nats, redis: the subject, or the stream, a service takes events of others from; empty: none.
+    listen: Annotated[str, msgspec.Meta(max_length=200)] = ""
     #: webhook: files with the secret events are signed with, and with a bearer token that is sent along.
     secret_file: str = ""
     token_file: str = ""
@@ -42,6 +44,10 @@ def read_publishing_settings(table: Mapping[str, Any] | str | PublishingSettings
     settings = read_table(table, PublishingSettings)
     if settings.publisher and not (settings.url or settings.url_file):
         raise ValueError(f"the publisher {settings.publisher!r} needs a `url` or a `urlFile`")
+    if settings.listen and settings.publisher not in ("nats", "redis"):
+        raise ValueError(f"`listen` needs a broker as `publisher`, not {settings.publisher or 'none'!r}")
+    if settings.listen and settings.listen == settings.topic:
+        raise ValueError("`listen` must not be the `topic` events are published to")
     if settings.url and not settings.publisher:
         raise ValueError("a `url` needs a `publisher`")
     return settings

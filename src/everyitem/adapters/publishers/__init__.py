@@ -12,7 +12,7 @@ from everyitem.settings.publishing import PublishingSettings
 
 def build_publisher(settings: PublishingSettings) -> Publisher:
     """The publisher of the settings. Raises `UsageError` for one that cannot be had."""
-    url = _secret(settings.url_file) or settings.url
+    url = broker_url(settings)
     match settings.publisher:
         case "nats":
             with _needing("events-nats"):
@@ -24,6 +24,11 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
             return RedisPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
         case _:
             return _webhook(url, settings)
+
+
+def broker_url(settings: PublishingSettings) -> str:
+    """Where events go to. Raises `UsageError` where the file that says so cannot be read."""
+    return _secret(settings.url_file) or settings.url
 
 
 def _webhook(url: str, settings: PublishingSettings) -> Publisher:

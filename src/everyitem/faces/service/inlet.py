@@ -21,6 +21,8 @@ class Inlet:
     intake: Intake
     #: Who hands them in.
     actor: str
+    #: Whether a full queue is raised (`QueueFull`) for who can hand the event in again.
+    waits: bool = False
 
     def push(self, text: bytes) -> list[Receipt]:
         """Take in the events of a text (see `take_in`); a batch one brings waits for a service."""
@@ -43,7 +45,11 @@ class Inlet:
         except DocumentRefused as refused:
             reasons = "; ".join(map(str, refused.problems))
             raise EventRefused(f"$.data: {reasons}") from refused
-        except (ContentDiffers, QueueFull, SourceUnavailable) as refused:
+        except QueueFull as full:
+            if self.waits:
+                raise
+            raise EventRefused(str(full)) from full
+        except (ContentDiffers, SourceUnavailable) as refused:
             raise EventRefused(str(refused)) from refused
         if known:
             return event, inbox.receive([(event, BatchKnown())])[0]

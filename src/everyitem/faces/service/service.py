@@ -23,6 +23,7 @@ from everyitem.faces.service.dispatcher import Dispatcher
 from everyitem.faces.service.errors import ServiceStopping
 from everyitem.faces.service.inlet import Inlet
 from everyitem.faces.service.intake import Intake
+from everyitem.faces.service.listener import Listener
 from everyitem.faces.service.orphans import Orphans
 from everyitem.faces.service.views import BatchStatus, Health, Live, Page, Submission
 from everyitem.model.errors import UsageError, WrongState
@@ -63,6 +64,7 @@ class Service:
         self._stopping = threading.Event()
         self._care: compose.Watching | None = None
         self._orphans: Orphans | None = None
+        self._listener: Listener | None = None
 
     @classmethod
     def connect(
@@ -92,10 +94,15 @@ class Service:
         """
         self._catalogue.load()
         self._care = compose.look_after(self.settings, self.store_url)
+        subscription = compose.subscribe(self.settings)
         self._dispatcher.start()
         self._care.publish()
         self._orphans = Orphans(self.store_url, self._care.desk.notice)
         self._orphans.begin()
+        if subscription is not None:
+            inlet = Inlet(self.store_url, self._intake, "the broker", waits=True)
+            self._listener = Listener(subscription, inlet)
+            self._listener.begin()
 
     def stop(self, *, drain: float | None = None) -> None:
         """Take nothing in any more, drain and checkpoint what runs, and end; the next start goes on.
@@ -104,6 +111,8 @@ class Service:
         repeat.
         """
         self._stopping.set()
+        if self._listener is not None:
+            self._listener.close()
         self._dispatcher.stop(drain)
         if self._orphans is not None:
             self._orphans.close()
