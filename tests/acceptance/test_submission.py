@@ -10,6 +10,7 @@ import pytest
 
 import everyitem
 from everyitem import compose, item_processor
+from everyitem.compose.executions import started_items
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.reading import rebuild
 from everyitem.model.status import ExecutionStatus
@@ -107,7 +108,7 @@ def test_a_new_round_charges_nobody_with_the_deaths_of_the_one_before(
     items = store.items(record.execution_key)
     batch = rebuild(record, items, settings=load_settings(), options=RunOptions()).batch
     processor = find_processor("submission-slow")
-    dead = compose._started_items(store, record, batch, processor)
+    dead = started_items(store, record, batch, processor)
     dead.begin(1, lambda _: True)
     section = dead.section(1)
     assert section is not None
@@ -117,7 +118,7 @@ def test_a_new_round_charges_nobody_with_the_deaths_of_the_one_before(
     dead._memory.close()
     dead._close()
     after = msgspec.structs.replace(record, round=record.round + later)
-    heir = compose._started_items(store, after, batch, processor)
+    heir = started_items(store, after, batch, processor)
     assert bool(heir.begin(2, lambda _: True).suspects) == is_suspected
     heir.end()
     store.close()

@@ -1,0 +1,169 @@
+"""From allocated resources to the nodes of a batch, and what their workers must know."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everyitem.engine.execution import BuildNodes
+from everyitem.model.batch import ProcessingBatch
+from everyitem.model.configuration import ProcessingConfiguration
+from everyitem.model.errors import UsageError
+from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.ports.node import Node
+from everyitem.ports.store import ExecutionRecord
+from everyitem.work.assignment import Assignment
+from everyitem.work.processors import ItemProcessor, refuse_local
+
+if TYPE_CHECKING:
+    from everyitem.adapters.nodes.async_node import AsyncNode
+    from everyitem.adapters.nodes.memory_budget import MemoryBudget
+    from everyitem.adapters.nodes.thread_node import ThreadNode
+    from everyitem.adapters.started import StartedFile
+
+
+def refuse_unfit(batch: ProcessingBatch, processor: ItemProcessor) -> None:
+    """Raises `UsageError` where the item processor cannot run on the nodes of the batch."""
+    kinds = {node.kind for node in batch.resources.nodes}
+    if not kinds.isdisjoint((NodeKind.PROCESS, NodeKind.DASK)):
+        refuse_local(processor.name, processor.origin)
+    if NodeKind.DASK in kinds:
+        _require_dask()
+
+
+def _require_dask() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("distributed") is None:
+        raise UsageError('nodes of kind dask need the extra dask: pip install "everyitem[dask]"')
+
+
+def node_builder(processor: ItemProcessor, started: "StartedFile", traceparent: str) -> BuildNodes:
+    """Makes the nodes of one run, those that are allocated while it goes on included."""
+    budgets: list[MemoryBudget] = []
+
+    def build(batch: ProcessingBatch, record: ExecutionRecord, slots: dict[str, int]) -> Sequence[Node]:
+        from everyitem.adapters.nodes.memory_budget import MemoryBudget
+
+        refuse_unfit(batch, processor)
+        assignment = _assign(batch, record, processor, traceparent)
+        # one for all nodes, those that are allocated later included
+        budget = budgets[0] if budgets else MemoryBudget(batch.configuration.max_memory_mb)
+        budgets[:] = [budget]
+        return [
+            _build_node(spec, slots[spec.node_id], assignment, processor, batch, budget, started)
+            for spec in batch.resources.nodes
+        ]
+
+    return build
+
+
+def _build_node(
+    spec: NodeSpec,
+    slots: int,
+    assignment: Assignment,
+    processor: ItemProcessor,
+    batch: ProcessingBatch,
+    budget: "MemoryBudget",
+    started: "StartedFile",
+) -> Node:
+    items = batch.items
+    match spec.kind:
+        case NodeKind.THREAD | NodeKind.ASYNC:
+            from everyitem.adapters.nodes.slot_node import WORKERS_PER_SLOT
+
+            return _slot_node(spec.kind)(
+                spec,
+                slots=slots,
+                assignment=assignment,
+                processor=processor,
+                items=items,
+                budget=budget,
+                started=started.section(WORKERS_PER_SLOT * spec.slots),
+            )
+        case NodeKind.PROCESS:
+            from everyitem.adapters.nodes.process_node import ProcessNode
+
+            return ProcessNode(spec, slots=slots, assignment=assignment, items=items, budget=budget)
+        case NodeKind.DASK:
+            from everyitem.adapters.nodes.dask.node import DaskNode
+
+            return DaskNode(spec, slots=slots, assignment=assignment, processor=processor, items=items)
+
+
+def _slot_node(kind: NodeKind) -> "type[ThreadNode | AsyncNode]":
+    if kind is NodeKind.THREAD:
+        from everyitem.adapters.nodes.thread_node import ThreadNode
+
+        return ThreadNode
+    from everyitem.adapters.nodes.async_node import AsyncNode
+
+    return AsyncNode
+
+
+def _assign(
+    batch: ProcessingBatch, record: ExecutionRecord, processor: ItemProcessor, traceparent: str
+) -> Assignment:
+    """What every worker of the batch must know."""
+    configuration = batch.configuration
+    number = f"@{record.execution}" if record.execution > 1 else ""
+    return Assignment(
+        batch_id=batch.batch_id,
+        traceparent=traceparent,
+        key_prefix=f"{batch.identity}{number}",
+        processor=processor.name,
+        origin=processor.origin,
+        parameters=msgspec.json.encode(configuration.parameters),
+        secrets_directory=configuration.secrets_directory,
+        configuration=msgspec.json.encode(_shown_configuration(configuration)),
+        resources=msgspec.json.encode(_shown_resources(batch)),
+        error_policy=msgspec.json.encode(_shown_error_policy(configuration)),
+        item_timeout=configuration.item_timeout,
+        at_most_once=configuration.at_most_once,
+        max_attempts=configuration.retry.max_retries + 1,
+        named=batch.items.named,
+        deadline=time.time() + configuration.timeout,
+        sys_path=list(sys.path),
+    )
+
+
+def _shown_configuration(configuration: ProcessingConfiguration) -> dict[str, Any]:
+    """`context.configuration`: the document's names, the values in force."""
+    return {
+        "processor": configuration.processor,
+        "parallelism": configuration.parallelism,
+        "itemTimeoutMs": None if configuration.item_timeout is None else configuration.item_timeout * 1000,
+        "checkpointInterval": configuration.checkpoint_interval,
+        "checkpointIntervalSeconds": configuration.checkpoint_interval_seconds,
+        "enableCheckpointing": configuration.enable_checkpointing,
+        "timeoutHours": configuration.timeout / 3600,
+        "delivery": "at-most-once" if configuration.at_most_once else "at-least-once",
+    }
+
+
+def _shown_resources(batch: ProcessingBatch) -> dict[str, Any]:
+    return {
+        "nodes": [
+            {"nodeId": node.node_id, "kind": node.kind, "slots": node.slots, "memoryMb": node.memory_mb}
+            for node in batch.resources.nodes
+        ],
+        "minParallelism": batch.resources.min_parallelism,
+    }
+
+
+def _shown_error_policy(configuration: ProcessingConfiguration) -> dict[str, Any]:
+    retry = configuration.retry
+    return {
+        "errorHandlingStrategy": configuration.strategy,
+        "maxRetryAttempts": retry.max_retries,
+        "retry": {
+            "initialDelayMs": retry.initial_delay * 1000,
+            "multiplier": retry.multiplier,
+            "maxDelayMs": retry.max_delay * 1000,
+            "jitter": retry.jitter,
+        },
+        "toleratedFailureCount": configuration.tolerated_failure_count,
+        "toleratedFailurePercentage": configuration.tolerated_failure_percentage,
+    }
