@@ -169,6 +169,11 @@ def test_schemas_are_printed(workspace, subject):
     assert workspace.json("schema", subject)["$schema"].startswith("https://json-schema.org/")
 
 
+def test_all_events_are_described_in_one_document(workspace):
+    """Tools for AsyncAPI read it."""
+    assert workspace.json("schema", "asyncapi")["asyncapi"] == "3.0.0"
+
+
 def test_doctor_examines_the_machine(workspace):
     """Nothing is wrong with a machine that runs tests."""
     found = workspace.json("doctor")

@@ -16,6 +16,7 @@ class Subject(StrEnum):
     BATCH = "batch"
     RESPONSE = "response"
     EVENT = "event"
+    ASYNCAPI = "asyncapi"
 
 
 def schema(
@@ -26,19 +27,21 @@ def schema(
 ) -> None:
     """Print a JSON Schema.
 
-    Of the batch document, the response or an event.
+    Of the batch document, the response or an event; `asyncapi` describes all events as an AsyncAPI document.
 
     [bold]Examples[/bold]
 
       everyitem schema > batch.schema.json
       everyitem schema response
+      everyitem schema asyncapi > asyncapi.json
     """
     # loads pydantic, which no other part of the command line's start needs
-    from everyitem.faces.documents import schemas
+    from everyitem.faces.documents import asyncapi, schemas
 
     build = {
         Subject.BATCH: schemas.batch_schema,
         Subject.RESPONSE: schemas.response_schema,
         Subject.EVENT: schemas.event_schema,
+        Subject.ASYNCAPI: asyncapi.asyncapi,
     }[subject]
     print_json(msgspec.json.encode(build()))
