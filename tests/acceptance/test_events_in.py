@@ -155,3 +155,22 @@ def test_a_service_carries_out_what_events_bring(workspace, root):
             input=json.dumps(nonsense), text=True, capture_output=True, check=False, timeout=60,
         )  # fmt: skip
         assert (remote.returncode, json.loads(remote.stdout)["state"]) == (1, "REFUSED")
+
+
+def test_a_service_gives_a_batch_what_is_allocated_to_it(workspace, root):
+    """Without a restart of its process; a number that was capped at first is reached."""
+    document = json.loads(held(workspace, "thread").read_text())
+    arguments = ("--processors", workspace.processors)
+    with (
+        serving(workspace.folder, root / "src", *arguments) as server,
+        everyitem.connect(server.url) as client,
+    ):
+        client.submit(document)
+        while client.status("b").in_flight != 2:
+            pass
+        assert server.post("/v1/events", allocated(1, ("a", 6))).status == 202
+        while client.status("b").in_flight != 6:
+            pass
+        workspace.open_gate()
+        assert client.wait("b", timeout=60).items_successful == 100
+        assert client.status("b").runs == 1

@@ -48,6 +48,8 @@ class AlertDesk:
         self._couriers = {name: _Courier(one, self._results.put, self) for name, one in channels.items()}
         self._records = _Records(open_store, self._results.put, self)
         self._runs: dict[Scope, RunAlerts] = {}
+        #: Executions others have noticed something about.
+        self._noticed: set[Scope] = set()
         #: Epoch seconds that never step: this process's own time since it began.
         self._epoch = time.time() - time.monotonic()
         self._looked_up = 0.0
@@ -71,7 +73,7 @@ class AlertDesk:
 
     def notice(self, scope: Scope, conditions: Sequence[Condition]) -> None:
         """What is wrong with an execution nobody here carries out (any thread); all of it, each time."""
-        self._results.put(lambda: self._book.see(scope, conditions, self.now()))
+        self._results.put(lambda: self._take_notice(scope, conditions))
         self.begin()
 
     def now(self) -> float:
@@ -110,6 +112,13 @@ class AlertDesk:
             # an earlier run may have left alerts, which this one shall neither repeat nor leave standing
             self._look_up()
 
+    def _take_notice(self, scope: Scope, conditions: Sequence[Condition]) -> None:
+        if scope not in self._noticed:
+            # an earlier process may have left alerts about it, which stand until all is seen to be well
+            self._noticed.add(scope)
+            self._look_up()
+        self._book.see(scope, conditions, self.now())
+
     def leave(self, scope: Scope, conditions: list[Condition]) -> None:
         """A run has ended."""
         self._runs.pop(scope, None)
@@ -127,7 +136,8 @@ class AlertDesk:
         """What the store holds."""
         self._is_asking = False
         known = {alert.incident for alert in self._book.standing}
-        mine = [one for one in alerts if (one.batch_id, one.execution) in self._runs or one.incident in known]
+        scopes = self._runs.keys() | self._noticed
+        mine = [one for one in alerts if (one.batch_id, one.execution) in scopes or one.incident in known]
         self._book.remember(mine)
         self._book.silence(silences)
 

@@ -181,12 +181,14 @@ class Intake:
 
     @staticmethod
     def _ticket(batch: ProcessingBatch, input_bytes: int, actor: str) -> NewTicket:
+        configuration = batch.configuration
+        level = configuration.parallelism_level or configuration.parallelism
         return NewTicket(
             priority=batch.priority,
             demand=demand_of(batch, input_bytes=input_bytes),
             actor=actor,
             # where it is found while it runs, nobody has asked for less than is allocated
-            parallelism=None if batch.configuration.adapts else batch.configuration.parallelism,
+            parallelism=None if configuration.adapts else level,
         )
 
 

@@ -5,6 +5,7 @@ does: that is told to whoever is on call.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ from typing import Final
 
 from everyitem import compose
 from everyitem.engine.alerts.rules import dead_owner
-from everyitem.model.alerts import Condition
+from everyitem.model.alerts import AlertKind, Condition
 from everyitem.model.errors import EveryitemError
 
 _log = logging.getLogger("everyitem.service")
@@ -29,7 +30,7 @@ class Orphans:
 
     def __init__(self, store_url: str, notice: Notice) -> None:
         self._store_url, self._notice = store_url, notice
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[tuple[str, int]] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -53,6 +54,12 @@ class Orphans:
                 _log.debug("no look for executions whose process died: %s", error)
 
     def _look(self) -> None:
+        if self._told is None:
+            # what a service before this one has told, and what may have become well meanwhile
+            with closing(compose.open_alerts(self._store_url, read_only=True)) as alerts:
+                standing = alerts.recent(math.inf)
+            kind = AlertKind.OWNER_GONE
+            self._told = {(one.batch_id, one.execution) for one in standing if one.kind is kind}
         with closing(compose.open_monitoring(self._store_url, read_only=True)) as monitoring:
             records = monitoring.active()
         found = {

@@ -166,3 +166,23 @@ def test_a_broken_channel_is_said_without_its_secret(caplog):
     desk.close()
     assert "did not go out by 'ops'" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_what_an_earlier_process_noticed_is_over_once_somebody_sees_that_all_is_well():
+    """Without a run of it in this process: a relay's backlog, an execution whose process died."""
+    store = Kept()
+    about = "(events)", 0
+    first = made(Reached("ops"), store=store, settle_seconds=0.01)
+    first.notice(about, [Condition(AlertKind.OUTBOX_STUCK, "5 events wait")])
+    until(lambda: any(alert.resolved_at is None for alert in store.kept.values()))
+    first.close()
+    second = made(Reached("ops"), store=store, settle_seconds=0.01)
+    second.notice(about, [])
+    until(lambda: all(alert.resolved_at is not None for alert in store.kept.values()))
+    second.close()
+
+
+def until(reached):
+    """Bounded by the test's own timeout."""
+    while not reached():
+        threading.Event().wait(0.005)
