@@ -162,7 +162,7 @@ def test_an_owner_that_died_on_another_host_is_replaced_after_its_lease(store_ur
         assert [heir.hear(), heir.hear()] == ["yes", "done"]
 
 
-@pytest.mark.parametrize("sleeps", [5, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("sleeps", [3, pytest.param(200, marks=pytest.mark.long)])
 def test_a_stopped_owner_is_refused_when_it_wakes_up(store_url: str, sleeps: int) -> None:
     """F11: SIGSTOP beyond the lease: another host takes over, and the woken one records nothing more."""
     names = [f"b{number}" for number in range(sleeps)]
