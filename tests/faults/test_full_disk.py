@@ -36,7 +36,7 @@ def test_a_full_disk_under_the_store_ends_the_run_in_good_order(
     tmp_path: Path, small_disk: Callable[[int], Path]
 ) -> None:
     """A RESOURCE_ERROR that says what to do; with room again the same command ends the batch."""
-    store = f"sqlite:///{small_disk(900)}/s.db"
+    store = f"sqlite:///{small_disk(1300)}/s.db"
     rig = CrashRig(tmp_path / "rig", items=300, kind="thread", seconds=0.001, padding=6000, store=store)
     process = rig.start()
     assert process.wait(timeout=60) == 1
