@@ -6,6 +6,7 @@ import pytest
 from tests.acceptance.conftest import Workspace
 from tests.faults.rigs.crash import CrashRig
 
+from everyitem.faces.supervision.supervisor import MOST_CRASHES
 from everyitem.ports.started import DEATHS
 
 KILLERS = """
@@ -95,6 +96,18 @@ def test_several_killers_are_found_one_after_the_other(deadly: Workspace) -> Non
     document = deadly.document(items, processor="plain")
     run_until_it_ends(deadly, document, most=2 * (1 + DEATHS))
     assert [one["index"] for one in deadly.lines("failures", "b", "--json")] == [3, 4]
+
+
+@pytest.mark.parametrize("killers", [3, pytest.param(12, marks=pytest.mark.long)])
+def test_a_supervisor_does_not_give_up_while_killers_are_found(deadly: Workspace, killers: int) -> None:
+    """As many crashes as end it in a row: each quarantine is a step forward, and starts the count anew."""
+    document = deadly.document([*["kill"] * killers, *range(20)], processor="plain", parallelismLevel=1)
+    done = deadly.do("run", document, "--no-progress", "--supervise")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("was ended by SIGKILL") >= MOST_CRASHES
+    failed = deadly.lines("failures", "b", "--json")
+    assert [one["index"] for one in failed] == list(range(killers))
+    assert {one["error"]["type"] for one in failed} == {"CoordinatorDied"}
 
 
 def test_beside_a_process_node_a_killer_costs_a_worker_only(deadly: Workspace) -> None:

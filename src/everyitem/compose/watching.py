@@ -51,8 +51,10 @@ class Watching:
         relay: "Relay | None",
         *,
         flush: float,
+        observer: Observer | None = None,
     ) -> None:
-        """`flush`: seconds the end waits for events that are on their way."""
+        """`flush`: seconds the end waits for events that are on their way; `observer`: one more."""
+        self._observer = observer
         self._endpoint, self._tracing, self._relay, self._flush = endpoint, tracing, relay, flush
         #: Alerts of what this session executes, and of whatever its face notices.
         self.desk = desk
@@ -69,8 +71,7 @@ class Watching:
         """
         self.publish()
         observers: list[Observer] = [ItemLog(), self.desk.observer()]
-        if self._endpoint is not None:
-            observers.append(self._endpoint)
+        observers += [one for one in (self._observer, self._endpoint) if one is not None]
         if self._tracing is not None:
             spans = self._tracing.run()
             return [*observers, spans], spans.traceparent
@@ -109,8 +110,8 @@ def _relay(settings: Settings, store_url: str, desk: AlertDesk) -> "Relay | None
     )
 
 
-def watch(settings: Settings, store_url: str) -> Watching:
-    """Observers as the settings want them. Raises `UsageError` for what cannot be had."""
+def watch(settings: Settings, store_url: str, observer: Observer | None = None) -> Watching:
+    """Observers as the settings want them, and one more. Raises `UsageError` for what cannot be had."""
     from everyitem.adapters.alerts import build_channels
 
     desk = AlertDesk(settings.alerts, build_channels(settings.alerts), lambda: open_alerts(store_url))
@@ -124,7 +125,12 @@ def watch(settings: Settings, store_url: str) -> Watching:
             from everyitem.adapters.metrics.endpoint import MetricsEndpoint
         endpoint = MetricsEndpoint(settings.metrics_host, settings.metrics_port)
     return Watching(
-        endpoint, tracing, desk, _relay(settings, store_url, desk), flush=settings.events.flush_seconds
+        endpoint,
+        tracing,
+        desk,
+        _relay(settings, store_url, desk),
+        flush=settings.events.flush_seconds,
+        observer=observer,
     )
 
 

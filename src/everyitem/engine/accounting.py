@@ -5,6 +5,7 @@ twice is dropped. A failed attempt is retried, leaves its item in doubt, or was 
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 
 from everyitem.engine.allotment import Allotment
 from everyitem.engine.breaker import Breaker, Standing
@@ -77,15 +78,20 @@ class Accounting:
                 self._ledger.wait(one.index)
                 self._retries.push(Retry(one.index, one.attempts + 1, at + one.delay, one.alone))
 
-    def quarantine(self, suspicion: Suspicion, pending: Iterable[PendingAttempt]) -> None:
-        """Fail the suspects that have killed one run after the other, and get that to the disk soon."""
+    def quarantine(self, suspicion: Suspicion, pending: Iterable[PendingAttempt]) -> int:
+        """Fail the suspects that have killed one run after the other, and get that to the disk soon.
+
+        Returns the ticket of the save that tells it (0: there is nothing to tell).
+        """
+        ticket = 0
         attempts = {one.index: one.attempts for one in pending}
         for suspect in suspicion.suspects:
             if not suspect.is_convicted or self._ledger.mark(suspect.index) != Mark.OPEN:
                 continue
             self._ledger.lease(suspect.index, suspect.index + 1)
             self._failed_for_good(coordinator_death(suspect, attempt=attempts.get(suspect.index, 0) + 1))
-            self._recorder.cut_soon()
+            ticket = self._recorder.cut_soon()
+        return ticket
 
     def account(self, holder: str, lease_id: int, block: OutcomeBlock, at: float) -> None:
         """Record a block under its lease; whatever comes too late or twice is dropped."""
@@ -129,17 +135,13 @@ class Accounting:
             self._ledger.succeed(run.ranges)
             self._recorder.add_successes(run)
             self.busy_us += sum(run.durations_us)
-        for completion in completions:
+        failed = (failure for one in completions if (failure := self.deferrals.fail(one)) is not None)
+        expired = self.deferrals.expire(up_to) if up_to is not None else ()
+        # one at a time, as they are asked for: whoever is not reached stays deferred
+        for failure in chain(failed, expired):
+            self._deferred_failed(failure, at)
             if self.tally.is_decided():
                 return
-            failure = self.deferrals.fail(completion)
-            if failure is not None:
-                self._deferred_failed(failure, at)
-        if up_to is not None:
-            for failure in self.deferrals.expire(up_to):
-                self._deferred_failed(failure, at)
-                if self.tally.is_decided():
-                    return
 
     def _deferred_failed(self, failure: Failure, at: float) -> None:
         self._failed(failure, at)
@@ -249,9 +251,20 @@ class Accounting:
     def _failed_for_good(self, failure: Failure) -> None:
         if self.tally.is_decided():
             # after the deciding failure further final failures stay unrecorded: exactly limit + 1
-            self._ledger.reopen(failure.index)
+            if self._configuration.at_most_once:
+                # it must not be called again for that; who settles it learns what it raised
+                self.doubts.add(failure.index, failure.attempt, _unrecorded(failure))
+            else:
+                self._ledger.reopen(failure.index)
             return
         failure.final = True
         self._ledger.fail(failure.index)
         self._recorder.add_failure(failure)
         self.tally.add(failure)
+
+
+def _unrecorded(failure: Failure) -> str:
+    return (
+        f"{failure.type}: {failure.message}; it failed for good when other failures had stopped the batch, "
+        "and does not count as failed"
+    )

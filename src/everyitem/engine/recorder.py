@@ -135,9 +135,10 @@ class Recorder:
         self._cutter.add_settlement(settlement)
         self._intents[settlement.index] = None
 
-    def cut_soon(self) -> None:
-        """Checkpoint what there is at the next opportunity (a pause)."""
+    def cut_soon(self) -> int:
+        """Checkpoint what there is at the next opportunity; returns the ticket, 0 without checkpoints."""
         self._cut_everything = self._checkpointing
+        return self._ticket + 1 if self._checkpointing else 0
 
     def cut_last(self) -> None:
         """The run ends: save everything, also an empty batch's one checkpoint."""

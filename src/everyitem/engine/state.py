@@ -179,7 +179,9 @@ class ExecutionState:
         # first: what is in doubt is for a person, whoever killed whom
         self.accounting.doubts.found(intents)
         self.accounting.deferrals.found(deferred)
-        self.accounting.quarantine(suspicion, pending)
+        #: Nothing begins before this save is durable: the next suspect may kill the process at once, and
+        #: whoever was quarantined would be a suspect again.
+        self._begins_after = self.accounting.quarantine(suspicion, pending)
         self._count_failures()
         self.accounting.wait(with_suspects(pending, suspicion), at)
         self._fill_queues(nodes, partitions)
@@ -355,7 +357,8 @@ class ExecutionState:
                 commands.append(command)
         if self.phase is Phase.OPEN:
             commands += self._adapt(at)
-        if self.phase is Phase.OPEN and self.recorder.has_room:
+        is_told = self.recorder.confirmed >= self._begins_after
+        if self.phase is Phase.OPEN and self.recorder.has_room and is_told:
             commands += self._deal(at)
         if self.phase is Phase.PAUSED and self.dealer.is_idle and not self.recorder.is_empty:
             self.recorder.cut_soon()

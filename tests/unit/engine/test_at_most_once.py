@@ -15,6 +15,7 @@ from everyitem.engine.messages import (
     StoreFailed,
 )
 from everyitem.engine.retries import RetryHeap
+from everyitem.model.configuration import ErrorStrategy
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.model.retry import RetryPolicy
@@ -217,6 +218,23 @@ def test_a_settlement_is_recorded_with_its_author(decision: Decision, marks: tup
     (said,) = [said for save in one.saves for segment in save.segments for said in segment.settlements]
     assert (said.by, said.attempt, said.doubt) == ("me@here", 2, "died")
     assert 0 not in intents(one)
+
+
+def test_what_fails_when_a_batch_was_stopped_already_says_what_it_raised() -> None:
+    """FAIL_FAST counts one failure; a second one is in doubt, and whoever settles it learns what is known."""
+    one = driver(2, nodes=(("n", 2),), retry=RetryPolicy(max_retries=0), strategy=ErrorStrategy.FAIL_FAST)
+    one.join(slots=1)
+    one.join("n/2", slots=1)
+    first, second = leases(one.confirm_saves())
+    one.finish(first, failure(0))
+    one.finish(second, failure(1), "n/2")
+    one.confirm_saves()
+    assert one.verdict is not None and one.verdict.ending is Ending.FAILED_FAST
+    assert (one.state.ledger.failed, one.state.ledger.in_doubt) == (1, 1)
+    (doubt,) = [intent for save in one.saves for intent in save.intents if intent.doubt]
+    assert (doubt.index, doubt.attempt) == (1, 1)
+    assert doubt.doubt.startswith("Boom: boom; it failed for good")
+    assert intents(one) == {1: 1}
 
 
 def test_an_item_settled_to_run_again_has_the_next_attempt() -> None:

@@ -6,6 +6,7 @@ from tests.unit.engine.driver import Driver, failure, leases, successes
 
 from everyitem.engine.deferrals import OpenDeferral
 from everyitem.engine.messages import Ending, EventsHeard, PauseAsked, ResumeAsked, SaveCheckpoint, TimePassed
+from everyitem.model.configuration import ErrorStrategy
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.retry import RetryPolicy
 from everyitem.ports.completions import Completion, ToldFailure
@@ -173,3 +174,20 @@ def test_under_at_most_once_a_deferred_item_is_not_in_doubt() -> None:
     assert (driver.state.ledger.in_doubt, driver.state.ledger.deferred) == (1, 0)
     saved = [command for command in driver.commands if isinstance(command, SaveCheckpoint)][-1]
     assert [(one.index, one.due) for one in saved.deferrals] == [(0, None)]
+
+
+def test_who_runs_out_of_time_when_the_batch_is_decided_stays_deferred() -> None:
+    """Its attempt counts, so it is not called again under its number; the next run asks for its event."""
+    driver = Driver(
+        2,
+        strategy=ErrorStrategy.FAIL_FAST,
+        retry=RetryPolicy(max_retries=0),
+        deferred=[OpenDeferral(0, 1, due=1.0), OpenDeferral(1, 1, due=1.0)],
+    )
+    driver.now = 2.0
+    told = ToldFailure("ITEM_ERROR", "Boom", "boom")
+    heard(driver, Completion(1, 0, 1, failure=told))
+    driver.confirm_saves()
+    assert driver.verdict is not None and driver.verdict.ending is Ending.FAILED_FAST
+    assert (driver.state.ledger.failed, driver.state.ledger.deferred) == (1, 1)
+    assert not [change for change in deferral_changes(driver) if change.index == 1]

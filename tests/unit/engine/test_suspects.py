@@ -74,13 +74,30 @@ def test_a_suspect_given_back_unstarted_stays_one() -> None:
 def test_who_killed_three_coordinators_is_quarantined_and_saved_at_once() -> None:
     """A failure with the count in it, in the first checkpoint of the run, and no fourth death."""
     driver = Driver(3, suspicion=Suspicion([Suspect(1, DEATHS)]), pending=[PendingAttempt(1, 1)])
-    (lease,) = driver.join()
+    assert driver.join() == []
+    (lease,) = leases(driver.confirm_saves())
     assert 1 not in lease.indices
     (segment,) = driver.saves[0].segments
     (quarantined,) = segment.failures
     assert (quarantined.index, quarantined.attempt, quarantined.code) == (1, 2, ErrorCode.SYSTEM_ERROR)
     assert quarantined.final
     assert "3 times" in quarantined.message
+
+
+def test_nothing_begins_before_a_quarantine_is_on_disk() -> None:
+    """The next suspect may kill the process at once: what was found out must not be lost with it."""
+    driver = Driver(3, suspicion=Suspicion([Suspect(1, DEATHS), Suspect(2)]))
+    assert driver.join() == []
+    assert driver.saves[-1].is_urgent
+    (lease,) = leases(driver.confirm_saves())
+    assert tuple(lease.indices) == (2,)
+
+
+def test_without_checkpoints_a_quarantine_is_waited_for_by_nobody() -> None:
+    """It is saved at the end, as everything is then."""
+    driver = Driver(2, suspicion=Suspicion([Suspect(1, DEATHS)]), enable_checkpointing=False)
+    (lease,) = driver.join()
+    assert tuple(lease.indices) == (0,)
 
 
 def test_two_deaths_are_not_enough() -> None:

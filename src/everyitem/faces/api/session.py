@@ -41,6 +41,7 @@ from everyitem.model.errors import (
     UsageError,
     WrongState,
 )
+from everyitem.ports.observer import Observer
 from everyitem.ports.queue import BatchQueue
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
@@ -72,9 +73,11 @@ class Session(Records):
     Every method takes `execution=` to choose an earlier execution of a batch; the latest is the default.
     """
 
-    def __init__(self, settings: Settings, *, inbox: Inbox | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, inbox: Inbox | None = None, observer: Observer | None = None
+    ) -> None:
         super().__init__(settings)
-        self._inbox = inbox
+        self._inbox, self._observer = inbox, observer
         self._watches: Watching | None = None
 
     @classmethod
@@ -84,19 +87,21 @@ class Session(Records):
         *,
         config: str | PathLike[str] | None = None,
         inbox: Inbox | None = None,
+        observer: Observer | None = None,
         **overrides: object,
     ) -> Self:
         """A session with the settings of a file, the environment and the given store.
 
-        `inbox` is for a face that handles signals: what `conduct` waits on. `overrides` are settings the
-        caller has decided, by their snake_case names; None leaves one as it is.
+        `inbox` is for a face that handles signals: what `conduct` waits on. `observer` is told of what this
+        session executes, beside those the settings want. `overrides` are settings the caller has decided,
+        by their snake_case names; None leaves one as it is.
         """
         settings = load_settings(
             None if config is None else os.fspath(config),
             store=None if store is None else os.fspath(store),
             **overrides,
         )
-        return cls(settings, inbox=inbox)
+        return cls(settings, inbox=inbox, observer=observer)
 
     @property
     def log_format(self) -> str:
@@ -115,7 +120,7 @@ class Session(Records):
     def _watching(self) -> Watching:
         """Who observes what this session executes; made when first needed."""
         if self._watches is None:
-            self._watches = compose.watch(self._settings, self.store_url)
+            self._watches = compose.watch(self._settings, self.store_url, self._observer)
         return self._watches
 
     def close(self) -> None:

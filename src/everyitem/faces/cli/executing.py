@@ -29,24 +29,34 @@ from everyitem.faces.cli.wishes import Wishes
 from everyitem.faces.supervision.link import Link, link
 from everyitem.model.errors import EveryitemError, UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.observer import NoObserver, RunView
 
 
 @dataclass
 class _Watcher:
-    """Keeps the last snapshot for the summary, passes each on to the display, tells the supervisor."""
+    """Keeps the last snapshot for the summary and passes each on to the display."""
 
     show: Callable[[Snapshot], None] | None
-    supervisor: Link
     last: Snapshot | None = field(default=None)
 
     def __call__(self, snapshot: Snapshot) -> None:
-        if self.last is None:
-            self.supervisor.carries_out(snapshot.batch_id, snapshot.execution)
-        elif self.last.last_checkpoint_at != snapshot.last_checkpoint_at:
-            self.supervisor.progressed()
         self.last = snapshot
         if self.show is not None:
             self.show(snapshot)
+
+
+class _Reporter(NoObserver):
+    """Tells the supervisor what it must know, as it happens: a crash may be the very next thing."""
+
+    def __init__(self, supervisor: Link) -> None:
+        self._supervisor = supervisor
+
+    def began(self, run: RunView) -> None:
+        self._supervisor.carries_out(run.batch_id, run.execution)
+
+    def saved(self, began: float, ended: float, segments: int) -> None:
+        if segments:
+            self._supervisor.progressed()
 
 
 Executor = Session | RemoteExecutor
@@ -62,7 +72,13 @@ def _open_executor(wishes: Wishes, inbox: Inbox) -> Iterator[Executor]:
         with client:
             yield RemoteExecutor(client, inbox, log_format=wishes.log_format or "text")
     else:
-        with open_session(wishes.store, wishes.config, inbox=inbox, settings=wishes.session()) as session:
+        with open_session(
+            wishes.store,
+            wishes.config,
+            inbox=inbox,
+            observer=_Reporter(link()),
+            settings=wishes.session(),
+        ) as session:
             yield session
 
 
@@ -84,7 +100,7 @@ def execute(title: str, wishes: Wishes, call: Callable[[Executor, RunOptions], R
         if executor.metrics_address is not None:
             note(f"metrics: {executor.metrics_address}")
         display = None if wishes.no_progress else make_display(title, live=executor.log_format == "text")
-        watcher = _Watcher(display, link())
+        watcher = _Watcher(display)
         how = wishes.options()
         how["switch"], how["on_progress"] = switch, watcher
         try:

@@ -10,6 +10,7 @@ from everyitem.faces.api.session import Session
 from everyitem.faces.cli.chosen import chosen_server
 from everyitem.faces.cli.terminal import note, safe
 from everyitem.model.errors import UsageError
+from everyitem.ports.observer import Observer
 
 if TYPE_CHECKING:
     from everyitem.faces.http.client import Client
@@ -54,6 +55,7 @@ def open_session(
     config: Path | None,
     *,
     inbox: Inbox | None = None,
+    observer: Observer | None = None,
     announce: bool = True,
     settings: Mapping[str, object] | None = None,
 ) -> Iterator[Session]:
@@ -61,7 +63,7 @@ def open_session(
 
     `settings` are further ones the command line has decided, by their snake_case names.
     """
-    session = Session.connect(store, config=config, inbox=inbox, **(settings or {}))
+    session = Session.connect(store, config=config, inbox=inbox, observer=observer, **(settings or {}))
     if announce and session.is_default_store:
         note(f"store: {safe(session.store_url)}")
     for warning in session.warnings:

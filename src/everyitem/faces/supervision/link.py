@@ -38,6 +38,7 @@ class Link:
         #: What to go on with instead of what the command line asks for; None in the first process.
         self.recovery = recovery
         self._begun: Recovery | None = None
+        self._has_progressed = False
 
     @property
     def is_there(self) -> bool:
@@ -56,8 +57,10 @@ class Link:
             self._say(f"begun {execution} {batch_id.encode().hex()}")
 
     def progressed(self) -> None:
-        """Something is on disk that no crash can take back."""
-        self._say("progressed")
+        """Something is on disk that no crash can take back. Safe to repeat."""
+        if not self._has_progressed:
+            self._has_progressed = True
+            self._say("progressed")
 
     def ends(self, code: int) -> None:
         """The process is about to end in good order with this exit code."""
