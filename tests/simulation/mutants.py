@@ -10,6 +10,8 @@ from everyitem.engine import (
     accounting,
     commits,
     dealer,
+    deferral_record,
+    deferrals,
     doubts,
     holders,
     intents,
@@ -27,6 +29,7 @@ from everyitem.engine.roster import Roster
 from everyitem.engine.settling import settled_failure
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import StoreError
+from everyitem.ports.store import DeferralChange
 from everyitem.testing.simulator import coordinator, virtual_store
 
 Patch = pytest.MonkeyPatch
@@ -394,6 +397,60 @@ def a_settled_failure_counts_towards_the_limit(patch: Patch) -> None:
             1
         ],
     )
+
+
+# -- deferred items ---------------------------------------------------------------------------------
+
+
+@mutant
+def deferrals_are_forgotten_at_a_resume(patch: Patch) -> None:
+    """A new run calls items again that wait for their event."""
+    patch.setattr(deferrals.Deferrals, "found", lambda self, found: None)
+
+
+@mutant
+def a_deferral_is_cleared_too_early(patch: Patch) -> None:
+    """The deferral and its event leave the disk before the outcome is there."""
+    take = deferral_record.DeferralRecord.take
+
+    def take_all(self, segments):
+        changes = take(self, segments)
+        cleared = [DeferralChange(index, attempt, None) for index, attempt in self._stored.items()]
+        self._stored.clear()
+        return changes or cleared
+
+    patch.setattr(deferral_record.DeferralRecord, "take", take_all)
+
+
+@mutant
+def time_runs_out_before_the_store_was_asked(patch: Patch) -> None:
+    """Who was out of reach has missed events that had come in time."""
+    advance = state.ExecutionState._advance
+
+    def expire_first(self, at):
+        if self.phase is state.Phase.OPEN:
+            self.accounting.hear([], at, up_to=at)
+            self._count_failures()
+        return advance(self, at)
+
+    patch.setattr(state.ExecutionState, "_advance", expire_first)
+
+
+@mutant
+def what_runs_out_of_time_after_the_deciding_failure_is_called_again(patch: Patch) -> None:
+    """The deferral is over, and nothing of it is recorded."""
+
+    def hear(self, completions, at, *, up_to):
+        for run in self.deferrals.succeed(completions):
+            self._ledger.succeed(run.ranges)
+            self._recorder.add_successes(run)
+        for completion in completions:
+            if (failure := self.deferrals.fail(completion)) is not None:
+                self._deferred_failed(failure, at)
+        for failure in self.deferrals.expire(up_to) if up_to is not None else ():
+            self._deferred_failed(failure, at)
+
+    patch.setattr(accounting.Accounting, "hear", hear)
 
 
 # -- how a run ends ---------------------------------------------------------------------------------

@@ -34,6 +34,12 @@ def test_a_day_that_once_went_wrong_ends_well() -> None:
     live_through(11382, 1)
 
 
+@pytest.mark.parametrize("seed", [844, 1152])
+def test_a_stopped_batch_keeps_what_is_deferred(seed: int) -> None:
+    """FAIL_FAST: who ran out of time behind the deciding failure was called again under its number."""
+    live_through(seed, 1)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)
@@ -72,6 +78,10 @@ def test_one_seed_is_one_exact_replay() -> None:
         "verdict: in doubt",
         "a person settles",
         "a person cannot",
+        "comes in time",
+        "comes before its deferral",
+        "comes too late",
+        "comes once more",
     ],
 )
 def test_the_days_are_bad_enough(trouble: str) -> None:

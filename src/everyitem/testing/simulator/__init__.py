@@ -29,6 +29,9 @@ What is checked, by the numbers of the invariants:
 - At-most-once: no attempt is called twice by anybody, none without an intent on disk, none while it is not
   known what became of an earlier one (`Witness.starts`); no crash leaves more in doubt than it may, only
   what is in doubt is settled, nothing is in doubt at the end (`VirtualIntents`, `check_end`).
+- Deferred items: a deferral on disk ends with an outcome, a retry or a doubt in the same transaction; until
+  then its item is not called (`Witness.starts`); and it runs out of time only when its owner has asked for
+  events after that and heard nothing (`VirtualDeferrals`).
 - F21: timeouts count active time only, and active time never shrinks (`Coordinator._check_time`, `_count`).
 - The error strategies stop at exactly the limit + 1 (`Coordinator._check_limit`), and states make legal
   moves only (`VirtualStore.move`).

@@ -42,7 +42,7 @@ from everyitem.model.plan import partition_items
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import HolderJoined
 from everyitem.ports.store import Commit, Counters, ExecutionRecord
-from everyitem.testing.simulator.day import Day
+from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.telling import told
 from everyitem.testing.simulator.virtual_holder import VirtualHolder
@@ -68,6 +68,8 @@ class World(Protocol):
     def say(self, text: str) -> None: ...
 
     def schedule(self, process: "Coordinator | None", when: float, what: Callable[[], object]) -> None: ...
+
+    def promises(self, round_: int, index: int, attempt: int, what: Kind, delay: float) -> None: ...
 
     def has_begun(self, coordinator: "Coordinator") -> None: ...
 
@@ -202,7 +204,7 @@ class Coordinator:
             last_sequence=recorded.last_sequence,
             events=how.enable_checkpointing,
         )
-        self._writer = VirtualWriter(self, ownership, builder)
+        self._writer = VirtualWriter(self, ownership, builder, hears=bool(self.day.promises))
         self._writer.put(ChangeStatus(ExecutionStatus.RUNNING))
         for node_id, slots in nodes:
             self._resize(node_id, slots)
@@ -251,6 +253,14 @@ class Coordinator:
     def commit_takes(self) -> float:
         """Seconds until the next commit is on disk."""
         return self.day.save_time * self.chance.random()
+
+    def awaits_events(self) -> bool:
+        """Whether items are deferred."""
+        return self.state is not None and self.state.ledger.deferred > 0
+
+    def promises(self, index: int, attempt: int, what: Kind, delay: float) -> None:
+        """An item has left word with somebody: an event will tell what became of it."""
+        self.world.promises(self.round, index, attempt, what, delay)
 
     # -- messages and commands (engine/runtime.py) --------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What one seed makes of a day: the batch, its rules, what its items do, and how bad the world is."""
 
 import random
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,13 +44,18 @@ class Fate:
             return Kind.GOOD
         return Kind.FAILS if self.kind is Kind.KILLS and attempt % 2 == 0 else self.kind
 
-    def expected(self, round_: int, most: int, *, at_most_once: bool) -> tuple[bool, int]:
+    def expected(
+        self, round_: int, most: int, expired: Container[int], *, at_most_once: bool
+    ) -> tuple[bool, int]:
         """Whether it succeeds in a round of at most `most` attempts, and at which attempt its outcome is.
 
-        `at_most_once` repeats no call for the sake of its result.
+        What came of `expired` attempts was told too late; `at_most_once` repeats no call for the sake of its
+        result.
         """
         for attempt in range(1, most + 1):
             what = self.at(attempt, round_)
+            if attempt in expired:
+                continue
             if what in (Kind.GOOD, Kind.LATER):
                 return True, attempt
             if what is Kind.PERMANENT or (what is Kind.UNUSABLE and at_most_once):
@@ -60,10 +66,20 @@ class Fate:
 _GOOD = Fate()
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An item's call returns `Deferred(timeout)`; an event tells what it would have done `delay` s later."""
+
+    timeout: float
+    #: None: it never comes.
+    delay: float | None
+
+
 class Day:
     """Everything that is decided before the day begins; the rest is chance as it goes."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, later: random.Random) -> None:
+        """`later` decides about deferred items, and about nothing else."""
         strategy = chance.choice([*[ErrorStrategy.CONTINUE_ON_ERROR] * 3, *ErrorStrategy])
         stops = strategy is not ErrorStrategy.CONTINUE_ON_ERROR
         self.items = chance.choice([0, 1, 2, 7, 40] if stops else [0, 1, 2, 7, 40, 40, 120, 300])
@@ -105,10 +121,33 @@ class Day:
             adapts=chance.random() < 0.5,
         )
         self.max_attempts = self.configuration.retry.max_retries + 1
+        share = later.choice([0.0, 0.0, 0.0, 0.05, 0.4])
+        #: What items defer at their first, second, … attempt; the attempts after that are answered at once.
+        self.promises = {
+            index: [self._promise(later) for _ in range(later.choice([1, 1, 2, 5]))]
+            for index in range(self.items)
+            if share and later.random() < share
+        }
 
-    def expected(self, index: int, round_: int) -> tuple[bool, int]:
-        """Whether an item succeeds in a round where nothing disturbs it, and at which attempt."""
-        return self.fates[index].expected(round_, self.max_attempts, at_most_once=self.at_most_once)
+    def promise(self, index: int, attempt: int, what: Kind) -> Promise | None:
+        """What an item that would do `what` promises instead; None where it does it at once."""
+        promises = self.promises.get(index, ())
+        if attempt > len(promises) or what not in (Kind.GOOD, Kind.FAILS, Kind.PERMANENT):
+            return None
+        return promises[attempt - 1]
+
+    def expected(self, index: int, round_: int, expired: Container[int] = ()) -> tuple[bool, int]:
+        """Whether an item succeeds in a round where nothing disturbs it, and at which attempt.
+
+        `expired` are the attempts it deferred and whose event did not come in time.
+        """
+        fate = self.fates[index]
+        return fate.expected(round_, self.max_attempts, expired, at_most_once=self.at_most_once)
+
+    @staticmethod
+    def _promise(later: random.Random) -> Promise:
+        timeout = later.choice([0.2, 2.0, 30.0])
+        return Promise(timeout, later.choice([0.0, 0.01, 0.3, 1.0, timeout, timeout + 0.5, None]))
 
     @staticmethod
     def _fate(chance: random.Random, failing: float, lethal: float) -> Fate:
@@ -130,5 +169,6 @@ class Day:
             f"{how.strategy}, at most {self.max_attempts} attempts, a checkpoint every "
             f"{how.checkpoint_interval} outcomes or {how.checkpoint_interval_seconds:g} s, "
             f"timeout {how.timeout:g} s, {self.unit} items a call, up to {self.rounds} rounds"
+            + (f", {len(self.promises)} of them deferred" if self.promises else "")
             + (f", at most once with {how.in_doubt_limit} in doubt" if self.at_most_once else "")
         )

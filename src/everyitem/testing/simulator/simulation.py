@@ -22,7 +22,7 @@ from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
 from everyitem.ports.node import NodeFailed
 from everyitem.ports.store import Decision, Settlement
 from everyitem.testing.simulator.coordinator import Coordinator
-from everyitem.testing.simulator.day import Day
+from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.person import Person
 from everyitem.testing.simulator.virtual_store import VirtualStore
@@ -47,10 +47,11 @@ class Simulation:
         self.seed = seed
         self.in_detail = in_detail
         self.chance = random.Random(seed)
-        #: Of its own, so that a seed tells the story it told before there were allocations.
+        #: Of their own, so that a seed tells the story it told before there were allocations and deferrals.
         self._allocations = random.Random(f"allocations {seed}")
         self._version = 0
-        self.day = day = Day(self.chance)
+        self._deferrals = random.Random(f"deferrals {seed}")
+        self.day = day = Day(self.chance, self._deferrals)
         self.now = 0.0
         self.story: list[str] = []
         self.items = InMemoryItems(
@@ -246,6 +247,25 @@ class Simulation:
         coordinator.say(f"is allocated {[(node.node_id, node.slots) for node in nodes]}")
         resources = AllocatedResources(nodes=nodes)
         coordinator.deliver(ResourcesAllocated(self.now, self._version, resources))
+
+    # -- events about deferred items ----------------------------------------------------------------
+
+    def promises(self, round_: int, index: int, attempt: int, what: Kind, delay: float) -> None:
+        """Somebody will tell what became of an item, now and then more than once."""
+        tell = partial(self._tell, round_, index, attempt, what)
+        self.schedule(None, self.now + delay, tell)
+        if self._deferrals.random() < 0.2:
+            self.schedule(None, self.now + delay + self._deferrals.random(), tell)
+
+    def _tell(self, round_: int, index: int, attempt: int, what: Kind) -> None:
+        if self.store.round != round_ or self.store.status.is_finished:
+            # a word belongs to the round it comes in, and nothing takes in any about what has ended
+            return
+        if self.is_store_away:
+            self.schedule(None, self.now + 0.5, partial(self._tell, round_, index, attempt, what))
+            return
+        found = self.store.deferrals.hear(index, attempt, what)
+        self.say(f"an event about attempt {attempt} of item {index} comes {found}: {what}")
 
     # -- trouble ------------------------------------------------------------------------------------
 

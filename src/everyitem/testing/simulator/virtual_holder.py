@@ -46,6 +46,8 @@ class Home(Protocol):
 
     def join(self, node_id: str, slots: int, *, shared: bool) -> None: ...
 
+    def promises(self, index: int, attempt: int, what: Kind, delay: float) -> None: ...
+
 
 @dataclass
 class VirtualLease:
@@ -140,6 +142,7 @@ class VirtualHolder:
                 on_disk=pending.attempts if pending else 0,
                 intent=home.store.intents.on_disk.get(index),
                 alone=len(lease.indices) == 1,
+                deferral=home.store.deferrals.on_disk.get(index),
             )
         duration = self._duration()
         if duration > 0.02 and not self.shared:
@@ -187,6 +190,14 @@ class VirtualHolder:
     def _note_outcome(self, held: VirtualLease, position: int, what: Kind, micros: int) -> None:
         lease, home = held.lease, self.home
         index = lease.indices[position]
+        promise = home.day.promise(index, lease.attempt, what)
+        if promise is not None:
+            failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, "Deferred", "", duration_us=micros)
+            failure.deferred = promise.timeout
+            held.block.failures.append(failure)
+            if promise.delay is not None:
+                home.promises(index, lease.attempt, what, promise.delay)
+            return
         if what is Kind.GOOD:
             held.block.successes.append(Successes([(index, 1)], lease.attempt, [micros], b"[%d]" % index))
             return

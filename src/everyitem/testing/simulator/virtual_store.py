@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores.liveness import LEASE, keeps
 from everyitem.adapters.stores.transactions import Position, Transactions
+from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.allocation import Allocation
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
@@ -26,6 +27,7 @@ from everyitem.ports.store import (
 )
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.virtual_deferrals import VirtualDeferrals
 from everyitem.testing.simulator.virtual_intents import VirtualIntents
 from everyitem.testing.simulator.witness import Witness
 
@@ -74,6 +76,7 @@ class VirtualStore:
         self.marks = bytearray(world.day.items)
         self.pending: dict[int, PendingRetry] = {}
         self.intents = VirtualIntents(world.day, world.witness)
+        self.deferrals = VirtualDeferrals(world.day)
         self.counters = Counters()
         self.status = ExecutionStatus.QUEUED
         self.round = 1
@@ -165,7 +168,13 @@ class VirtualStore:
             last_sequence=len(self.segments),
             counters=self.counters,
             intents=[intent for index, intent in self.intents.on_disk.items() if not self.marks[index]],
+            deferrals=list(self.deferrals.on_disk.values()),
         )
+
+    def completions(self, token: int) -> list[Completion]:
+        """What events say of deferred items."""
+        self._reach()
+        return self.deferrals.matched(token, self._world.wall)
 
     # -- ownership ----------------------------------------------------------------------------------
 
@@ -240,6 +249,7 @@ class VirtualStore:
         """The next round, over some failed items."""
         self.round += 1
         self.intents.begin_round()
+        self.deferrals.begin_round()
         for index in indices:
             if self.marks[index] != FAILED:
                 raise SimulationFailed(f"a round opens over item {index}, which has not failed")
@@ -259,6 +269,9 @@ class VirtualStore:
         self.intents.change(commit, self.round)
         if any(self.marks[index] for index in self.intents.on_disk):
             raise SimulationFailed("I6: an item with an outcome may still be called, or is in doubt")
+        self.deferrals.change(commit, self.round, self.token, marks=self.marks)
+        if any(self.marks[index] for index in self.deferrals.on_disk):
+            raise SimulationFailed("I6: an item with an outcome is still deferred")
         self._add_events(commit)
         self.move(commit.status)
         if commit.response is not None:
@@ -271,6 +284,10 @@ class VirtualStore:
         if how.enable_checkpointing and draft.succeeded + draft.failed > how.checkpoint_interval:
             raise SimulationFailed(f"I8: a segment holds {draft.succeeded + draft.failed} outcomes")
         self.intents.settle(draft, self.round)
+        for failure in draft.failures:
+            if failure.type == DEFERRAL_TIMEOUT:
+                attempt = self.round, failure.index, failure.attempt
+                self.deferrals.note_end(*attempt, self.token, timed_out=True)
         for run in draft.successes:
             indices = run.indices()
             if len(run.result_texts()) != len(run) or len(indices) != len(run):
@@ -304,7 +321,8 @@ class VirtualStore:
             raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
         if (self.round, index) in self._world.witness.unlucky:
             return
-        expected = self._day.expected(index, self.round)
+        expired = [k for k in range(1, attempt + 1) if (self.round, index, k) in self.deferrals.expired]
+        expected = self._day.expected(index, self.round, expired)
         if (mark == SUCCEEDED, attempt) != expected:
             raise SimulationFailed(
                 f"I10: item {index} {'succeeds' if mark == SUCCEEDED else 'fails'} at attempt {attempt}; "
@@ -360,6 +378,10 @@ class VirtualStore:
             raise SimulationFailed("I6: the batch is complete, but items wait for a retry")
         if self.intents.on_disk:
             raise SimulationFailed(f"the batch is complete, but {sorted(self.intents.on_disk)} are in doubt")
+        if self.deferrals.on_disk:
+            raise SimulationFailed(
+                f"the batch is complete, but {sorted(self.deferrals.on_disk)} are deferred"
+            )
         created = [event for event in self.events if event.type == "CheckpointCreated"]
         if self._day.configuration.enable_checkpointing and len(created) != len(self.segments):
             raise SimulationFailed(f"I7: {len(created)} CheckpointCreated, {len(self.segments)} segments")
@@ -374,6 +396,7 @@ class VirtualOwnership:
     def __init__(self, store: VirtualStore, process: Process, token: int) -> None:
         self.execution_key, self.token = 1, token
         self._store, self._process = store, process
+        self._told: set[int] = set()
         self._transactions = Transactions(lambda: store.position(token), name="the simulated execution")
 
     def commit(self, commit: Commit) -> int:
@@ -389,7 +412,9 @@ class VirtualOwnership:
         return []
 
     def completions(self, limit: int) -> list[Completion]:
-        return []
+        fresh = [one for one in self._store.completions(self.token) if one.position not in self._told][:limit]
+        self._told.update(one.position for one in fresh)
+        return fresh
 
     def allocation(self) -> Allocation | None:
         return None

@@ -6,8 +6,15 @@ from functools import partial
 from typing import Protocol
 
 from everyitem.engine.commits import CommitBuilder
-from everyitem.engine.messages import ChangeStatus, CheckpointSaved, Message, SaveCheckpoint, StoreFailed
-from everyitem.engine.writer import RENEW
+from everyitem.engine.messages import (
+    ChangeStatus,
+    CheckpointSaved,
+    EventsHeard,
+    Message,
+    SaveCheckpoint,
+    StoreFailed,
+)
+from everyitem.engine.writer import AT_ONCE, POLL, RENEW
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.ports.store import Commit, Ownership
 
@@ -33,16 +40,21 @@ class Desk(Protocol):
 
     def commit_takes(self) -> float: ...
 
+    def awaits_events(self) -> bool: ...
+
 
 class VirtualWriter:
     """Commits everything that waits, one commit at a time, and renews the ownership."""
 
-    def __init__(self, desk: Desk, ownership: Ownership, builder: CommitBuilder) -> None:
+    def __init__(self, desk: Desk, ownership: Ownership, builder: CommitBuilder, *, hears: bool) -> None:
+        """`hears`: items may be deferred, so that there are events to ask for."""
         self._desk, self._ownership, self._builder = desk, ownership, builder
         self._waiting: list[SaveCheckpoint | ChangeStatus] = []
         self._busy = False
         self.is_over = False
         self._renew_later()
+        if hears:
+            self._hear_later()
 
     def put(self, command: SaveCheckpoint | ChangeStatus) -> None:
         """Hand over something to write."""
@@ -114,6 +126,20 @@ class VirtualWriter:
                 self._give_up(error)
                 return
         self._renew_later()
+
+    def _hear_later(self) -> None:
+        self._desk.at(self._desk.now + POLL, self._hear)
+
+    def _hear(self) -> None:
+        if self.is_over:
+            return
+        if not self._busy and self._desk.awaits_events():
+            now = self._desk.now
+            # one that is out of reach is asked again
+            with suppress(StoreError):
+                told = self._ownership.completions(AT_ONCE)
+                self._desk.deliver(EventsHeard(now, told, now))
+        self._hear_later()
 
     def _give_up(self, error: StoreError) -> None:
         self.is_over = True

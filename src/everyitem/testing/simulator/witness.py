@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Protocol
 
 from everyitem.ports.node import Lease
-from everyitem.ports.store import Intent, Recorded
+from everyitem.ports.store import Deferral, Intent, Recorded
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
 
@@ -56,9 +56,17 @@ class Witness:
         self._charged = {retry.index: retry.attempts for retry in recorded.retries if retry.alone}
 
     def starts(
-        self, process: Caller, lease: Lease, index: int, *, on_disk: int, intent: Intent | None, alone: bool
+        self,
+        process: Caller,
+        lease: Lease,
+        index: int,
+        *,
+        on_disk: int,
+        intent: Intent | None,
+        alone: bool,
+        deferral: Deferral | None,
     ) -> None:
-        """A call begins; `on_disk` are the item's attempts as the store knows them, as is the `intent`.
+        """A call begins; `on_disk` are the item's attempts as the store knows them, and so the rest.
 
         `alone`: the call has just this item and so has the lease.
         """
@@ -75,6 +83,8 @@ class Witness:
             return
         if self._recorded[index]:
             raise SimulationFailed(f"I8: item {index} runs again, though its outcome was recorded")
+        if deferral is not None and lease.attempt <= deferral.attempt:
+            raise SimulationFailed(f"item {index} is deferred on disk and is called all the same")
         if lease.attempt <= self._used.get(index, 0):
             raise SimulationFailed(f"I4: attempt {lease.attempt} of item {index} is forgotten")
         if charged := self._charged.get(index):
