@@ -46,7 +46,8 @@ from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.telling import told
 from everyitem.testing.simulator.virtual_holder import VirtualHolder
-from everyitem.testing.simulator.virtual_store import VirtualOwnership, VirtualStore
+from everyitem.testing.simulator.virtual_ownership import VirtualOwnership
+from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.virtual_writer import AGAIN, TRIES, VirtualWriter
 from everyitem.testing.simulator.witness import Witness
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(eq=False, slots=True)
 class Person:
-    """`virtual_store.Process` for as long as one decision takes."""
+    """`virtual_ownership.Process` for as long as one decision takes."""
 
     #: On the host of everybody else.
     here: bool

@@ -2,26 +2,21 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
-
-from msgspec.structs import replace
+from typing import Any, Protocol
 
 from everyitem.adapters.stores.liveness import LEASE, keeps
-from everyitem.adapters.stores.transactions import Position, Transactions
+from everyitem.adapters.stores.transactions import Position
 from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
-from everyitem.model.allocation import Allocation
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.completions import Completion
 from everyitem.ports.store import (
     Commit,
-    Control,
     Counters,
     ExecutionRecord,
     OutboxEvent,
     PendingRetry,
-    Progress,
     Recorded,
     SegmentDraft,
 )
@@ -29,18 +24,10 @@ from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_deferrals import VirtualDeferrals
 from everyitem.testing.simulator.virtual_intents import VirtualIntents
+from everyitem.testing.simulator.virtual_ownership import Process, VirtualOwnership
 from everyitem.testing.simulator.witness import Witness
 
 OPEN, SUCCEEDED, FAILED = 0, 1, 2
-
-
-class Process(Protocol):
-    """A process that may own the execution."""
-
-    name: str
-    is_dead: bool
-    #: Whether it is on the host of everybody else, who can then see that it is dead.
-    here: bool
 
 
 class World(Protocol):
@@ -102,7 +89,10 @@ class VirtualStore:
             raise StoreError("the store is out of reach")
 
     def transaction(self, write: Callable[[], None]) -> None:
-        """All of it or nothing; an error says nothing about which."""
+        """All of it or nothing; a `StoreError` says nothing about which.
+
+        A move that is against the rules is refused: it raises, and leaves everything as it was.
+        """
         self._reach()
         world = self._world
         fate = 1.0 if world.is_calm else world.chance.random() / (self._day.store_faults or 1e-9)
@@ -112,7 +102,13 @@ class VirtualStore:
         if fate < 0.5:
             world.say("store: a transaction fails")
             raise StoreError("it failed")
-        write()
+        kept = [(part, _copy_of(part)) for part in (self, self.intents, self.deferrals)]
+        try:
+            write()
+        except BaseException:
+            for part, before in kept:
+                vars(part).update(before)
+            raise
         if fate < 1.0:
             world.say("store: a transaction succeeds, but nobody gets to know")
             raise StoreError("its end was not seen")
@@ -178,7 +174,7 @@ class VirtualStore:
 
     # -- ownership ----------------------------------------------------------------------------------
 
-    def claim(self, process: Process) -> "VirtualOwnership | None":
+    def claim(self, process: Process) -> VirtualOwnership | None:
         """Own the execution unless its owner lives."""
         taken = False
 
@@ -228,6 +224,11 @@ class VirtualStore:
             raise OwnershipLost(f"token {token} has been replaced")
         if process is not self.owner or self.expires_at is None:
             raise SimulationFailed(f"I5: {process.name} writes, but does not own the execution")
+        if (position.round, position.last_sequence) != (self.round, len(self.segments)):
+            raise SimulationFailed(
+                f"I6: what comes after segment {position.last_sequence} of round {position.round} is written "
+                f"after segment {len(self.segments)} of round {self.round}"
+            )
         self.writes += 1
         self.expires_at = self._world.wall + LEASE if keep else None
         self._written_at = self._world.now
@@ -353,6 +354,7 @@ class VirtualStore:
         for event in commit.events:
             if event.event_id in known:
                 raise SimulationFailed(f"I7: event {event.event_id} comes twice")
+            known.add(event.event_id)
         self.events += commit.events
         if (commit.response is None) != all(event.type not in _TERMINAL for event in commit.events):
             raise SimulationFailed("I7: a response and its terminal event belong together")
@@ -390,60 +392,9 @@ class VirtualStore:
             raise SimulationFailed(f"I7: {len(executed)} BatchExecuted for {self.round} rounds")
 
 
-class VirtualOwnership:
-    """`ports.store.Ownership` over the virtual store."""
-
-    def __init__(self, store: VirtualStore, process: Process, token: int) -> None:
-        self.execution_key, self.token = 1, token
-        self._store, self._process = store, process
-        self._told: set[int] = set()
-        self._transactions = Transactions(lambda: store.position(token), name="the simulated execution")
-
-    def commit(self, commit: Commit) -> int:
-        segments = len(commit.segments)
-        write = self._writing(lambda: self._store.apply(commit), segments=segments)
-        return self._transactions.run(write, what=commit).last_sequence
-
-    def renew(self, progress: Progress | None) -> list[Control]:
-        self._transactions.run(self._writing(lambda: None))
-        return []
-
-    def controls(self) -> list[Control]:
-        return []
-
-    def completions(self, limit: int) -> list[Completion]:
-        fresh = [one for one in self._store.completions(self.token) if one.position not in self._told][:limit]
-        self._told.update(one.position for one in fresh)
-        return fresh
-
-    def allocation(self) -> Allocation | None:
-        return None
-
-    def open_round(self, indices: Sequence[int]) -> int:
-        """Open the next round over some failed items."""
-        write = self._writing(lambda: self._store.open_round(indices), rounds=1)
-        return self._transactions.run(write, what=indices).round
-
-    def release(self, status: ExecutionStatus | None = None) -> None:
-        self._transactions.give_back(self._writing(lambda: self._store.move(status), keep=False))
-
-    def _writing(
-        self, effect: Callable[[], None], *, segments: int = 0, rounds: int = 0, keep: bool = True
-    ) -> Callable[[Position], Position]:
-        """A transaction of this owner that has an effect on the store."""
-        store = self._store
-
-        def write(position: Position) -> Position:
-            def inside() -> None:
-                store.pass_guard(self._process, self.token, position, keep=keep)
-                effect()
-
-            store.transaction(inside)
-            return replace(
-                position,
-                writes=position.writes + 1,
-                round=position.round + rounds,
-                last_sequence=position.last_sequence + segments,
-            )
-
-        return write
+def _copy_of(part: object) -> dict[str, Any]:
+    """What a part of the store holds, to put it back."""
+    return {
+        name: value.copy() if isinstance(value, bytearray | dict | list | set) else value
+        for name, value in vars(part).items()
+    }
