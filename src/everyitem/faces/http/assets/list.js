@@ -22,6 +22,7 @@ function rowOf(status) {
       priority: element("td", { class: "minor" }), when: element("td", { class: "minor soft" }),
     };
     row.cells.failed.dataset.name = "failed";
+    row.cells.left.dataset.name = "left";
     row.cells.rate.classList.add("minor");
     row.element = element("tr", {},
       element("td", { class: "name" }, element("a", { href: pathOf(status) }, status.batchId), row.note),
@@ -43,6 +44,8 @@ function show(row, status) {
   row.cells.failed.textContent = status.failed ? count(status.failed) : "–";
   row.cells.failed.classList.toggle("failed-some", status.failed > 0);
   row.cells.rate.textContent = status.state === "RUNNING" ? rate(status.ratePerSecond) : "–";
+  row.cells.left.classList.toggle("nothing", status.state !== "RUNNING");
+  row.cells.failed.classList.toggle("nothing", !status.failed);
   row.cells.left.textContent = status.state === "RUNNING" ? duration(status.etaSeconds) : "–";
   row.priority.textContent = status.priority.toLowerCase();
   row.when.textContent = clock(status.createdAt);
@@ -53,12 +56,20 @@ function show(row, status) {
   ].filter(Boolean).join("; ");
 }
 
+/** What runs comes first, then what waits; the rest is newest first, as the API says. */
+const ACTIVE = ["RUNNING", "QUEUED"];
+const urgency = (status) => (ACTIVE.includes(status.state) ? ACTIVE.indexOf(status.state) : ACTIVE.length);
+
 async function look() {
   const [page, health, alerts] = await Promise.all([
     api(`/v1/batches?limit=${limit}`), api("/v1/service"), api("/v1/alerts?standing=true"),
   ]);
   const wanted = filter.value.split(" ").filter(Boolean);
-  const shown = page.batches.filter((one) => !wanted.length || wanted.includes(one.state));
+  const shown = page.batches.filter((one) => !wanted.length || wanted.includes(one.state))
+    .sort((one, other) => urgency(one) - urgency(other));
+  // what runs is shown, however many newer ones have ended since it was handed in
+  const active = page.batches.filter((one) => ACTIVE.includes(one.state)).length;
+  if (active < health.running + health.waiting && page.nextCursor && limit < 1000) limit = Math.min(1000, limit * 4);
   const elements = shown.map(rowOf);
   elements.forEach((row, number) => {
     if (body.children[number] !== row) body.insertBefore(row, body.children[number] ?? null);
