@@ -25,7 +25,8 @@ function showFacts(status) {
     status.runs > 1 ? `${status.runs} runs` : null, `accepted ${clock(status.createdAt)}`,
     status.submittedBy ? `by ${status.submittedBy}` : null, status.finishedAt ? `ended ${clock(status.finishedAt)}` : null,
     status.queuePosition ? `number ${status.queuePosition} in the queue` : null,
-    status.queuePosition && status.expectedStart ? `about to start ${clock(status.expectedStart)}` : null, status.waitsFor,
+    status.queuePosition && status.expectedStart ? `starts about ${clock(status.expectedStart)}` : null,
+    status.waitsFor ? `waits: ${status.waitsFor}` : null,
   ].filter(Boolean).join(" · ");
   if (text === factsShown) return;
   factsShown = text;

@@ -91,6 +91,9 @@ export function element(name, attributes = {}, ...children) {
 
 export const count = (value) => numbers.format(value);
 
+/** "1 item", "2 items". */
+export const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 export function rate(value) {
   if (!value) return "–";
   return value >= 100 ? numbers.format(Math.round(value)) : value.toFixed(value >= 10 ? 0 : 1);

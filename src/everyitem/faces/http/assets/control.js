@@ -1,6 +1,6 @@
 // What may be done about a batch, and the dialog that asks first.
 
-import { api, count, element, mayRun, say } from "./common.js";
+import { api, counted, element, mayRun, say } from "./common.js";
 import { batchId, path, place, query } from "./here.js";
 
 const ENDED = ["COMPLETED", "COMPLETED_WITH_ERRORS"];
@@ -90,7 +90,7 @@ async function rerun() {
 
 async function redrive(failed) {
   const field = element("input", { type: "text", placeholder: "all of them", "aria-label": "Only failures that contain this text" });
-  const text = await ask(`Redrive ${count(failed)} failed ${failed === 1 ? "item" : "items"}?`,
+  const text = await ask(`Redrive ${counted(failed, "failed item")}?`,
     "They run again with a fresh retry budget. Only those whose failure contains a text, if you give one:", "Redrive", field);
   if (text !== null) await act("POST", "/redrive", text ? { error: text } : undefined, "redriven");
 }

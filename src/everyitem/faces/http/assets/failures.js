@@ -1,6 +1,6 @@
 // What fails and why: causes with their items and retries while they happen, and the failed items themselves.
 
-import { count, element, mayRun } from "./common.js";
+import { count, counted, element, mayRun } from "./common.js";
 import { act, ask } from "./control.js";
 import { get, place } from "./here.js";
 
@@ -20,7 +20,7 @@ export async function showFailures(status, live) {
   const knows = live && (isRunning || live.causes.reduce((sum, one) => sum + one.failed, 0) === status.failed);
   const causes = knows ? live.causes : [];
   place("failures-section").hidden = !there && !causes.length;
-  place("failures-title").textContent = there || !causes.length ? "Failures" : "Retries";
+  place("failures-title").textContent = status.failed ? "Failures" : there ? "In doubt" : "Retries";
   if (knows) {
     const part = status.runs > 1 || status.round > 1;
     showCauses(causes.map((one) => ({ ...one, more: 0 })), isRunning && part ? "of this run" : "");
@@ -81,7 +81,7 @@ function show(wanted) {
 }
 
 function failedItem(one) {
-  const state = one.status === "IN_DOUBT" ? "in doubt" : `${one.attempts} ${one.attempts === 1 ? "attempt" : "attempts"}`;
+  const state = one.status === "IN_DOUBT" ? "in doubt" : counted(one.attempts, "attempt");
   const details = element("details", {},
     element("summary", {}, element("b", {}, one.itemId), element("span", { class: "error" }, `${one.error.type}: ${one.error.message}`),
       element("span", { class: "soft" }, state)));

@@ -1,6 +1,6 @@
 // A lane for each worker: what it has done second by second, what it is at, and what its node took over.
 
-import { count, duration, element, rate } from "./common.js";
+import { count, counted, duration, element, rate } from "./common.js";
 import { place } from "./here.js";
 
 /** Seconds a lane shows, at least and at most. */
@@ -99,7 +99,7 @@ function showNode(node, workers, steals) {
   const took = steals.filter((one) => one.thief === node).length;
   const gave = steals.filter((one) => one.victim === node).length;
   group.facts.textContent = [
-    `${count(workers.length)} ${workers.length === 1 ? "worker" : "workers"}`, `${rate(speed)} items/s`,
+    counted(workers.length, "worker"), `${rate(speed)} items/s`,
     took ? `took work over ${took} ×` : null, gave ? `gave work away ${gave} ×` : null,
   ].filter(Boolean).join(" · ");
 }

@@ -1,6 +1,6 @@
 // The list of batches: what runs, what waits, what needs a look.
 
-import { api, clock, count, duration, element, everySecond, fill, mayRun, pathOf, rate, say, whoAmI, words }
+import { api, clock, count, counted, duration, element, everySecond, fill, mayRun, pathOf, rate, say, whoAmI, words }
   from "./common.js";
 
 const body = document.querySelector("#batches tbody");
@@ -52,11 +52,11 @@ function show(row, status) {
   row.note.textContent = [
     status.execution > 1 ? `execution ${status.execution}` : null,
     status.queuePosition ? `number ${status.queuePosition} in the queue${status.expectedStart ? `, about ${clock(status.expectedStart)}` : ""}` : null,
-    status.waitsFor, status.inDoubt ? `${count(status.inDoubt)} items in doubt` : null,
+    status.waitsFor ? `waits: ${status.waitsFor}` : null, status.inDoubt ? `${counted(status.inDoubt, "item")} in doubt` : null,
   ].filter(Boolean).join("; ");
 }
 
-/** What runs comes first, then what waits; the rest is newest first, as the API says. */
+/** What runs comes first, then what waits, the next one first; the rest is newest first, as the API says. */
 const ACTIVE = ["RUNNING", "QUEUED"];
 const urgency = (status) => (ACTIVE.includes(status.state) ? ACTIVE.indexOf(status.state) : ACTIVE.length);
 
@@ -66,7 +66,7 @@ async function look() {
   ]);
   const wanted = filter.value.split(" ").filter(Boolean);
   const shown = page.batches.filter((one) => !wanted.length || wanted.includes(one.state))
-    .sort((one, other) => urgency(one) - urgency(other));
+    .sort((one, other) => urgency(one) - urgency(other) || (one.queuePosition ?? 0) - (other.queuePosition ?? 0));
   // what runs is shown, however many newer ones have ended since it was handed in
   const active = page.batches.filter((one) => ACTIVE.includes(one.state)).length;
   if (active < health.running + health.waiting && page.nextCursor && limit < 1000) limit = Math.min(1000, limit * 4);
@@ -90,15 +90,21 @@ function showAlerts(alerts) {
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   place.replaceChildren(...alerts.map((one) => {
-    const line = element("div", { class: `alert ${one.level}` }, element("b", {}, one.kind), element("span", {}, one.batchId),
-      element("span", { class: "soft" }, one.text));
-    if (one.acknowledgedBy) line.append(element("span", { class: "soft end" }, `${one.acknowledgedBy} looks after it`));
+    const line = element("div", { class: `alert ${one.level}` },
+      element("p", {}, element("b", {}, one.kind.replaceAll("-", " ")), " ", one.batchId ? element("a", { href: `/batches/${encodeURIComponent(one.batchId)}` }, one.batchId) : null),
+      element("p", { class: "soft" }, one.text));
+    if (one.acknowledgedBy) line.append(element("span", { class: "soft" }, `${one.acknowledgedBy} looks after it`));
     else if (mayRun()) {
-      const button = element("button", { class: "quiet end", "aria-label": `Acknowledge ${one.kind} of ${one.batchId}` }, "I look after it");
+      const button = element("button", { class: "quiet", "aria-label": `Acknowledge ${one.kind} of ${one.batchId}` }, "I look after it");
       button.addEventListener("click", async () => {
         button.disabled = true;
-        await api(`/v1/alerts/${encodeURIComponent(one.alertId)}/acknowledge`, "POST");
-        await look();
+        try {
+          await api(`/v1/alerts/${encodeURIComponent(one.alertId)}/acknowledge`, "POST");
+          await look();
+        } catch (error) {
+          button.disabled = false;
+          button.textContent = error.message;
+        }
       });
       line.append(button);
     }

@@ -1,6 +1,6 @@
 // What happened: what the execution told, who did what, who took work over from whom; and the checkpoints.
 
-import { clock, count, duration, element } from "./common.js";
+import { clock, count, counted, duration, element } from "./common.js";
 import { drawPast } from "./curves.js";
 import { get, place } from "./here.js";
 
@@ -47,7 +47,7 @@ function tellSteals(live) {
   const { steals, latestSteals } = live;
   const told = stealsTold ?? steals - latestSteals.length;
   const fresh = steals > told ? latestSteals.slice(-(steals - told)) : [];
-  for (const one of fresh) tell(one.at, `${one.thief} took ${count(one.items)} items over from ${one.victim}`);
+  for (const one of fresh) tell(one.at, `${one.thief} took ${counted(one.items, "item")} over from ${one.victim}`);
   stealsTold = steals;
   return fresh.length > 0;
 }
@@ -69,7 +69,7 @@ function eventText(event) {
     case "BatchStarted":
       return `run ${data.run} begins, with ${data.processor}`;
     case "ResourcesChanged":
-      return `${data.slots} slots in use, before that ${data.slotsBefore}`;
+      return `${counted(data.slots, "slot")} in use, before that ${data.slotsBefore}`;
     case "BatchDeadlineAtRisk":
       return `the time limit will probably not do: ${duration(data.windowUsedSeconds)} of ${duration(data.windowSeconds)} are used up`;
     case "BatchExecuted":
