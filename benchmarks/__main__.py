@@ -10,7 +10,17 @@ from benchmarks import report
 from benchmarks.measure import Figure, Options
 
 #: Modules of benchmarks.cases, in the order of the report.
-CASES = ("durable", "busy", "skewed", "command", "scheduling", "observed", "publishing", "server")
+CASES = (
+    "durable",
+    "busy",
+    "skewed",
+    "command",
+    "scheduling",
+    "observed",
+    "publishing",
+    "dashboard",
+    "server",
+)
 
 
 def main(arguments: list[str]) -> int:

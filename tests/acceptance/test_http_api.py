@@ -215,6 +215,18 @@ def messages(stream):
     return found
 
 
+def test_causes_that_differ_in_ids_only_are_told_as_one(server, client):
+    """As recorded and as the owner told them while it ran; nothing is lost by it."""
+    items = [1, *({"fail": f"no account {number}"} for number in range(5)), {"fail": "no date"}]
+    where = finished(server, client, document("alike", items))
+    recorded = server.get(f"{where}/causes?alike=true").json["causes"]
+    assert [(one["items"], one["causes"]) for one in recorded] == [(5, 5), (1, 1)]
+    assert len(server.get(f"{where}/causes").json["causes"]) == 6
+    told = server.get(f"{where}/live").json["causes"]
+    assert [(one["failed"], one["retried"]) for one in told] == [(5, 0), (1, 0)]
+    assert told[1]["cause"] == "PermanentItemError: no date"
+
+
 def test_the_list_comes_in_pages(server, client):
     """Newest first; every execution on exactly one page."""
     for number in range(5):
@@ -232,9 +244,8 @@ def test_a_secret_is_nowhere_but_in_the_worker(server, client, folder):
     """F40: neither in the store, nor in any answer, nor in a log."""
     batch = document("secret", [{"fail": "log in with "}], password={"secretRef": "db"})
     path = finished(server, client, batch)
-    answers = [
-        server.get(path + part).body for part in ("", "/results", "/failures", "/response", "/items/0")
-    ]
+    recorded = ("", "/results", "/failures", "/response", "/items/0", "/causes", "/live", "/report")
+    answers = [server.get(path + part).body for part in recorded]
     events = server.get(f"{path}/events").body
     assert b"log in with ***" in answers[1]
     everything = [*answers, events, "".join(server.said).encode()]

@@ -23,9 +23,13 @@ from everyitem import PermanentItemError, item_processor
 @item_processor("work")
 def work(item, context):
     gate = context.parameters.get("gate")
+    if item.get("dies"):
+        os._exit(9)
     while gate and not os.path.exists(gate) and not context.cancelled:
         time.sleep(0.005)
-    time.sleep(context.parameters.get("seconds", 0))
+    time.sleep(item.get("seconds", context.parameters.get("seconds", 0)))
+    if context.attempt == 1 and item["n"] % 10 == 4:
+        raise ConnectionError(f"no answer from server {item['n']}")
     if item["n"] % 10 == 3:
         raise PermanentItemError("no price")
     return item["n"]
@@ -70,16 +74,20 @@ def page(browser: Browser) -> Iterator[Page]:
 def submit(server: HttpServer) -> Callable[..., None]:
     """Hands a batch in."""
 
-    def submit(batch_id: str, items: int = 30, **parameters: object) -> None:
+    def submit(
+        batch_id: str, items: int = 30, changes: dict[str, object] | None = None, **parameters: object
+    ) -> None:
         document = {
             "batchId": batch_id,
             "batchItems": [{"n": number, "amount": f"{number}.50"} for number in range(items)],
             "processingConfiguration": {
-                "processor": "work", "parameters": parameters, "controlTotals": ["amount"]
+                "processor": "work", "parameters": parameters, "controlTotals": ["amount"],
+                "retry": {"initialDelayMs": 1},
             },
             "allocatedResources": {"nodes": [{"nodeId": "local", "kind": "thread", "slots": 4}]},
             "executionPlan": {},
             "checkpointInterval": 10,
+            **(changes or {}),
         }  # fmt: skip
         assert server.post("/v1/batches", document).status == 202
 
@@ -106,8 +114,8 @@ def test_a_running_batch_is_shown_live(server, page, submit, folder):
     expect(page.locator(".lane")).to_have_count(4)
     expect(page.locator(".lane").first).to_contain_text("item")
     gate.touch()
-    done = page.locator("#figures dd").nth(1)
-    expect(done).not_to_have_text("0")
+    done = page.locator("#done")
+    expect(done).not_to_have_text("0 of 4,000 items")
     changes, before, until = 0, done.inner_text(), time.monotonic() + 4
     while time.monotonic() < until and changes < 3:
         page.wait_for_timeout(50)
@@ -116,7 +124,7 @@ def test_a_running_batch_is_shown_live(server, page, submit, folder):
     expect(page.locator("#rate")).to_have_attribute("aria-label", re.compile(r"now [1-9]"))
     expect(page.locator("#state")).to_have_text("completed with errors", timeout=60_000)
     expect(page.locator("#events")).to_contain_text("executed: 3,600 succeeded, 400 failed")
-    expect(page.locator("#totals")).to_contain_text("8000000.00 input")
+    expect(page.locator("#totals")).to_contain_text("8,000,000.00")
 
 
 def test_buttons_control_a_batch_and_its_story_tells_who_did(server, page, submit, folder):
@@ -148,10 +156,13 @@ def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, 
     """What was raised, where, and the payload; a redrive asks which ones."""
     submit("failing")
     page.goto(f"{server.url}/batches/failing")
-    expect(page.locator("#causes li")).to_have_text("3PermanentItemError: no price")
+    causes = page.locator("#causes tbody tr")
+    expect(causes).to_have_text(
+        ["3–PermanentItemError: no price", "–3ConnectionError: no answer from server 4"], timeout=30_000
+    )
     page.locator("#failed details").first.locator("summary").click()
     expect(page.locator("#failed details").first).to_contain_text('"amount": "3.50"')
-    expect(page.locator("#failed details").first).to_contain_text("processors.py:13 in work")
+    expect(page.locator("#failed details").first).to_contain_text("processors.py:17 in work")
     page.get_by_role("button", name="Redrive failed items").click()
     page.get_by_label("Only failures that contain").fill("nothing like it")
     page.get_by_role("button", name="Redrive", exact=True).click()
@@ -159,6 +170,60 @@ def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, 
     page.get_by_role("button", name="Redrive failed items").click()
     page.get_by_role("button", name="Redrive", exact=True).click()
     expect(page.locator("#facts")).to_contain_text("round 2")
+
+
+def test_work_that_is_taken_over_is_shown_where_it_was_and_told(server, page, submit):
+    """A quick node takes from a slow one: a lane for each worker by node, and who took how much."""
+    items = [{"n": 10 * number, "seconds": 0.2 if number < 60 else 0.01} for number in range(120)]
+    nodes = [{"nodeId": name, "kind": "thread", "slots": 2} for name in ("first", "second")]
+    submit("shared", changes={"batchItems": items, "allocatedResources": {"nodes": nodes}})
+    page.goto(f"{server.url}/batches/shared")
+    expect(page.locator(".node")).to_have_count(2)
+    expect(page.get_by_role("list", name="Workers of first").get_by_role("listitem")).to_have_count(2)
+    expect(page.locator(".node").nth(1)).to_contain_text("took work over")
+    expect(page.locator("#events")).to_contain_text(re.compile(r"second took \d+ items over from first"))
+    expect(page.locator("#state")).to_have_text("completed")
+
+
+def test_what_somebody_reads_stays_while_the_batch_goes_on(server, page, submit):
+    """A failed item that was opened, and the place of the keyboard, survive what comes after."""
+    items = [
+        {"n": 3},
+        *({"n": 10 * number} for number in range(40)),
+        *({"n": 13 + 10 * n} for n in range(40)),
+    ]
+    submit("reading", seconds=0.1, changes={"batchItems": items})
+    page.goto(f"{server.url}/batches/reading")
+    first = page.locator("#failed summary").first
+    first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#failed details").first).to_contain_text("PermanentItemError: no price")
+    expect(page.locator("#state")).to_have_text("completed with errors")
+    expect(page.locator("#failed details")).to_have_count(10)
+    assert page.evaluate("document.activeElement === document.querySelector('#failed summary')")
+    assert page.locator("#failed details").first.get_attribute("open") is not None
+
+
+def test_an_item_in_doubt_is_settled_and_its_alert_looked_after(server, page, submit):
+    """Somebody says what became of it and why; the batch can be resumed, and nobody is told of it again."""
+    document = {
+        "batchItems": [{"n": 1, "dies": True}, {"n": 2}],
+        "processingConfiguration": {"processor": "work", "delivery": "at-most-once"},
+        "allocatedResources": {"nodes": [{"nodeId": "local", "kind": "process", "slots": 1}]},
+    }
+    submit("doubtful", changes=document)
+    page.goto(server.url)
+    page.get_by_role("button", name="Acknowledge critical-error of doubtful").click()
+    expect(page.locator("#alerts")).to_contain_text("local looks after it")
+    page.locator("#alerts").get_by_role("link", name="doubtful").click()
+    expect(page.locator("#failures-title")).to_have_text("In doubt")
+    page.locator("#failed summary").click()
+    page.get_by_role("button", name="It failed").click()
+    page.get_by_label("Why").fill("asked the clearing house")
+    page.get_by_role("button", name="It failed").last.click()
+    expect(page.locator("#events")).to_contain_text("asked the clearing house")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#state")).to_have_text("completed with errors")
 
 
 def test_names_are_text_and_never_code(server, page, submit):
@@ -208,6 +273,21 @@ def test_a_browser_nobody_knows_gets_the_form_and_then_the_page(page, folder, ro
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("heading", name="Batches")).to_be_visible()
         page.goto(f"{guarded.url}/batches/guarded")
+        page.get_by_role("button", name="Pause").wait_for()
+        # who may only read is offered nothing that would be refused
+        made = guarded.request(
+            "POST", "/v1/tokens", {"name": "reader", "scope": "read"},
+            headers={"Authorization": f"Bearer {token}"},
+        )  # fmt: skip
+        reading = page.context.browser.new_context().new_page()
+        reading.goto(f"{guarded.url}/batches/guarded")
+        reading.get_by_label("Access token").fill(made.json["token"])
+        reading.get_by_role("button", name="Log in").click()
+        expect(reading.get_by_text("reader (read)")).to_be_visible()
+        reading.goto(f"{guarded.url}/batches/guarded")
+        expect(reading.locator("#state")).to_have_text("running")
+        expect(reading.locator("#controls > *")).to_have_count(0)
+        reading.context.close()
         page.get_by_role("button", name="Pause").click()
         gate.touch()
         expect(page.locator("#events")).to_contain_text("paused by admin")

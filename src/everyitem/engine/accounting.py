@@ -19,6 +19,7 @@ from everyitem.engine.recorder import Recorder
 from everyitem.engine.retries import PendingAttempt, Retry, RetryHeap
 from everyitem.engine.suspects import coordinator_death
 from everyitem.engine.tally import FailureTally
+from everyitem.engine.troubles import Troubles
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.ports.completions import Completion
@@ -54,6 +55,8 @@ class Accounting:
         self.doubts = Doubts(ledger, recorder)
         self.deferrals = Deferrals(ledger, recorder)
         self.tally = FailureTally(configuration, items=ledger.items)
+        #: What fails and why, of this run.
+        self.troubles = Troubles()
         #: Items that needed more than one attempt.
         self.retried = 0
         #: Microseconds workers were busy with items.
@@ -207,6 +210,7 @@ class Accounting:
             self._failed_for_good(failure)
             return
         self._recorder.add_failure(failure)
+        self.troubles.add(failure, final=False)
         self._ledger.wait(failure.index)
         # what was excused has used up nothing
         self._recorder.pending(failure.index, retry.attempt - 1, retry.due, alone=retry.alone)
@@ -261,6 +265,7 @@ class Accounting:
         self._ledger.fail(failure.index)
         self._recorder.add_failure(failure)
         self.tally.add(failure)
+        self.troubles.add(failure, final=True)
 
 
 def _unrecorded(failure: Failure) -> str:

@@ -359,8 +359,8 @@ class Dealer:
             if not size:
                 return None
         if self._fresh_is_next:
-            return self._fresh(holder, size, allowance) or self._retry_group(holder, size, at)
-        return self._retry_group(holder, size, at) or self._fresh(holder, size, allowance)
+            return self._fresh(holder, size, at, allowance) or self._retry_group(holder, size, at)
+        return self._retry_group(holder, size, at) or self._fresh(holder, size, at, allowance)
 
     def _leases(self) -> Iterator[HeldLease]:
         return (held for holder in self._holders.values() for held in holder.leases.values())
@@ -380,8 +380,8 @@ class Dealer:
         held.alone = True
         return held
 
-    def _fresh(self, holder: Holder, size: int, allowance: Allowance) -> HeldLease | None:
-        fresh = self.queues.take(holder.node_id, size, self._rates(), far=allowance.far)
+    def _fresh(self, holder: Holder, size: int, at: float, allowance: Allowance) -> HeldLease | None:
+        fresh = self.queues.take(holder.node_id, size, self._rates(), at=at, far=allowance.far)
         if not fresh:
             return None
         self._fresh_is_next = False

@@ -5,6 +5,21 @@ it belongs, and stolen from the rear.
 """
 
 from bisect import bisect_left
+from collections import deque
+from typing import NamedTuple
+
+#: Steals that are remembered.
+_REMEMBERED = 16
+
+
+class Steal(NamedTuple):
+    """One node took over what another one had not started."""
+
+    #: Monotonic seconds.
+    at: float
+    thief: str
+    victim: str
+    items: int
 
 
 class RangeQueue:
@@ -85,32 +100,38 @@ class NodeQueues:
         self._queues: dict[str, RangeQueue] = {}
         self.remaining = 0
         self.steals = 0
+        #: The latest steals, oldest first.
+        self.latest: deque[Steal] = deque(maxlen=_REMEMBERED)
 
     def put(self, node_id: str, start: int, stop: int) -> None:
         """Give a range to a node."""
         self._queues.setdefault(node_id, RangeQueue()).put(start, stop)
         self.remaining += max(0, stop - start)
 
-    def take(self, node_id: str, count: int, rates: dict[str, float], *, far: bool = False) -> range:
-        """Up to `count` items for a node, stolen from another if it has none of its own.
+    def take(
+        self, node_id: str, count: int, rates: dict[str, float], *, at: float = 0.0, far: bool = False
+    ) -> range:
+        """Up to `count` items for a node, stolen from another at `at` if it has none of its own.
 
         `rates` are items per second by node; they decide who is the victim. `far`: from the other end, away
         from what has run last.
         """
         queue = self._queues.setdefault(node_id, RangeQueue())
-        if not queue and not self._steal(node_id, rates):
+        if not queue and not self._steal(node_id, rates, at):
             return range(0)
         taken = queue.take_far(count) if far else queue.take(count)
         self.remaining -= len(taken)
         return taken
 
-    def _steal(self, thief: str, rates: dict[str, float]) -> bool:
+    def _steal(self, thief: str, rates: dict[str, float], at: float) -> bool:
         """Move the rear half of the queue that would take longest to `thief`'s queue."""
         victims = [(node, queue) for node, queue in self._queues.items() if queue and node != thief]
         if not victims:
             return False
-        _, victim = max(victims, key=lambda one: one[1].remaining / max(rates.get(one[0], 0.0), 1e-9))
-        for part in victim.take_rear((victim.remaining + 1) // 2):
+        name, victim = max(victims, key=lambda one: one[1].remaining / max(rates.get(one[0], 0.0), 1e-9))
+        half = (victim.remaining + 1) // 2
+        for part in victim.take_rear(half):
             self._queues[thief].put(part.start, part.stop)
         self.steals += 1
+        self.latest.append(Steal(at, thief, name, half))
         return True

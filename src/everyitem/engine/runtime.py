@@ -40,16 +40,16 @@ from everyitem.model.resources import NodeSpec
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Node, NodeFailed, NodeMessage, WorkerView
 from everyitem.ports.observer import Vitals
-from everyitem.ports.store import ExecutionRecord, Progress, WorkerNow
+from everyitem.ports.store import ExecutionRecord, Progress, StealNow, WorkerNow
 
 _log = logging.getLogger("everyitem")
 
 #: Seconds between two snapshots.
 TICK = 0.2
 
-
-#: Workers other processes are told of.
+#: Workers, and causes of failures, other processes are told of.
 _WORKERS_TOLD = 64
+_CAUSES_TOLD = 20
 
 
 class Runtime:
@@ -199,7 +199,9 @@ class Runtime:
         self._pace.observe(now, ledger.succeeded + ledger.failed)
         eta = self._pace.eta(ledger.open)
         in_flight = state.dealer.in_flight
-        workers = tuple(view for node in self._nodes.values() for view in node.views())
+        seen = [(node.node_id, view) for node in self._nodes.values() for view in node.views()]
+        workers = tuple(view for _, view in seen)
+        wall = time.time()
         figures = self._meter.figures(
             now,
             busy=sum(view.index is not None for view in workers),
@@ -209,7 +211,7 @@ class Runtime:
             active=state.active_seconds(now),
         )
         self._writer.progress = Progress(
-            at=time.time(),
+            at=wall,
             succeeded=ledger.succeeded,
             failed=ledger.failed,
             in_flight=in_flight,
@@ -219,7 +221,12 @@ class Runtime:
             eta_seconds=None if eta is None else round(eta, 1),
             parallelism=state.allotment.total,
             active_ms=self._record.counters.active_ms + int(state.active_seconds(now) * 1000),
-            workers=tuple(_shown(view, now) for view in workers[:_WORKERS_TOLD]),
+            workers=tuple(_shown(node_id, view, now) for node_id, view in seen[:_WORKERS_TOLD]),
+            latest_steals=tuple(
+                StealNow(round(wall - now + one.at, 3), one.thief, one.victim, one.items)
+                for one in state.dealer.queues.latest
+            ),
+            causes=state.accounting.troubles.most(_CAUSES_TOLD),
             figures=figures,
         )
         self._observers.looked(now, self._vitals(self._writer.progress, figures))
@@ -288,6 +295,6 @@ class Runtime:
         )
 
 
-def _shown(view: WorkerView, now: float) -> WorkerNow:
+def _shown(node_id: str, view: WorkerView, now: float) -> WorkerNow:
     busy = None if view.index is None else round(max(0.0, now - view.since), 3)
-    return WorkerNow(view.worker, view.index, busy, view.done)
+    return WorkerNow(view.worker, view.index, busy, view.done, node_id)

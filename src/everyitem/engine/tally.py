@@ -4,6 +4,7 @@ Pure. A resume counts towards the limit afresh, so a tally is one run's.
 """
 
 from everyitem.engine.messages import Ending, Verdict
+from everyitem.model.causes import cause_of
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.outcome import Failure
@@ -34,8 +35,7 @@ class FailureTally:
     def add(self, failure: Failure) -> None:
         """Count one item that failed for good."""
         self.count += 1
-        first_line = failure.message.splitlines()[0][:120] if failure.message else ""
-        cause = f"{failure.type}: {first_line}"
+        cause = cause_of(failure.type, failure.message)
         if cause in self.by_cause or len(self.by_cause) < MOST_KINDS:
             self.by_cause[cause] = self.by_cause.get(cause, 0) + 1
         if self._stops and len(self._causes) < MOST_CAUSES:

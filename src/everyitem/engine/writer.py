@@ -34,7 +34,8 @@ from everyitem.ports.store import Commit, Control, ControlKind, Ownership, Progr
 
 #: Seconds between two looks into the control inbox, and between two renewals of ownership and progress.
 POLL = 0.2
-RENEW = 1.0
+#: A poll interval less than the second within which who looks is promised something new.
+RENEW = 0.8
 #: Seconds a commit follows the one before at the earliest, so that quick checkpoints share one; what the
 #: engine waits for (a charge, the end) does not wait.
 SPACING = 0.01

@@ -188,6 +188,28 @@ class WorkerNow(msgspec.Struct, frozen=True, array_like=True):
     busy_seconds: float | None
     #: Items finished so far.
     done: int
+    #: The node it belongs to.
+    node: str = ""
+
+
+class StealNow(msgspec.Struct, frozen=True, array_like=True):
+    """One node took over what another one had not started."""
+
+    #: Epoch seconds.
+    at: float
+    thief: str
+    victim: str
+    items: int
+
+
+class CauseNow(msgspec.Struct, frozen=True, array_like=True):
+    """Failures of this run that are alike."""
+
+    #: One of them, as `type: first line of the message`.
+    cause: str
+    #: Items that failed for good, and attempts that are followed by another one.
+    failed: int
+    retried: int
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +227,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     active_ms: int = 0
     #: What the workers do, the first of them where there are many.
     workers: tuple[WorkerNow, ...] = ()
+    #: The latest steals, oldest first, and the most frequent causes of failures, of this run.
+    latest_steals: tuple[StealNow, ...] = ()
+    causes: tuple[CauseNow, ...] = ()
     #: What is measured beside the counts; stays as the last run left it.
     figures: Figures = Figures()
 

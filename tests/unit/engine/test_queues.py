@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyitem.engine.ledger import Ledger, Mark
-from everyitem.engine.queues import NodeQueues, RangeQueue
+from everyitem.engine.queues import NodeQueues, RangeQueue, Steal
 
 
 def test_returned_ranges_merge() -> None:
@@ -24,6 +24,18 @@ def test_stealing_takes_the_rear_half_and_leaves_the_front() -> None:
     assert queues.take("thief", 10, {}) == range(50, 60)
     assert queues.take("victim", 10, {}) == range(10)
     assert (queues.remaining, queues.steals) == (80, 1)
+
+
+def test_the_latest_steals_are_remembered_and_no_more_than_a_few() -> None:
+    """Who took how many items from whom, and when; a run may have thousands of them."""
+    queues = NodeQueues()
+    queues.put("a", 0, 100)
+    queues.take("b", 1, {}, at=7.0)
+    assert list(queues.latest) == [Steal(7.0, "b", "a", 50)]
+    for number in range(50):
+        queues.put("a", 1000 + 10 * number, 1001 + 10 * number)
+        queues.take(f"c{number}", 1, {})
+    assert (len(queues.latest), queues.steals) == (16, 51)
 
 
 def test_the_victim_is_the_node_that_would_take_longest() -> None:

@@ -173,7 +173,10 @@ class AlertBook:
             return
         self._told_resolved.discard(alert_id)
         step = self._settings.escalation.index(page.channel)
-        self._put(replace(alert, pages=alert.pages + 1, paged_at=at, channel=page.channel, step=step))
+        told = replace(alert, pages=alert.pages + 1, paged_at=at, channel=page.channel, step=step)
+        self._put(told)
+        if told.resolved_at is not None:
+            self._tell_resolved(told)  # it was over before anybody heard of it
 
     def changes(self) -> list[Alert]:
         """What is to be recorded since this was asked last."""
@@ -239,7 +242,11 @@ class AlertBook:
         if alert.resolved_at is not None:
             return
         self._put(replace(alert, resolved_at=at))
-        if alert.pages and alert.acknowledged_at is None and alert.alert_id not in self._told_resolved:
+        if alert.pages:
+            self._tell_resolved(alert)
+
+    def _tell_resolved(self, alert: Alert) -> None:
+        if alert.acknowledged_at is None and alert.alert_id not in self._told_resolved:
             # once per page: who flaps is not worth two messages a minute
             self._told_resolved.add(alert.alert_id)
             self._to_resolve.add(alert.alert_id)

@@ -50,6 +50,8 @@ class AlertDesk:
         self._runs: dict[Scope, RunAlerts] = {}
         #: Executions others have noticed something about.
         self._noticed: set[Scope] = set()
+        #: Runs that ended before the store said what earlier ones had left, with what they leave themselves.
+        self._leaving: dict[Scope, list[Condition]] = {}
         #: Epoch seconds that never step: this process's own time since it began.
         self._epoch = time.time() - time.monotonic()
         self._looked_up = 0.0
@@ -107,6 +109,8 @@ class AlertDesk:
     def enter(self, run: RunView, alerts: "RunAlerts") -> None:
         """A run begins."""
         scope = run.batch_id, run.execution
+        if scope in self._leaving:
+            self._end(scope, self._leaving.pop(scope))
         self._runs[scope] = alerts
         if run.run > 1:
             # an earlier run may have left alerts, which this one shall neither repeat nor leave standing
@@ -121,6 +125,14 @@ class AlertDesk:
 
     def leave(self, scope: Scope, conditions: list[Condition]) -> None:
         """A run has ended."""
+        if self._is_asking:
+            # what an earlier run has left is not known yet, and may be over with this one
+            self._leaving[scope] = conditions
+            self._book.see(scope, conditions, self.now())
+        else:
+            self._end(scope, conditions)
+
+    def _end(self, scope: Scope, conditions: list[Condition]) -> None:
         self._runs.pop(scope, None)
         self._book.end(scope, conditions, self.now())
 
@@ -162,7 +174,7 @@ class AlertDesk:
     def _look(self) -> None:
         now = self.now()
         for scope, run in list(self._runs.items()):
-            if run.vitals is not None:
+            if run.vitals is not None and scope not in self._leaving:
                 self._book.see(scope, run.watch.look(*run.vitals), now)
         if self._book.standing and now >= self._looked_up + LOOK_UP:
             self._look_up()
@@ -170,6 +182,8 @@ class AlertDesk:
             return  # what the store knows may make a page needless
         for page in self._book.decide(now):
             self._couriers[page.channel].take(page)
+        while self._leaving:
+            self._end(*self._leaving.popitem())
         self._records.put(self._book.changes())
 
     def delivered(self, page: Page, *, reached: bool) -> None:

@@ -5,10 +5,8 @@ from collections import Counter
 
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.views import Status
+from everyitem.model.causes import cause_of
 from everyitem.ports.store import ExecutionRecord, Store
-
-#: Characters of a message that tell one cause from another, as in the engine's own snapshots.
-_CAUSE = 120
 
 
 def snapshot_of(record: ExecutionRecord, causes: tuple[tuple[str, int], ...]) -> Snapshot:
@@ -42,8 +40,5 @@ def snapshot_of(record: ExecutionRecord, causes: tuple[tuple[str, int], ...]) ->
 
 def failures_by_cause(store: Store, execution_key: int) -> tuple[tuple[str, int], ...]:
     """How many items failed for which reason, the most frequent first."""
-    causes: Counter[str] = Counter()
-    for failed in store.failures(execution_key):
-        first_line = failed.message.splitlines()[0][:_CAUSE] if failed.message else ""
-        causes[f"{failed.type}: {first_line}"] += 1
+    causes = Counter(cause_of(failed.type, failed.message) for failed in store.failures(execution_key))
     return tuple(causes.most_common())

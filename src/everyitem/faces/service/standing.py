@@ -13,9 +13,9 @@ from everyitem.ports.queue import BatchQueue, ServiceRecord, Ticket, Wish
 from everyitem.ports.store import ExecutionRecord
 
 #: Why a batch waits that nobody has looked at yet.
-_NEXT: Final = "its start"
-_NOBODY: Final = "a service: none is running on this store"
-_HELD: Final = "somebody to resume it"
+_NEXT: Final = "it is about to be started"
+_NOBODY: Final = "no service is running on this store"
+_HELD: Final = "somebody has to resume it"
 
 
 class Line:

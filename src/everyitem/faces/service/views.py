@@ -7,6 +7,7 @@ import msgspec
 from everyitem.faces.api.views import Status, View, moment
 from everyitem.model.configuration import Priority
 from everyitem.model.figures import LATENCY_BOUNDS
+from everyitem.model.response import rfc3339
 from everyitem.ports.store import ExecutionRecord
 
 
@@ -93,6 +94,27 @@ class Worker(View, frozen=True, kw_only=True):
     busy_seconds: float | None
     #: Items finished so far.
     done: int
+    node: str
+
+
+class LatestSteal(View, frozen=True, kw_only=True):
+    """One node took over what another one had not started."""
+
+    #: RFC 3339.
+    at: str
+    thief: str
+    victim: str
+    items: int
+
+
+class LiveCause(View, frozen=True, kw_only=True):
+    """Failures that differ in numbers, ids and quoted parts only."""
+
+    #: One of them, as `type: first line of the message`.
+    cause: str
+    #: Items that failed for good, and attempts that are followed by another one, in this run.
+    failed: int
+    retried: int
 
 
 class Live(View, frozen=True, kw_only=True):
@@ -111,6 +133,10 @@ class Live(View, frozen=True, kw_only=True):
     window: float = 0.0
     window_used: float = 0.0
     workers: tuple[Worker, ...] = ()
+    #: The latest steals of this run, oldest first.
+    latest_steals: tuple[LatestSteal, ...] = ()
+    #: What fails in this run, the most frequent first.
+    causes: tuple[LiveCause, ...] = ()
 
     @classmethod
     def of(cls, record: ExecutionRecord) -> Self:
@@ -129,7 +155,20 @@ class Live(View, frozen=True, kw_only=True):
             window=figures.window,
             window_used=figures.window_used,
             workers=tuple(
-                Worker(worker=one.worker, index=one.index, busy_seconds=one.busy_seconds, done=one.done)
+                Worker(
+                    worker=one.worker,
+                    index=one.index,
+                    busy_seconds=one.busy_seconds,
+                    done=one.done,
+                    node=one.node,
+                )
                 for one in progress.workers
+            ),
+            latest_steals=tuple(
+                LatestSteal(at=rfc3339(one.at), thief=one.thief, victim=one.victim, items=one.items)
+                for one in progress.latest_steals
+            ),
+            causes=tuple(
+                LiveCause(cause=one.cause, failed=one.failed, retried=one.retried) for one in progress.causes
             ),
         )

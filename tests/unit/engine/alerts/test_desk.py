@@ -3,11 +3,12 @@
 import threading
 import time
 
+import msgspec
 import pytest
 
 from everyitem.engine.alerts import desk as module
 from everyitem.engine.alerts.desk import AlertDesk
-from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.alerts import Alert, AlertKind, Condition, Level, Reason
 from everyitem.model.errors import StoreError
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.observer import RunView
@@ -180,6 +181,43 @@ def test_what_an_earlier_process_noticed_is_over_once_somebody_sees_that_all_is_
     second.notice(about, [])
     until(lambda: all(alert.resolved_at is not None for alert in store.kept.values()))
     second.close()
+
+
+def test_a_run_that_ends_before_the_store_answers_leaves_no_alert_of_earlier_ones(monkeypatch):
+    """It ended well, so what an earlier run left is over; who had not heard of it hears both, in order."""
+    monkeypatch.setattr(module, "PATIENCE", 60.0)
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow(Kept):
+        def recent(self, since):
+            asked.set()
+            answer.wait(60)
+            return super().recent(since)
+
+    store, channel = Slow(), Reached("ops")
+    store.put(
+        Alert(
+            alert_id="1",
+            batch_id="b",
+            execution=1,
+            kind=AlertKind.CRITICAL_ERROR,
+            level=Level.CRITICAL,
+            about="",
+            text="the disk is gone",
+            raised_at=time.time(),
+            seen_at=time.time(),
+        )
+    )
+    desk = made(channel, store=store)
+    observer = desk.observer()
+    observer.began(msgspec.structs.replace(RUN, run=2))
+    assert asked.wait(60)
+    observer.ended(ExecutionStatus.COMPLETED, "", "")
+    answer.set()
+    desk.close()
+    assert [page.reason for page in channel.pages] == [Reason.RAISED, Reason.RESOLVED]
+    (alert,) = store.kept.values()
+    assert alert.resolved_at is not None
 
 
 def until(reached):

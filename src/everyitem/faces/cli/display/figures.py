@@ -1,16 +1,13 @@
 """Numbers, durations and causes, written the same way everywhere."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 from everyitem.engine.breaker import Standing
 from everyitem.engine.parallelism import Decision
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.terminal import safe
+from everyitem.model.causes import Alike, grouped
 from everyitem.model.status import ExecutionStatus
-
-#: What changes from item to item in messages of one cause: quoted parts, words with digits in them.
-_VARYING = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|[\w.+-]*\d[\w.+:-]*""")
 
 
 def count(number: int) -> str:
@@ -52,17 +49,13 @@ def causes(failures_by_cause: Iterable[tuple[str, int]], limit: int) -> tuple[Se
 
     Messages that differ in numbers, ids and quoted parts only are one cause: an example stands for it.
     """
-    alike: dict[str, list[tuple[str, int]]] = {}
-    for cause, number in failures_by_cause:
-        alike.setdefault(_VARYING.sub("#", cause), []).append((cause, number))
-    ordered = sorted(alike.values(), key=lambda same: -sum(number for _, number in same))
-    shown = [(count(sum(number for _, number in same)), _example(same)) for same in ordered[:limit]]
-    return shown, max(0, len(ordered) - limit)
+    ordered = grouped(failures_by_cause)
+    return [(count(one.items), _example(one)) for one in ordered[:limit]], max(0, len(ordered) - limit)
 
 
-def _example(same: Sequence[tuple[str, int]]) -> str:
-    text = safe(max(same, key=lambda cause: cause[1])[0])
-    return text if len(same) == 1 else f"{text} (and {count(len(same) - 1)} more messages like it)"
+def _example(alike: Alike) -> str:
+    text = safe(alike.example)
+    return text if alike.causes == 1 else f"{text} (and {count(alike.causes - 1)} more messages like it)"
 
 
 def pace(snapshot: Snapshot) -> str:

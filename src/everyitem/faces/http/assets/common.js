@@ -43,25 +43,33 @@ export async function api(path, method = "GET", body = undefined) {
   return value;
 }
 
+/** Seconds between two looks: no more than one, or there would be less than one new state a second. */
+const PERIOD = 0.9;
+/** The same where nobody sees it, and at most while nobody answers. */
+const REST = 5;
+
 /** Do something again and again, and say so while the server does not answer. */
-export function everySecond(what, seconds = 1) {
+export function everySecond(what) {
   const trouble = document.getElementById("trouble");
   let wrong = 0;
   const turn = async () => {
-    let rest = seconds;
+    let rest = PERIOD;
+    const began = performance.now();
     try {
       await what();
       wrong = 0;
       trouble.hidden = true;
     } catch (error) {
       wrong += 1;
-      rest = Math.min(5, seconds * wrong);
+      rest = Math.min(REST, wrong);
       trouble.textContent = error instanceof Refused
         ? error.message
         : "The server does not answer. What is shown is as of before; this page goes on trying.";
       trouble.hidden = false;
     }
-    setTimeout(turn, document.hidden ? 5000 : rest * 1000);
+    const passed = performance.now() - began;
+    // an answer that took long is no reason to ask at once
+    setTimeout(turn, document.hidden ? REST * 1000 : Math.max(rest * 1000 - passed, 200));
   };
   turn();
 }
@@ -82,6 +90,9 @@ export function element(name, attributes = {}, ...children) {
 }
 
 export const count = (value) => numbers.format(value);
+
+/** "1 item", "2 items". */
+export const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
 export function rate(value) {
   if (!value) return "–";

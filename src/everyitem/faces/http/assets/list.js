@@ -1,6 +1,6 @@
 // The list of batches: what runs, what waits, what needs a look.
 
-import { api, clock, count, duration, element, everySecond, fill, mayRun, pathOf, rate, say, whoAmI, words }
+import { api, clock, count, counted, duration, element, everySecond, fill, mayRun, pathOf, rate, say, whoAmI, words }
   from "./common.js";
 
 const body = document.querySelector("#batches tbody");
@@ -22,6 +22,7 @@ function rowOf(status) {
       priority: element("td", { class: "minor" }), when: element("td", { class: "minor soft" }),
     };
     row.cells.failed.dataset.name = "failed";
+    row.cells.left.dataset.name = "left";
     row.cells.rate.classList.add("minor");
     row.element = element("tr", {},
       element("td", { class: "name" }, element("a", { href: pathOf(status) }, status.batchId), row.note),
@@ -43,22 +44,32 @@ function show(row, status) {
   row.cells.failed.textContent = status.failed ? count(status.failed) : "–";
   row.cells.failed.classList.toggle("failed-some", status.failed > 0);
   row.cells.rate.textContent = status.state === "RUNNING" ? rate(status.ratePerSecond) : "–";
+  row.cells.left.classList.toggle("nothing", status.state !== "RUNNING");
+  row.cells.failed.classList.toggle("nothing", !status.failed);
   row.cells.left.textContent = status.state === "RUNNING" ? duration(status.etaSeconds) : "–";
   row.priority.textContent = status.priority.toLowerCase();
   row.when.textContent = clock(status.createdAt);
   row.note.textContent = [
     status.execution > 1 ? `execution ${status.execution}` : null,
     status.queuePosition ? `number ${status.queuePosition} in the queue${status.expectedStart ? `, about ${clock(status.expectedStart)}` : ""}` : null,
-    status.waitsFor, status.inDoubt ? `${count(status.inDoubt)} items in doubt` : null,
+    status.waitsFor ? `waits: ${status.waitsFor}` : null, status.inDoubt ? `${counted(status.inDoubt, "item")} in doubt` : null,
   ].filter(Boolean).join("; ");
 }
+
+/** What runs comes first, then what waits, the next one first; the rest is newest first, as the API says. */
+const ACTIVE = ["RUNNING", "QUEUED"];
+const urgency = (status) => (ACTIVE.includes(status.state) ? ACTIVE.indexOf(status.state) : ACTIVE.length);
 
 async function look() {
   const [page, health, alerts] = await Promise.all([
     api(`/v1/batches?limit=${limit}`), api("/v1/service"), api("/v1/alerts?standing=true"),
   ]);
   const wanted = filter.value.split(" ").filter(Boolean);
-  const shown = page.batches.filter((one) => !wanted.length || wanted.includes(one.state));
+  const shown = page.batches.filter((one) => !wanted.length || wanted.includes(one.state))
+    .sort((one, other) => urgency(one) - urgency(other) || (one.queuePosition ?? 0) - (other.queuePosition ?? 0));
+  // what runs is shown, however many newer ones have ended since it was handed in
+  const active = page.batches.filter((one) => ACTIVE.includes(one.state)).length;
+  if (active < health.running + health.waiting && page.nextCursor && limit < 1000) limit = Math.min(1000, limit * 4);
   const elements = shown.map(rowOf);
   elements.forEach((row, number) => {
     if (body.children[number] !== row) body.insertBefore(row, body.children[number] ?? null);
@@ -79,15 +90,21 @@ function showAlerts(alerts) {
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   place.replaceChildren(...alerts.map((one) => {
-    const line = element("div", { class: `alert ${one.level}` }, element("b", {}, one.kind), element("span", {}, one.batchId),
-      element("span", { class: "soft" }, one.text));
-    if (one.acknowledgedBy) line.append(element("span", { class: "soft end" }, `${one.acknowledgedBy} looks after it`));
+    const line = element("div", { class: `alert ${one.level}` },
+      element("p", {}, element("b", {}, one.kind.replaceAll("-", " ")), " ", one.batchId ? element("a", { href: `/batches/${encodeURIComponent(one.batchId)}` }, one.batchId) : null),
+      element("p", { class: "soft" }, one.text));
+    if (one.acknowledgedBy) line.append(element("span", { class: "soft" }, `${one.acknowledgedBy} looks after it`));
     else if (mayRun()) {
-      const button = element("button", { class: "quiet end", "aria-label": `Acknowledge ${one.kind} of ${one.batchId}` }, "I look after it");
+      const button = element("button", { class: "quiet", "aria-label": `Acknowledge ${one.kind} of ${one.batchId}` }, "I look after it");
       button.addEventListener("click", async () => {
         button.disabled = true;
-        await api(`/v1/alerts/${encodeURIComponent(one.alertId)}/acknowledge`, "POST");
-        await look();
+        try {
+          await api(`/v1/alerts/${encodeURIComponent(one.alertId)}/acknowledge`, "POST");
+          await look();
+        } catch (error) {
+          button.disabled = false;
+          button.textContent = error.message;
+        }
       });
       line.append(button);
     }

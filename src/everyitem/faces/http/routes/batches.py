@@ -23,8 +23,12 @@ from everyitem.faces.http.shapes import (
 )
 from everyitem.faces.http.streaming import streamed
 from everyitem.faces.service.views import BatchStatus, Live, Page
+from everyitem.model.causes import grouped
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+#: Groups of causes that are alike, at most.
+_GROUPS = 100
 
 _UNKNOWN = refuses(HTTPStatus.NOT_FOUND)
 
@@ -119,10 +123,23 @@ def failures(
     "/{batch_id}/causes",
     responses={200: returns({"type": "object"}, "How many items failed for which reason."), **_UNKNOWN},
 )
-def causes(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> dict[str, object]:
+def causes(
+    serving: ServingNow,
+    batch_id: BatchId,
+    execution: Execution = None,
+    alike: Annotated[
+        bool,
+        Query(description="Those that differ in numbers, ids and quoted parts only as one, 100 at most."),
+    ] = False,
+) -> dict[str, object]:
     """How many items failed for which reason, the most frequent first."""
     with serving.service.session() as session:
         found = session.causes(batch_id, execution=execution)
+    if alike:
+        groups = grouped(found)[:_GROUPS]
+        return {
+            "causes": [{"cause": one.example, "items": one.items, "causes": one.causes} for one in groups]
+        }
     return {"causes": [{"cause": cause, "items": items} for cause, items in found]}
 
 
