@@ -101,7 +101,7 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     assert service.wait(PATIENCE) == 0
     when_gone(children, 5)
     rested = rig.client.status("b")
-    assert (rested.state, rested.waits_for) == ("QUEUED", "a service: none is running on this store")
+    assert (rested.state, rested.waits_for) == ("QUEUED", "no service is running on this store")
     assert rested.succeeded == len(rig.calls())
     rig.start()
     assert rig.when_in("COMPLETED").succeeded == 60
