@@ -45,6 +45,12 @@ def witnessed(item: Any, context: Any) -> Any:
     return item * 2
 
 
+@item_processor("outage of large ones")
+def large(item: Any, context: Any) -> Any:
+    """The same for items that are more than their number."""
+    return witnessed(item["number"], context)
+
+
 @pytest.fixture(autouse=True)
 def no_calls() -> Iterator[None]:
     """Every test begins without calls."""
@@ -162,6 +168,30 @@ def outage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outage]:
         url = f"{server.url_at(proxy.port)}?connect_timeout=2&schema={schema}"
         yield Outage(url, away, proxy.mend)
         proxy.mend()
+
+
+@pytest.mark.parametrize("outage", ["cut"], indirect=True)
+@pytest.mark.service
+def test_a_large_input_that_is_gone_on_with_needs_no_store_for_its_next_items(outage: Outage) -> None:
+    """Above 16 MB items are read from the store: all of them soon, and not when a worker needs them."""
+    items = 600
+    batch = document(items, seconds=0.005, interval=1000)
+    batch["batchItems"] = [{"number": number, "text": "x" * 40_000} for number in range(items)]
+    batch["processingConfiguration"]["processor"] = "outage of large ones"
+    first = Running(batch, outage.url)
+    until(lambda: len(CALLS) > 20)
+    first.switch.stop("a test")
+    with pytest.raises(everyitem.ExecutionInterrupted):
+        first.answer()
+    before = len(CALLS)
+    second = Running(batch, outage.url)
+    until(lambda: len(CALLS) > before + 20)
+    until(lambda: not any(thread.name == "everyitem-copy" for thread in threading.enumerate()))
+    outage.away()
+    # all the rest is called though the store is away
+    until(lambda: set(CALLS) == set(range(items)))
+    outage.back()
+    assert second.answer()["result"]["executionResults"]["itemsProcessed"] == items
 
 
 @pytest.mark.parametrize(

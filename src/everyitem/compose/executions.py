@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from everyitem.adapters.stores.nearby import NearbyCopy
 from everyitem.compose.nodes import node_builder, refuse_unfit
 from everyitem.compose.places import data_directory
 from everyitem.compose.watching import Watching
@@ -154,7 +155,7 @@ def _submission(
         items = batch.items if fresh else store.items(record.execution_key)
         started = started_items(store, record, batch, processor)
         observers, traceparent = ([], "") if watching is None else watching.run()
-        return Execution(
+        execution = Execution(
             store,
             record,
             ownership,
@@ -169,7 +170,9 @@ def _submission(
             meter=patience.meter,
             observers=Observers(observers),
             traceparent=traceparent,
-        ).run()
+        )
+        with NearbyCopy(items):
+            return execution.run()
 
     return Submission(
         store,

@@ -142,7 +142,9 @@ class StoredItems:
         """`firsts` holds each chunk's first index; `load(k)` reads and verifies chunk number k."""
         self._count, self.named, self.digest = count, named, digest
         self._firsts = firsts
-        #: Reads and verifies chunk number k; whoever knows how to make it more patient may wrap it.
+        #: Reads and verifies chunk number k, or raises where the store is out of reach.
+        self.read = load
+        #: The same for who needs the chunk; whoever knows how to make it more patient may wrap it.
         self.load = load
         self._kept: OrderedDict[int, InMemoryItems] = OrderedDict()
         #: Guards `_kept`: the slots of a thread node read side by side.
@@ -150,6 +152,11 @@ class StoredItems:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks there are."""
+        return len(self._firsts)
 
     def _chunk(self, number: int) -> InMemoryItems:
         with self._lock:
