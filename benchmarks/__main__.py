@@ -15,6 +15,7 @@ CASES = (
     "busy",
     "skewed",
     "command",
+    "guarded",
     "scheduling",
     "observed",
     "publishing",
