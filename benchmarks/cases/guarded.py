@@ -77,8 +77,8 @@ def _processor_seconds() -> float:
 @contextmanager
 def _without_safeguards() -> Iterator[None]:
     with (
-        mock.patch.object(StartedFile, "section", lambda self, cells: None),
-        mock.patch.object(Guard, "watch", lambda self, group, mark="": None),
-        mock.patch.object(Guard, "release", lambda self, group: None),
+        mock.patch.object(StartedFile, "section", return_value=None),
+        mock.patch.object(Guard, "watch"),
+        mock.patch.object(Guard, "release"),
     ):
         yield

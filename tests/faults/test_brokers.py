@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from tests.acceptance.conftest import Workspace, workspace
-from tests.services.brokers import INBOX, Broker, NatsBroker, RedisBroker, running
+from tests.services.brokers import INBOX, Broker, NatsBroker, RabbitBroker, RedisBroker, running
 from tests.services.http_server import serving
 
 import everyitem
 from everyitem.adapters.publishers import build_publisher
+from everyitem.adapters.subscriptions import build_subscription
 from everyitem.model.errors import UsageError
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
+from everyitem.ports.subscription import BrokerAway
 from everyitem.settings.publishing import PublishingSettings
 
 __all__ = ["workspace"]
@@ -21,7 +23,7 @@ __all__ = ["workspace"]
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(params=[NatsBroker, RedisBroker])
+@pytest.fixture(params=[NatsBroker, RedisBroker, pytest.param(RabbitBroker, marks=pytest.mark.long)])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     with running(request.param) as made:
         yield made
@@ -83,6 +85,57 @@ def test_a_broker_killed_while_a_batch_publishes_loses_nothing(workspace: Worksp
     assert kept == told
 
 
+def test_rabbitmq_confirms_what_its_queues_have_and_hands_out_again_what_nobody_took():
+    """One start of the broker for all of it, which takes seconds: the others do so each in its own test."""
+    with running(RabbitBroker) as broker:
+        publisher = build_publisher(settings_of(broker))
+        publisher.publish([event(number) for number in range(1, 251)])
+        assert [one["sequence"] for one in broker.kept()] == list(range(1, 251))
+        for topic, reason in (
+            ("elsewhere", "there is no exchange 'elsewhere'"),
+            ("amq.topic", r"no queue is bound to the exchange 'amq\.topic'"),
+        ):
+            other = build_publisher(settings_of(broker, topic=topic))
+            with pytest.raises(PublisherAway, match=reason):
+                other.publish([event(1)])
+            other.close()
+
+        subscription = build_subscription("rabbitmq", broker.url, INBOX, 5.0)
+        broker.send({"id": "1"}, {"id": "2"})
+        first, second = received(subscription, 2)
+        subscription.take(first)
+        # it could not be taken in: it comes again at once, and to others when this one is gone
+        (again,) = received(subscription, 1)
+        assert again.body == second.body
+        with pytest.raises(BrokerAway, match="there is no queue 'nowhere'"):
+            build_subscription("rabbitmq", broker.url, "nowhere", 5.0).receive(0.1)
+
+        broker.kill()
+        with pytest.raises(PublisherAway):
+            publisher.publish([event(251)])
+        with pytest.raises(BrokerAway):
+            subscription.receive(0.1)
+        broker.start()
+        publisher.publish([event(251)])
+        assert [one["sequence"] for one in broker.kept()] == list(range(1, 252))
+        # the acknowledgement of the first one may not have reached the disk: it is known by its id
+        *_, again = kept = received(subscription, 1)
+        assert again.body == second.body
+        for message in kept:
+            subscription.take(message)
+        assert subscription.receive(0.1) == []
+        publisher.close()
+        subscription.close()
+
+
+def received(subscription, count):
+    """So many messages, in order; bounded by the test's own timeout."""
+    found = []
+    while len(found) < count:
+        found = subscription.receive(1.0)
+    return found
+
+
 def test_a_message_that_is_too_large_is_refused_and_not_waited_for():
     """It would be too large again; NATS takes a megabyte by default."""
     with running(NatsBroker) as broker:
@@ -117,6 +170,9 @@ def test_a_url_of_another_kind_is_refused():
     """At the start, not with the first event."""
     with pytest.raises(UsageError, match="url"):
         build_publisher(PublishingSettings(publisher="redis", url="http://x/"))
+    for url in ("http://x/", "amqp://x:port/", "amqp://x/?verify=no", "amqps://x/?cacertfile=/none"):
+        with pytest.raises(UsageError, match="url"):
+            build_publisher(PublishingSettings(publisher="rabbitmq", url=url))
 
 
 def brought(number: int, document: dict[str, object]) -> dict[str, object]:
@@ -128,7 +184,9 @@ def brought(number: int, document: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "broker", [NatsBroker, pytest.param(RedisBroker, marks=pytest.mark.long)], indirect=True
+    "broker",
+    [NatsBroker, *(pytest.param(kind, marks=pytest.mark.long) for kind in (RabbitBroker, RedisBroker))],
+    indirect=True,
 )
 def test_a_service_carries_out_what_comes_through_a_broker(workspace: Workspace, broker, root):
     """Each once, although events come twice, the broker is killed, and so is the service."""

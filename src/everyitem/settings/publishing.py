@@ -1,11 +1,14 @@
 """The table `[events]` of the configuration file: where events go."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from everyitem.settings.alerting import Seconds, read_table
+
+#: Publishers from which events can come, too.
+_BROKERS: Final = frozenset({"nats", "rabbitmq", "redis"})
 
 
 class PublishingSettings(
@@ -14,13 +17,13 @@ class PublishingSettings(
     """Where events go, and what becomes of those that are refused."""
 
     #: What takes them; empty: nothing, they stay in the store.
-    publisher: Literal["", "webhook", "nats", "redis"] = ""
+    publisher: Literal["", "webhook", "nats", "rabbitmq", "redis"] = ""
     #: Where to; a URL may be a secret, and stand in a file of its own instead.
     url: str = ""
     url_file: str = ""
-    #: nats, redis: the subject, or the stream, events are put into.
+    #: nats, rabbitmq, redis: the subject, the exchange, or the stream, events are put into.
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "everyitem.events"
-    #: nats, redis: the subject, or the stream, a service takes events of others from; empty: none.
+    #: nats, rabbitmq, redis: the subject, the queue, or the stream, a service takes events of others from.
     listen: Annotated[str, msgspec.Meta(max_length=200)] = ""
     #: webhook: files with the secret events are signed with, and with a bearer token that is sent along.
     secret_file: str = ""
@@ -44,7 +47,7 @@ def read_publishing_settings(table: Mapping[str, Any] | str | PublishingSettings
     settings = read_table(table, PublishingSettings)
     if settings.publisher and not (settings.url or settings.url_file):
         raise ValueError(f"the publisher {settings.publisher!r} needs a `url` or a `urlFile`")
-    if settings.listen and settings.publisher not in ("nats", "redis"):
+    if settings.listen and settings.publisher not in _BROKERS:
         raise ValueError(f"`listen` needs a broker as `publisher`, not {settings.publisher or 'none'!r}")
     if settings.listen and settings.listen == settings.topic:
         raise ValueError("`listen` must not be the `topic` events are published to")

@@ -18,6 +18,10 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
             with _needing("events-nats"):
                 from everyitem.adapters.publishers.nats import NatsPublisher
             return NatsPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
+        case "rabbitmq":
+            with _needing("events-rabbitmq"):
+                from everyitem.adapters.publishers.rabbitmq import RabbitPublisher
+            return RabbitPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
         case "redis":
             with _needing("events-redis"):
                 from everyitem.adapters.publishers.redis import RedisPublisher

@@ -19,6 +19,10 @@ def build_subscription(publisher: str, url: str, topic: str, timeout: float) -> 
                 from everyitem.adapters.subscriptions.nats import NatsSubscription
 
                 return NatsSubscription(url, topic=topic, timeout=timeout)
+            case "rabbitmq":
+                from everyitem.adapters.subscriptions.rabbitmq import RabbitSubscription
+
+                return RabbitSubscription(url, topic=topic, timeout=timeout)
             case "redis":
                 from everyitem.adapters.subscriptions.redis import RedisSubscription
 
