@@ -98,7 +98,8 @@ def test_several_killers_are_found_one_after_the_other(deadly: Workspace) -> Non
     assert [one["index"] for one in deadly.lines("failures", "b", "--json")] == [3, 4]
 
 
-@pytest.mark.parametrize("killers", [3, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("killers", [3, 12])
 def test_a_supervisor_does_not_give_up_while_killers_are_found(deadly: Workspace, killers: int) -> None:
     """As many crashes as end it in a row: each quarantine is a step forward, and starts the count anew."""
     document = deadly.document([*["kill"] * killers, *range(20)], processor="plain", parallelismLevel=1)

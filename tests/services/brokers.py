@@ -10,11 +10,14 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
 from tests.services.debian import need
+from tests.services.maven import kafka_libraries
 
 TOPIC = "everyitem.events"
 INBOX = "everyitem.inbox"
@@ -144,6 +147,18 @@ class RedisBroker(_Server):
         options = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         return [program, "--port", str(self.port), "--dir", str(self.folder), *options]
 
+    def start(self) -> None:
+        import redis
+
+        super().start()
+        with redis.Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.exceptions.BusyLoadingError:
+                    threading.Event().wait(0.02)
+
     def kept(self) -> list[dict[str, Any]]:
         import redis
 
@@ -236,6 +251,99 @@ class RabbitBroker(_Server):
             yield channel
 
 
+class KafkaBroker(_Server):
+    """Kafka as one node that is broker and controller, and its two topics."""
+
+    publisher = "kafka"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._controller_port = _free_port()
+
+    @property
+    def url(self) -> str:
+        return f"kafka://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self._configuration())]
+
+    def start(self) -> None:
+        if not (self.folder / "data").exists():
+            tool = [
+                *self._java(),
+                "kafka.tools.StorageTool",
+                "format",
+                "--cluster-id",
+                "MkU3OEVBNTcwNTJENDM2Qg",
+            ]
+            subprocess.run([*tool, "--config", self._configuration()], check=True, capture_output=True)
+        super().start()
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        # several partitions: the order within a batch must not depend on there being one
+        topics = [NewTopic(TOPIC, 3), NewTopic(INBOX, 1)]
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
+        for made in admin.create_topics(topics).values():
+            with suppress(KafkaException):  # it is there already
+                made.result(PATIENCE)
+
+    def kept(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        consumer = self._consumer()
+        ends = {
+            number: consumer.get_watermark_offsets(TopicPartition(TOPIC, number), PATIENCE)[1]
+            for number in range(3)
+        }
+        consumer.assign([TopicPartition(TOPIC, number, 0) for number in ends])
+        while len(found) < sum(ends.values()):
+            message = consumer.poll(PATIENCE)
+            assert message is not None
+            assert message.error() is None
+            found.append(json.loads(message.value()))
+        consumer.close()
+        return found
+
+    def send(self, *events: dict[str, Any]) -> None:
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
+        for event in events:
+            producer.produce(INBOX, json.dumps(event))
+        assert producer.flush(PATIENCE) == 0
+
+    def _consumer(self) -> Consumer:
+        where = {"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0}
+        return Consumer({**where, "group.id": "a test", "auto.offset.reset": "earliest"})
+
+    def _java(self) -> list[str]:
+        java = need("java", packages=("openjdk-17-jre-headless",))
+        small = ["-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+        return [java, *small, "-cp", f"{kafka_libraries()}/*"]
+
+    def _configuration(self) -> Path:
+        path = self.folder / "server.properties"
+        here, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self._controller_port}"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{here},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{here}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "log.flush.interval.messages": "1",
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "broker.heartbeat.interval.ms": "300",
+            "broker.session.timeout.ms": "1500",
+        }
+        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        return path
+
+
 def _free_port() -> int:
     with closing(socket.socket()) as one:
         one.bind(("127.0.0.1", 0))
@@ -243,7 +351,7 @@ def _free_port() -> int:
         return port
 
 
-AnyBroker = NatsBroker | RabbitBroker | RedisBroker
+AnyBroker = KafkaBroker | NatsBroker | RabbitBroker | RedisBroker
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import msgspec
 from everyitem.settings.alerting import Seconds, read_table
 
 #: Publishers from which events can come, too.
-_BROKERS: Final = frozenset({"nats", "rabbitmq", "redis"})
+_BROKERS: Final = frozenset({"kafka", "nats", "rabbitmq", "redis"})
 
 
 class PublishingSettings(
@@ -17,13 +17,13 @@ class PublishingSettings(
     """Where events go, and what becomes of those that are refused."""
 
     #: What takes them; empty: nothing, they stay in the store.
-    publisher: Literal["", "webhook", "nats", "rabbitmq", "redis"] = ""
+    publisher: Literal["", "webhook", "kafka", "nats", "rabbitmq", "redis"] = ""
     #: Where to; a URL may be a secret, and stand in a file of its own instead.
     url: str = ""
     url_file: str = ""
-    #: nats, rabbitmq, redis: the subject, the exchange, or the stream, events are put into.
+    #: Brokers: the topic, the subject, the exchange, or the stream, events are put into.
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "everyitem.events"
-    #: nats, rabbitmq, redis: the subject, the queue, or the stream, a service takes events of others from.
+    #: Brokers: the topic, the subject, the queue, or the stream, a service takes events of others from.
     listen: Annotated[str, msgspec.Meta(max_length=200)] = ""
     #: webhook: files with the secret events are signed with, and with a bearer token that is sent along.
     secret_file: str = ""

@@ -14,6 +14,10 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
     """The publisher of the settings. Raises `UsageError` for one that cannot be had."""
     url = broker_url(settings)
     match settings.publisher:
+        case "kafka":
+            with _needing("events-kafka"):
+                from everyitem.adapters.publishers.kafka import KafkaPublisher
+            return KafkaPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
         case "nats":
             with _needing("events-nats"):
                 from everyitem.adapters.publishers.nats import NatsPublisher

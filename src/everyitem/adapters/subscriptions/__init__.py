@@ -15,6 +15,10 @@ def build_subscription(publisher: str, url: str, topic: str, timeout: float) -> 
     """The subscription to a topic of a broker. Raises `UsageError` for one that cannot be had."""
     try:
         match publisher:
+            case "kafka":
+                from everyitem.adapters.subscriptions.kafka import KafkaSubscription
+
+                return KafkaSubscription(url, topic=topic, timeout=timeout)
             case "nats":
                 from everyitem.adapters.subscriptions.nats import NatsSubscription
 

@@ -1,0 +1,103 @@
+"""Events to a Kafka topic: acknowledged by all in-sync replicas, those of a batch in one partition.
+
+The producer is idempotent: what it sends again itself is kept once, and in order. Messages are CloudEvents in
+the structured mode of the Kafka binding.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from everyitem.adapters.kafka_url import kafka_properties
+from everyitem.adapters.publishers.messages import STRUCTURED, to_json
+from everyitem.model.errors import UsageError
+from everyitem.model.store_url import shown_url
+from everyitem.ports.relay import EventsRefused, PublisherAway
+from everyitem.ports.store import OutboxEvent
+
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+_NO_TOPIC = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - so librdkafka's own errors are named
+    }
+)
+
+
+class KafkaPublisher:
+    """Hands events to one topic, some of them under way at a time."""
+
+    at_once = 100
+
+    def __init__(self, url: str, *, topic: str, timeout: float) -> None:
+        """`url` is like kafka://HOST:9092 (see `kafka_properties`); `timeout` in seconds a step."""
+        self._url, self._topic, self._timeout = url, topic, timeout
+        self._properties: dict[str, Any] = kafka_properties(url, timeout=timeout) | {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 2,
+            "message.timeout.ms": round(timeout * 1000),
+            # a topic that is not there is said, and not only after the time for messages is over
+            "topic.metadata.propagation.max.ms": min(2000, round(timeout * 500)),
+        }
+        self._producer: Producer | None = None
+        self._errors: list[KafkaError] = []
+        try:
+            # a file that is not there, a mechanism nobody knows
+            self._open()
+        except KafkaException as error:
+            raise UsageError(f"[events] url {shown_url(url)!r}: {error}") from error
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        producer = self._producer or self._open()
+        self._errors.clear()
+        try:
+            for event in events:
+                producer.produce(
+                    self._topic,
+                    to_json(event),
+                    # its partition: events of a batch keep their order
+                    key=event.subject.encode(),
+                    headers={"content-type": STRUCTURED.encode()},
+                    on_delivery=self._delivered,
+                )
+        except KafkaException as error:
+            self._errors.append(error.args[0])
+        if producer.flush(self._timeout + 1) and not self._errors:
+            raise self._away("it does not acknowledge in time")
+        if self._errors:
+            raise self._wrong(self._errors[0])
+
+    def close(self) -> None:
+        self._forget()
+
+    def _open(self) -> Producer:
+        self._producer = Producer({**self._properties, "error_cb": _ignore})
+        return self._producer
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._errors.append(error)
+
+    def _wrong(self, error: KafkaError) -> Exception:
+        if error.code() in _TOO_LARGE:
+            return EventsRefused(f"larger than the broker takes: {error.str()}")
+        if error.code() in _NO_TOPIC:
+            return self._away(f"there is no topic {self._topic!r}; make one")
+        return self._away(error.str())
+
+    def _away(self, reason: str) -> PublisherAway:
+        self._forget()
+        return PublisherAway(f"{shown_url(self._url)}: {reason}")
+
+    def _forget(self) -> None:
+        """The next events go by a new producer; what this one still holds is offered again by the relay."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+            producer.flush(0)
+
+
+def _ignore(_: KafkaError) -> None:
+    """What is wrong with a broker is told by the events it does not take."""
