@@ -20,6 +20,7 @@ CASES = (
     "observed",
     "publishing",
     "dashboard",
+    "status",
     "server",
 )
 

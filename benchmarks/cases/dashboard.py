@@ -4,22 +4,18 @@ The run is a service's, as with everything a dashboard shows. In the place of br
 of their own, a process asks what the modules of both pages ask, as often as they do.
 """
 
-import itertools
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import everyitem
 from benchmarks.measure import Figure, Options, interleaved
 from benchmarks.ours import document
-
-_numbers = itertools.count()
+from benchmarks.service import serving
 
 #: Asks as a page of one batch and the list do; at its end says of which moments it was told, and when.
 _PAGES = """
@@ -61,7 +57,7 @@ def measure(options: Options) -> Iterator[Figure]:
     """Active time of a run with both pages open, as a multiple of the same with none."""
     count = options.items(10_000, 2_000)
     seen: list[float] = []
-    with _service(options.directory) as url:
+    with serving(options.directory) as url:
         waiting = partial(_run, url, "bench-sleep", [{"seconds": 0.01} for _ in range(count)], "thread", 10)
         work = [{"loops": 12_000} for _ in range(2 * count)]
         busy = partial(_run, url, "bench-work", work, "process", 2)
@@ -125,21 +121,3 @@ def _run(
     if answer["status"] != "SUCCESS":
         raise RuntimeError(f"the measured batch did not succeed: {answer}")
     return float(answer["result"]["executionMetadata"]["executionDuration"]) / 1000
-
-
-@contextmanager
-def _service(directory: Path) -> Iterator[str]:
-    store = directory / f"dashboard-{next(_numbers)}.sqlite"
-    arguments = ["--port", "0", "--store", f"sqlite:///{store}", "--processors", "benchmarks.processors"]
-    command = [sys.executable, "-m", "everyitem", "serve", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if line.startswith("serving at "):
-                    yield line.removeprefix("serving at ").strip()
-                    break
-            else:
-                raise RuntimeError("the service did not start")
-        finally:
-            process.terminate()

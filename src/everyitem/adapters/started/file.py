@@ -6,6 +6,7 @@ import logging
 import mmap
 import os
 import stat
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -48,6 +49,12 @@ class StartedFile:
         self._identity, self._item_count = identity, item_count
         self._capacity, self._cells = cell_capacity(cells, capacity), cells
         self._unused = cells
+        #: Guards the room for cells: workers of several nodes may run out of theirs side by side.
+        self._room = threading.Lock()
+        #: There is no room on the disk for it to grow.
+        self._is_full = False
+        #: Between `begin` and `end`, unless no file could be made.
+        self._is_noting = False
         self._sections: list[Section] = []
         self._token = 0
         self._is_open: Callable[[int], bool] = bool
@@ -56,6 +63,8 @@ class StartedFile:
         #: Open, and locked, while this run has a file.
         self._descriptor = -1
         self._memory: mmap.mmap | None = None
+        #: The same file, as it was mapped before it grew.
+        self._outgrown: list[mmap.mmap] = []
         #: Where flags, suspects and unused cells begin in it.
         self._area = self._survived = self._free = self._cell_size = 0
 
@@ -75,8 +84,10 @@ class StartedFile:
         )
         if self._cells or self._suspects:
             self._replace(cells=self._cells)
+            self._is_noting = self._memory is not None
         else:
             self._path.unlink(missing_ok=True)
+            self._is_noting = True
         return Suspicion(self._suspects, self._together)
 
     def excuse(self) -> None:
@@ -86,9 +97,11 @@ class StartedFile:
 
     def end(self) -> None:
         """The run has ended in good order; see the port."""
+        with self._room:
+            self._is_noting = False
         if self._descriptor < 0:
             return
-        noted = self._memory
+        noted = [*self._outgrown, self._memory]
         if self._memory is not None:
             survived = self._memory[self._survived : self._survived + len(self._suspects)]
             self._suspects = [
@@ -101,26 +114,69 @@ class StartedFile:
                 self._replace(cells=0)
             else:
                 self._path.unlink(missing_ok=True)
-        if noted is not None and not any(section.is_busy for section in self._sections):
+        if not any(section.is_busy for section in self._sections):
             # else abandoned threads may still note what they do: it goes when the last of them has gone
-            noted.close()
+            for memory in filter(None, noted):
+                memory.close()
         self._sections.clear()
+        self._outgrown.clear()
         self._memory = None
         self._close()
 
     def section(self, cells: int) -> "Section | None":
-        """Cells for one node; None where nothing can be noted."""
+        """Cells for a node, `cells` at first; None where nothing can be noted. Nodes may come at any time."""
+        with self._room:
+            if self._is_noting and self._memory is None:
+                # no node that notes anything was there before
+                self._replace(cells=cells)
+                self._unused = cells
+            if self._memory is None:
+                return None
+            memory, free = self._take(cells)
+            if not free:
+                return None
+            watched = {one.index: self._survived + number for number, one in enumerate(self._suspects)}
+            section = Section(memory, free, capacity=self._capacity, watched=watched, more=self._more)
+            self._sections.append(section)
+            return section
+
+    def _more(self, cells: int) -> "tuple[mmap.mmap, list[int]] | None":
+        with self._room:
+            return self._take(cells) if self._is_noting and self._memory is not None else None
+
+    def _take(self, cells: int) -> tuple[mmap.mmap, list[int]]:
+        """So many cells nobody has, or fewer, and the mapping that covers them."""
+        if cells > self._unused:
+            self._grow(cells - self._unused)
+        assert self._memory is not None
         cells = min(cells, self._unused)
-        if self._memory is None or not cells:
-            return None
         self._unused -= cells
         first = self._free
         self._free += cells * self._cell_size
-        watched = {one.index: self._survived + number for number, one in enumerate(self._suspects)}
-        free = list(range(first, self._free, self._cell_size))
-        section = Section(self._memory, free, capacity=self._capacity, watched=watched)
-        self._sections.append(section)
-        return section
+        return self._memory, list(range(first, self._free, self._cell_size))
+
+    def _grow(self, cells: int) -> None:
+        """Append cells; without room for them there are none, and what would stand there is not noted."""
+        assert self._memory is not None
+        size = len(self._memory)
+        more = cells * self._cell_size
+        if self._is_full or size + more > MOST_BYTES:
+            return
+        try:
+            _allocate(self._descriptor, size, more)
+            grown = mmap.mmap(self._descriptor, 0)
+        except OSError as error:
+            self._is_full = True
+            _log.warning(
+                "the started-items file %s cannot grow (%s): should an item of the newest workers kill this "
+                "process, it will not be known which one",
+                self._path,
+                error.strerror,
+            )
+            return
+        self._outgrown.append(self._memory)
+        self._memory = grown
+        self._unused += cells
 
     def _read(self) -> tuple[list[Suspect], list[int], int]:
         """Suspects of the run before, what was in flight when it died, and how many to run together."""
@@ -145,7 +201,7 @@ class StartedFile:
             return suspects, [], header.together
         in_flight: set[int] = set()
         busy = 0
-        for first in range(area + header.cells_at, len(content), header.cell_size):
+        for first in range(area + header.cells_at, len(content) - header.cell_size + 1, header.cell_size):
             try:
                 indices = unpack_cell(content[first : first + header.cell_size], header.item_count)
             except Unreadable as error:
@@ -181,9 +237,7 @@ class StartedFile:
             made.unlink(missing_ok=True)
             descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # allocated now: a full disk would answer a write to the mapping with SIGBUS
-            allocate = getattr(os, "posix_fallocate", lambda file, _, size: os.ftruncate(file, size))  # macOS
-            allocate(descriptor, 0, len(packed) + header.area_size)
+            _allocate(descriptor, 0, len(packed) + header.area_size)
             os.pwrite(descriptor, packed, 0)
             memory = mmap.mmap(descriptor, 0)
             made.replace(self._path)
@@ -222,11 +276,20 @@ class Section:
     """`ports.started.StartedCells` of one node: about half a microsecond per claim, nothing per item."""
 
     def __init__(
-        self, memory: mmap.mmap, free: list[int], *, capacity: int, watched: Mapping[int, int]
+        self,
+        memory: mmap.mmap,
+        free: list[int],
+        *,
+        capacity: int,
+        watched: Mapping[int, int],
+        more: Callable[[int], tuple[mmap.mmap, list[int]] | None],
     ) -> None:
-        """`free` are offsets of cells; `watched` says where to set a byte when a suspect was survived."""
+        """`free` are offsets of cells; `watched` says where to set a byte when a suspect was survived.
+
+        `more(n)` gives that many cells to a node that has grown, and the mapping that covers all it has.
+        """
         self._memory, self._free, self._capacity = memory, free, capacity
-        self._watched = watched
+        self._watched, self._more = watched, more
         #: Where the cells of busy workers are.
         self._taken: dict[object, int] = {}
         #: Which suspect a worker is on.
@@ -253,7 +316,8 @@ class Section:
         cell = self._taken.get(worker)
         if cell is None:
             if not self._free:
-                # more abandoned workers than a node bears: it is about to fail
+                self._extend()
+            if not self._free:
                 return
             cell = self._taken[worker] = self._free.pop()
         head, values = pack_cell(indices, self._capacity)
@@ -261,6 +325,12 @@ class Section:
         memory[cell:behind] = NOTHING
         memory[behind : behind + len(values)] = values
         memory[cell:behind] = head
+
+    def _extend(self) -> None:
+        """Twice the cells, for a node that has more workers than it began with."""
+        found = self._more(max(1, len(self._taken)))
+        if found is not None:
+            self._memory, self._free = found
 
     def end(self, worker: object) -> None:
         """The worker runs nothing now."""
@@ -298,6 +368,14 @@ def _contents(path: Path) -> tuple[bytes | None, bool]:
             return file.read(), is_locked
     finally:
         os.close(descriptor)
+
+
+def _allocate(descriptor: int, start: int, size: int) -> None:
+    """Room in the file, now: a full disk would answer a write to the mapping with SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, start, size)
+    else:  # macOS
+        os.ftruncate(descriptor, start + size)
 
 
 def _boot() -> str:

@@ -6,9 +6,10 @@
     up to the next page | flags | one byte per suspect | cell | cell | ...
 
 The header is written once, before the file gets its name. What follows changes while the run lives, through
-a shared mapping. A cell holds what one worker has started: a head of eight bytes (CRC-32, kind and count) and
-indices behind it. The head is taken away before the indices change and put back afterwards, so a process that
-dies in between has started nothing, and a cell that a power cut has torn does not match its CRC.
+a shared mapping, and may grow by further cells. A cell holds what one worker has started: a head of eight
+bytes (CRC-32, kind and count) and indices behind it. The head is taken away before the indices change and put
+back afterwards, so a process that dies in between has started nothing, and a cell that a power cut has torn
+does not match its CRC.
 """
 
 import hashlib
@@ -65,6 +66,7 @@ class Header(msgspec.Struct, frozen=True):
     suspects: list[Suspect]
     #: How many of them this run lets run at the same time.
     together: int
+    #: At least so many; more were appended where nodes came or grew.
     cells: int
     #: Most indices a cell can list.
     capacity: int
@@ -108,7 +110,7 @@ def unpack_header(content: bytes) -> tuple[Header, int]:
     except msgspec.MsgspecError as error:
         raise Unreadable(str(error)) from None
     area = _area_of(length)
-    if len(content) != area + header.area_size:
+    if len(content) < area + header.area_size:
         raise Unreadable("its length is wrong")
     if header.together < 1 or header.capacity < 1:
         raise Unreadable("its figures make no sense")

@@ -37,9 +37,10 @@ def run(path: Path) -> Iterator[Callable[..., StartedFile]]:
 
 def die(one: StartedFile) -> None:
     """What the kernel does for a process that is gone."""
-    if one._memory is not None:
-        one._memory.close()
-        one._memory = None
+    for memory in (*one._outgrown, one._memory):
+        if memory is not None:
+            memory.close()
+    one._memory = None
     one._close()
 
 
@@ -277,15 +278,75 @@ def test_a_run_of_process_nodes_notes_nothing_and_forgets_nobody(run, path: Path
     assert suspects(run(), 4) == {4: 0}
 
 
-def test_more_workers_than_cells_are_not_noted(run) -> None:
-    """A node that has abandoned so many is about to fail."""
+def test_a_node_that_grows_gets_more_cells(run) -> None:
+    """All its workers are noted, those that were there before it grew included; freed cells serve again."""
     made = run(cells=1)
     made.begin(1, OPEN)
-    section = made.section(5)
+    section = made.section(1)
+    for worker in range(10):
+        section.begin(worker, (worker,))
+    section.end(3)
+    section.begin(3, (33,))
+    assert suspects(run(), 2) == dict.fromkeys([0, 1, 2, 4, 5, 6, 7, 8, 9, 33], 0)
+
+
+def test_nodes_that_come_later_are_noted(run, path: Path) -> None:
+    """Also where no node was there before that notes anything, and a second one beside it."""
+    made = run(cells=0)
+    made.begin(1, OPEN)
+    made.section(2).begin("a", (4,))
+    made.section(2).begin("a", (5,))
+    assert suspects(run(), 2) == {4: 0, 5: 0}
+
+
+def test_a_suspect_that_runs_on_a_node_that_came_later_is_charged(run) -> None:
+    """The next run knows it from the file that has grown."""
+    made = run(cells=1)
+    made.begin(1, OPEN)
+    made.section(1).begin("a", (4,))
+    made = run(cells=1)
+    made.begin(2, OPEN)
+    made.section(1)
+    made.section(1).begin("b", (4,))
+    assert suspects(run(), 3) == {4: 1}
+
+
+def test_without_room_to_grow_it_notes_what_it_can(run, monkeypatch, caplog) -> None:
+    """A full disk is said once, and costs the run nothing."""
+    made = run(cells=1)
+    made.begin(1, OPEN)
+    section = made.section(1)
+
+    def full(descriptor: int, start: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file, "_allocate", full)
+    for worker in range(5):
+        section.begin(worker, (worker,))
+    assert made.section(3) is None
+    assert [record.message.count("cannot grow") for record in caplog.records] == [1]
+    monkeypatch.undo()
+    assert suspects(run(), 2) == {0: 0}
+
+
+def test_it_never_grows_beyond_what_is_read(run, monkeypatch) -> None:
+    """What would make the file too large is not noted; what was before still is."""
+    made = run(cells=1)
+    made.begin(1, OPEN)
+    section = made.section(1)
+    monkeypatch.setattr(file, "MOST_BYTES", len(made._memory))
     section.begin("a", (4,))
     section.begin("b", (5,))
-    section.end("b")
     assert suspects(run(), 2) == {4: 0}
+
+
+def test_after_its_end_nothing_is_noted(run, path: Path) -> None:
+    """A node that comes in the last moment makes no new file."""
+    made = run(cells=0)
+    made.begin(1, OPEN)
+    made.end()
+    assert made.section(1) is None
+    assert not path.exists()
 
 
 def test_it_lies_beside_the_store_or_in_the_data_directory(tmp_path: Path) -> None:
