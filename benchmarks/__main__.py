@@ -19,6 +19,7 @@ CASES = (
     "scheduling",
     "observed",
     "publishing",
+    "deferred",
     "dashboard",
     "status",
     "server",

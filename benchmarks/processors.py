@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from everyitem import item_processor
+from everyitem import Deferred, item_processor
 
 #: Directory and number of workers, as `DIRECTORY:N`; set by the benchmark, inherited by worker processes.
 RENDEZVOUS = "EVERYITEM_BENCHMARK_RENDEZVOUS"
@@ -30,6 +30,12 @@ def meet_the_others(*_given: Any) -> None:
 def no_op(item: Any, context: Any) -> Any:
     """Nothing at all."""
     return {"ok": True}
+
+
+@item_processor("bench-deferring")
+def deferring(item: Any, context: Any) -> Any:
+    """Handed on to somebody whose answer does not come."""
+    return Deferred(timeout=3600)
 
 
 @item_processor("bench-flaky")
