@@ -4,7 +4,8 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,3 +66,14 @@ def run_timed_batch(batch: Mapping[str, Any], store: Path, *, processes: int = 0
         first = min(outcome.result for outcome in session.results(batch["batchId"]))
         last = max(checkpoint.created_at or "" for checkpoint in session.checkpoints(batch["batchId"]))
     return Timing(timing.call, datetime.fromisoformat(last).timestamp() - first / 1e9)
+
+
+@contextmanager
+def setting(name: str, value: str) -> Iterator[None]:
+    """A setting of `everyitem` for a while."""
+    variable = f"EVERYITEM_{name}"
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        del os.environ[variable]

@@ -4,7 +4,6 @@ Processor time of the process with all its threads: a few percent would drown in
 """
 
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Figure, Options, interleaved
-from benchmarks.ours import document, run_batch
+from benchmarks.ours import document, run_batch, setting
 from everyitem.compose import json_log_handler
 
 #: The goals are percents: fewer pairs could not tell.
@@ -90,7 +89,7 @@ def _ratios(
         with watched():
             return alone()
 
-    with _setting("MAX_BATCH_SIZE", str(len(items))):
+    with setting("MAX_BATCH_SIZE", str(len(items))):
         pairs = interleaved(watched_by_somebody, alone, pairs=options.pairs if options.quick else _PAIRS)
     return [ours / bare for ours, bare in pairs]
 
@@ -108,7 +107,7 @@ def _metrics_and_log(path: Path) -> Iterator[None]:
         try:
             with (
                 _helper(_SCRAPER, f"http://127.0.0.1:{port}/metrics"),
-                _setting("METRICS_PORT", str(port)),
+                setting("METRICS_PORT", str(port)),
             ):
                 yield
         finally:
@@ -122,7 +121,7 @@ def _traces() -> Iterator[None]:
     with _helper(_COLLECTOR) as collector:
         assert collector.stdout is not None
         port = int(collector.stdout.readline())
-        with _setting("TRACES_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces"):
+        with setting("TRACES_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces"):
             yield
 
 
@@ -134,13 +133,3 @@ def _helper(program: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"
             yield process
         finally:
             process.kill()
-
-
-@contextmanager
-def _setting(name: str, value: str) -> Iterator[None]:
-    variable = f"EVERYITEM_{name}"
-    os.environ[variable] = value
-    try:
-        yield
-    finally:
-        del os.environ[variable]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import everyitem
 from benchmarks.measure import Figure, Options, interleaved
-from benchmarks.ours import document
+from benchmarks.ours import document, setting
 from everyitem import compose
 from everyitem.model.items import InMemoryItems
 from everyitem.ports.store import Commit, NewExecution, OutboxEvent
@@ -48,13 +48,14 @@ def measure(options: Options) -> Iterator[Figure]:
                 values=[_drain(options.directory, url, count, at_once) for _ in range(min(3, options.pairs))],
                 at_most=None if options.quick else _SECONDS,
             )
-    items = options.items(200_000, 20_000)
+    items = options.items(500_000, 20_000)
     config = _config(options.directory / "away.toml", "http://127.0.0.1:9/", 1)
-    pairs = interleaved(
-        lambda: _run(items, options.directory / "away.sqlite", config),
-        lambda: _run(items, options.directory / "none.sqlite", None),
-        pairs=max(options.pairs, 3 if options.quick else 15),
-    )
+    with setting("MAX_BATCH_SIZE", str(items)):
+        pairs = interleaved(
+            lambda: _run(items, options.directory / "away.sqlite", config),
+            lambda: _run(items, options.directory / "none.sqlite", None),
+            pairs=max(options.pairs, 3 if options.quick else 15),
+        )
     yield Figure(
         case="away",
         what=f"{items:,} no-ops, recorded, while nobody takes their events, over none to be published",
