@@ -213,6 +213,7 @@ class RabbitBroker(_Server):
         names = ["epmd", "-address", "127.0.0.1", "-port", str(self._names_port)]
         self._names = subprocess.Popen(names, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().start()
+        self._await_ready()
         with self._channel() as channel:
             channel.exchange_declare(TOPIC, "topic", durable=True, auto_delete=False)
             for queue in ("kept", INBOX):
@@ -242,6 +243,17 @@ class RabbitBroker(_Server):
             for event in events:
                 message = amqp.Message(json.dumps(event), delivery_mode=2)
                 channel.basic_publish_confirm(message, routing_key=INBOX)
+
+    def _await_ready(self) -> None:
+        """It listens before it is ready, and resets who comes too early."""
+        import amqp
+
+        while True:
+            try:
+                with self._channel():
+                    return
+            except (ConnectionError, amqp.exceptions.AMQPError):
+                threading.Event().wait(0.1)
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:

@@ -34,7 +34,7 @@ def test_a_day_that_once_went_wrong_ends_well() -> None:
     live_through(11382, 1)
 
 
-@pytest.mark.parametrize("seed", [844, 1152])
+@pytest.mark.parametrize("seed", [844, 1152, 2392])
 def test_a_stopped_batch_keeps_what_is_deferred(seed: int) -> None:
     """FAIL_FAST: who ran out of time behind the deciding failure was called again under its number."""
     live_through(seed, 1)

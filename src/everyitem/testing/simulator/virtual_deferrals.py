@@ -85,14 +85,18 @@ class VirtualDeferrals:
             self._dues[one.index, one.attempt] = one.due
 
     def note_end(self, round_: int, index: int, attempt: int, token: int, *, timed_out: bool) -> None:
-        """A deferred attempt did not succeed: an event said so, or its owner asked late and heard nothing."""
+        """A deferred attempt did not succeed: an event said so, or its owner asked late and heard nothing.
+
+        An event may have come after that and before it was on disk. One that says the item fails for good is
+        not what the item was called again for.
+        """
         key = index, attempt
         if key not in self._dues:
             if timed_out:
                 raise SimulationFailed(f"attempt {attempt} of item {index} runs out of time it never had")
             return
         word = self._said.get(key)
-        if word is not None and word.failure is not None and not timed_out:
+        if word is not None and word.failure is not None and word.failure.retryable and not timed_out:
             return
         if (token, *key) not in self._silent:
             raise SimulationFailed(f"attempt {attempt} of item {index} is over, and its event came in time")
