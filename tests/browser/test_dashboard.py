@@ -152,6 +152,20 @@ def test_buttons_control_a_batch_and_its_story_tells_who_did(server, page, submi
     expect(page.locator("#state")).to_have_text("cancelled")
 
 
+def test_a_batch_that_is_run_again_leads_to_the_execution_before_and_back(server, page, submit):
+    """Each execution keeps its page."""
+    submit("again", 20)
+    page.goto(f"{server.url}/batches/again")
+    expect(page.locator("#state")).to_have_text("completed with errors")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Run it again").click()
+    expect(page.locator("#facts")).to_contain_text("execution 2")
+    page.get_by_role("link", name="execution before this").click()
+    expect(page.locator("#facts")).to_contain_text("execution 1")
+    page.get_by_role("link", name="latest execution").click()
+    expect(page.locator("#facts")).to_contain_text("execution 2")
+
+
 def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, submit):
     """What was raised, where, and the payload; a redrive asks which ones."""
     submit("failing")

@@ -34,7 +34,17 @@ function showFacts(status) {
   place("links").replaceChildren(
     " · ", element("a", { href: `${path}/report${query}` }, "report"), " · ",
     element("a", { href: `${path}/results${query}`, download: `${batchId}.jsonl` }, "results"),
-    ...(status.finishedAt ? [" · ", element("a", { href: `${path}/response${query}` }, "response")] : []));
+    ...(status.finishedAt ? [" · ", element("a", { href: `${path}/response${query}` }, "response")] : []),
+    ...others(status).flatMap(([name, href]) => [" · ", element("a", { href }, name)]));
+}
+
+/** Links to the other executions of the batch: the one before this, and back to the latest. */
+function others(status) {
+  const here = location.pathname;
+  return [
+    ...(status.execution > 1 ? [["execution before this", `${here}?execution=${status.execution - 1}`]] : []),
+    ...(query ? [["latest execution", here]] : []),
+  ];
 }
 
 function showProgress(status, live) {
