@@ -40,6 +40,11 @@ def test_a_stopped_batch_keeps_what_is_deferred(seed: int) -> None:
     live_through(seed, 1)
 
 
+def test_a_death_that_is_told_after_its_node_was_lost_is_nobodys() -> None:
+    """6676: a node vanished in the moment in which a worker of it had died; the last words came too late."""
+    live_through(6676, 1)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)

@@ -78,6 +78,8 @@ class VirtualHolder:
         self._last_post = 0.0
         #: Leases that are over.
         self._over: list[VirtualLease] = []
+        #: The item and attempt its death is to be charged to, until that is told.
+        self._last_words: tuple[int, int] | None = None
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -258,6 +260,7 @@ class VirtualHolder:
             charge.code, charge.type, charge.alone = ErrorCode.TIMEOUT_ERROR, "ItemTimeout", False
         else:
             self.home.witness.charge(self.home, indices[0], attempt)
+            self._last_words = indices[0], attempt
         self.die(charge=charge)
 
     def is_killed(self) -> None:
@@ -313,9 +316,13 @@ class VirtualHolder:
         )
         # behind everything it said before
         when = max(self._last_post, home.now)
-        home.at(when, partial(home.deliver, message))
+        home.at(when, partial(self._tell_death, message))
         if replaced:
             home.at(when + 0.05, partial(home.join, self.node_id, self.slots, shared=self.shared))
+
+    def _tell_death(self, message: HolderLost) -> None:
+        self._last_words = None
+        self.home.deliver(message)
 
     def vanish(self) -> None:
         """Be gone without a word, or without the last words of one that has died."""
@@ -324,6 +331,8 @@ class VirtualHolder:
             held.is_lost = not held.is_heard
         if self.is_gone:
             self._abandon_over()
+            if self._last_words is not None:
+                self.home.witness.uncharge(*self._last_words)
             return
         self.is_gone = True
         self._abandon_all()

@@ -146,6 +146,11 @@ class Witness:
         if process is self.owner and attempt < self._day.max_attempts and not self._day.at_most_once:
             self._charged[index] = attempt
 
+    def uncharge(self, index: int, attempt: int) -> None:
+        """Nobody was told that the item was at fault before all of its node was gone."""
+        if self._charged.get(index) == attempt:
+            del self._charged[index]
+
     def asks_again(self, index: int) -> bool:
         """Whether the item raises RetryLater this time."""
         self._laters[self.round, index] += 1
