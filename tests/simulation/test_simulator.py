@@ -45,6 +45,11 @@ def test_a_death_that_is_told_after_its_node_was_lost_is_nobodys() -> None:
     live_through(6676, 1)
 
 
+def test_an_attempt_that_is_excused_twice_is_recorded_twice() -> None:
+    """15328: two outages one after the other, the second met by the probe of the first."""
+    live_through(15328, 1)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)

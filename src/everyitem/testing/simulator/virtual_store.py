@@ -336,6 +336,8 @@ class VirtualStore:
         for retry in commit.retries_set:
             self.pending[retry.index] = retry
             self._note_retry(retry.index, retry.attempts)
+            # an attempt that was excused by an outage is used again, and may be recorded as failed again
+            self._attempts[retry.index] = min(self._attempts.get(retry.index, 0), retry.attempts)
         if any(self.marks[index] for index in self.pending):
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
 
