@@ -143,7 +143,7 @@ SCENARIOS = {
     Failpoint.ITEMS_CLAIMED: OFTEN,
     Failpoint.ITEMS_WORKED: OFTEN,
     Failpoint.OUTCOMES_TAKEN: WORKER,
-    Failpoint.WORKER_SPAWNED: WORKER,
+    Failpoint.WORKER_SPAWNED: Scenario(in_a_run, kind="process", passings=2),
     Failpoint.WORKER_READY: Scenario(in_a_run, kind="process"),
     Failpoint.SLICE_RECEIVED: Scenario(in_a_run, kind="process", passings=2),
     Failpoint.RING_FULL: CROWDED,
