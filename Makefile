@@ -56,7 +56,7 @@ check: $(VENV)/development ## format, lint, types, import contract
 	@$(BIN)/lint-imports
 
 unit: $(VENV)/development ## all tests but the long ones (ARGS='tests/unit -x' narrows)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 faults: $(VENV)/development ## the long proofs: hundreds of kills, thousands of seeds; writes docs/faults.md
 	@$(BIN)/python -m pytest -m long --timeout 1800 --faults-report docs/faults.md $(ARGS)

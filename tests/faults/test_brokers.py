@@ -155,6 +155,7 @@ def test_rabbitmq_waits_for_a_queue_that_gets_the_events():
             publisher.publish([event(1)])
 
 
+@pytest.mark.long
 def test_kafka_keeps_the_order_of_each_batch_over_partitions():
     """The batch is the key; and what is too large is refused, and the next event is not."""
     with running(KafkaBroker) as broker:

@@ -233,7 +233,7 @@ def nth_fails(failing: int, code: int, *, sticky: bool) -> Verdict:
     return verdict
 
 
-@pytest.mark.parametrize("step", [41, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [83, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("sticky", [False, True], ids=["once", "from-then-on"])
 @pytest.mark.parametrize(("code", "halves"), [(FULL, False), (FULL, True), (IOERR_WRITE, True)])
 def test_a_disk_that_refuses_costs_no_recorded_outcome(

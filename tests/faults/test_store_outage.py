@@ -143,14 +143,17 @@ def unmounted(tmp_path: Path) -> Outage:
     return Outage(url, lambda: folder.rename(elsewhere) and None, lambda: elsewhere.rename(folder) and None)
 
 
-@pytest.fixture(
-    params=[
-        "unmounted",
-        pytest.param("stopped", marks=pytest.mark.service),
-        pytest.param("cut", marks=pytest.mark.service),
-        pytest.param("stalled", marks=pytest.mark.service),
-    ]
-)
+WAYS = [
+    "unmounted",
+    pytest.param("stopped", marks=pytest.mark.service),
+    pytest.param("cut", marks=pytest.mark.service),
+    pytest.param("stalled", marks=pytest.mark.service),
+]
+#: For tests that sit out what a stalled connection takes to be noticed: that way in the long form only.
+QUICK_WAYS = [*WAYS[:-1], pytest.param("stalled", marks=[pytest.mark.service, pytest.mark.long])]
+
+
+@pytest.fixture(params=WAYS)
 def outage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outage]:
     """Each way in which a store can go away for a while."""
     if request.param == "unmounted":
@@ -242,6 +245,7 @@ def test_a_full_buffer_stops_the_dealing_and_drops_nothing(
     assert len(CALLS) == 2000
 
 
+@pytest.mark.parametrize("outage", QUICK_WAYS, indirect=True)
 def test_a_store_that_stays_away_ends_the_run_when_patience_ends(
     outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +275,7 @@ def answers(url: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("outage", QUICK_WAYS, indirect=True)
 @pytest.mark.parametrize("at_once", [False, True])
 def test_who_is_stopped_while_the_store_is_away_waits_no_longer_than_a_drain(
     outage: Outage, at_once: bool, monkeypatch: pytest.MonkeyPatch
