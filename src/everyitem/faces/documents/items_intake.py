@@ -189,7 +189,7 @@ class ItemsIntake:
         """Take a chunk that is strictly JSON, after a look at ids and at long items."""
         first = self._count
         self._count += len(lengths)
-        if b"itemId" in text or b"\\u" in text:  # an escaped key is a key too
+        if _may_have_ids(text):
             self._take_ids(first, values)
         if lengths and max(lengths) > self._suspicious:
             for index, item in enumerate(_cut(memoryview(text), lengths), start=first):
@@ -304,6 +304,12 @@ class ItemsIntake:
 
 
 _UNNAMED = object()
+
+
+def _may_have_ids(text: bytes) -> bool:
+    """Whether `itemId` may be a key in it. A single byte is looked for thirty times as fast as a word."""
+    # an escaped key is a key too
+    return (b"I" in text and b"itemId" in text) or (b"\\" in text and b"\\u" in text)
 
 
 def _cut(part: memoryview, lengths: list[int]) -> Iterator[memoryview]:
