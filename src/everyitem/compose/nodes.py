@@ -9,9 +9,10 @@ import msgspec
 
 from everyitem.engine.execution import BuildNodes
 from everyitem.model.batch import ProcessingBatch
+from everyitem.model.clusters import cluster_name, cluster_problem
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
-from everyitem.model.resources import NodeKind, NodeSpec
+from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
 from everyitem.ports.node import Node
 from everyitem.ports.store import ExecutionRecord
 from everyitem.work.assignment import Assignment
@@ -30,14 +31,21 @@ def refuse_unfit(batch: ProcessingBatch, processor: ItemProcessor) -> None:
     if not kinds.isdisjoint((NodeKind.PROCESS, NodeKind.DASK)):
         refuse_local(processor.name, processor.origin)
     if NodeKind.DASK in kinds:
-        _require_dask()
+        _require_dask(batch.resources)
 
 
-def _require_dask() -> None:
+def _require_dask(resources: AllocatedResources) -> None:
     from importlib.util import find_spec
 
     if find_spec("distributed") is None:
         raise UsageError('nodes of kind dask need the extra dask: pip install "everyitem[dask]"')
+    for node in resources.nodes:
+        spec = resources.clusters.get(cluster_name(node.address) or "")
+        if spec is not None:
+            from everyitem.adapters.nodes.dask.own_cluster import missing_package
+
+            if remedy := missing_package(spec):
+                raise UsageError(f"node {node.node_id!r}: a {spec.kind} cluster needs more: {remedy}")
 
 
 def node_builder(processor: ItemProcessor, started: "StartedFile", traceparent: str) -> BuildNodes:
@@ -88,9 +96,32 @@ def _build_node(
 
             return ProcessNode(spec, slots=slots, assignment=assignment, items=items, budget=budget)
         case NodeKind.DASK:
-            from everyitem.adapters.nodes.dask.node import DaskNode
+            return _dask_node(spec, slots, assignment, processor, batch)
 
-            return DaskNode(spec, slots=slots, assignment=assignment, processor=processor, items=items)
+
+def _dask_node(
+    spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor, batch: ProcessingBatch
+) -> Node:
+    from everyitem.adapters.nodes.dask.dispatch import Patience
+    from everyitem.adapters.nodes.dask.node import DaskNode
+    from everyitem.adapters.nodes.dask.own_cluster import OwnCluster
+
+    own, patience = None, Patience()
+    clusters = batch.resources.clusters
+    if problem := cluster_problem(spec.address, clusters):
+        raise UsageError(f"node {spec.node_id!r}: {problem}")
+    if name := cluster_name(spec.address):
+        own = OwnCluster(name, clusters[name])
+        patience.cluster = max(patience.cluster, clusters[name].start_seconds)
+    return DaskNode(
+        spec,
+        slots=slots,
+        assignment=assignment,
+        processor=processor,
+        items=batch.items,
+        own=own,
+        patience=patience,
+    )
 
 
 def _slot_node(kind: NodeKind) -> "type[ThreadNode | AsyncNode]":

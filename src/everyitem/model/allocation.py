@@ -52,7 +52,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
             for node in self.nodes
         )
         least = resources.min_parallelism if self.least is None else self.least
-        return AllocatedResources(nodes=nodes, min_parallelism=min(least, self.slots))
+        return replace(resources, nodes=nodes, min_parallelism=min(least, self.slots))
 
     def changed_beyond_slots(self, resources: AllocatedResources) -> list[str]:
         """Nodes the allocation wants of another kind or elsewhere than they are, which they stay."""

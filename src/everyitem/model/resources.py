@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from everyitem.model.clusters import ClusterSpec, cluster_name
 
 
 class NodeKind(StrEnum):
@@ -23,7 +25,7 @@ class NodeSpec:
     kind: NodeKind
     slots: int
     memory_mb: int | None = None
-    #: Of the Dask scheduler, for nodes of that kind.
+    #: For nodes of kind `dask`: the scheduler, or `cluster:NAME` for one that is started for the batch.
     address: str | None = None
 
 
@@ -38,6 +40,8 @@ def address_problem(address: str | None) -> str:
     """
     if address is None:
         return "a dask node needs the scheduler's address, such as tls://scheduler.example:8786"
+    if cluster_name(address):
+        return ""
     found = _ADDRESS.fullmatch(address)
     if found is None:
         return f"{address!r} is no scheduler's address; write tls://HOST:PORT, or tcp://127.0.0.1:PORT"
@@ -68,6 +72,8 @@ class AllocatedResources:
 
     nodes: tuple[NodeSpec, ...]
     min_parallelism: int = 1
+    #: The operator's clusters, which nodes may name.
+    clusters: Mapping[str, ClusterSpec] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:

@@ -24,8 +24,10 @@ from pydantic_settings import (
 )
 
 from everyitem.failpoints import VARIABLE as FAILPOINT_VARIABLE
+from everyitem.model.clusters import ClusterSpec
 from everyitem.model.errors import Problem, UsageError
 from everyitem.settings.alerting import AlertSettings, read_alert_settings
+from everyitem.settings.clusters import read_clusters
 from everyitem.settings.origin import Origin
 from everyitem.settings.publishing import PublishingSettings, read_publishing_settings
 from everyitem.settings.values import (
@@ -96,6 +98,7 @@ class _Model(BaseSettings):
     cyoda: dict[str, Any] = {}
     http: dict[str, Any] = {}
     sources: dict[str, Any] = {}
+    clusters: Annotated[dict[str, ClusterSpec], NoDecode, PlainValidator(read_clusters)] = {}
 
     @classmethod
     def settings_customise_sources(

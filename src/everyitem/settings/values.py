@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from everyitem.model.clusters import ClusterSpec
 from everyitem.model.errors import Problem
 from everyitem.settings.alerting import AlertSettings
 from everyitem.settings.origin import Origin
@@ -102,6 +103,8 @@ class Settings:
     http: Mapping[str, Any] = field(default_factory=dict)
     #: The table `[sources]` as it stands in the file: what item sources may use.
     sources: Mapping[str, Any] = field(default_factory=dict)
+    #: The table `[clusters]`: clusters a batch may have started for it, by name.
+    clusters: Mapping[str, ClusterSpec] = field(default_factory=dict)
     #: Path of the configuration file that was read, None without one.
     file: str | None = None
     #: Who decided each value that is not a default.

@@ -1,11 +1,13 @@
 """The nodes a batch gets and how parallel it starts."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from everyitem.faces.documents.overrides import Overrides
 from everyitem.faces.documents.precedence import Precedence
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDocument
+from everyitem.model.clusters import ClusterSpec, cluster_name, cluster_problem
 from everyitem.model.errors import ErrorCode
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec, address_problem
 from everyitem.settings import Origin, Setting
@@ -21,15 +23,17 @@ def settle_resources(
     natural: str,
     overrides: Overrides,
     precedence: Precedence,
+    clusters: Mapping[str, ClusterSpec],
     problems: Problems,
 ) -> AllocatedResources:
     """The nodes asked for; without any, one node `local` of the processor's `natural` kind.
 
-    `maxMemoryMb` must have been decided.
+    `clusters` are those of the configuration; a node that names one has as many slots as it has, unless the
+    document says how many. `maxMemoryMb` must have been decided.
     """
     if wishes.nodes and wishes.allocated_nodes is not None:
         problems.warn(f"{_WHERE}.allocatedNodes", "nodes are given too and win over the number")
-    nodes = _asked_for(wishes, NodeKind(natural), problems)
+    nodes = _asked_for(wishes, NodeKind(natural), clusters, problems)
     origin = Origin.DOCUMENT if nodes else Origin.DEFAULT
     most = precedence.decide(
         "maxParallelism", document=wishes.max_parallelism, default=_DEFAULT_MAX_PARALLELISM
@@ -58,11 +62,14 @@ def settle_resources(
         problems.warn(
             f"{_WHERE}.minParallelism", f"{least} is more than the {slots} allocated slots; {slots} is used"
         )
-    return AllocatedResources(nodes=nodes, min_parallelism=min(least, slots))
+    return AllocatedResources(nodes=nodes, min_parallelism=min(least, slots), clusters=clusters)
 
 
 def _asked_for(
-    wishes: AllocatedResourcesDocument, natural: NodeKind, problems: Problems
+    wishes: AllocatedResourcesDocument,
+    natural: NodeKind,
+    clusters: Mapping[str, ClusterSpec],
+    problems: Problems,
 ) -> tuple[NodeSpec, ...]:
     if not wishes.nodes:
         count = wishes.allocated_nodes or 0
@@ -73,13 +80,13 @@ def _asked_for(
         NodeSpec(
             node_id=node.node_id or f"node-{position}",
             kind=node.kind or natural,
-            slots=node.slots or 1,
+            slots=node.slots or _slots_of(clusters.get(cluster_name(node.address) or "")),
             memory_mb=node.memory_mb,
             address=node.address,
         )
         for position, node in enumerate(wishes.nodes, start=1)
     )
-    _check_addresses(nodes, problems)
+    _check_addresses(nodes, clusters, problems)
     seen: dict[str, int] = {}
     for position, spec in enumerate(nodes):
         if (earlier := seen.setdefault(spec.node_id, position)) != position:
@@ -89,12 +96,18 @@ def _asked_for(
     return nodes
 
 
-def _check_addresses(nodes: tuple[NodeSpec, ...], problems: Problems) -> None:
+def _slots_of(cluster: ClusterSpec | None) -> int:
+    return 1 if cluster is None else cluster.slots
+
+
+def _check_addresses(
+    nodes: tuple[NodeSpec, ...], clusters: Mapping[str, ClusterSpec], problems: Problems
+) -> None:
     """Dask nodes have an address that may be used; others have none."""
     for position, spec in enumerate(nodes):
         where = f"{_WHERE}.nodes[{position}].address"
         if spec.kind is NodeKind.DASK:
-            if problem := address_problem(spec.address):
+            if problem := address_problem(spec.address) or cluster_problem(spec.address, clusters):
                 problems.add(where, problem)
         elif spec.address is not None:
             problems.warn(where, f"only nodes of kind dask have an address; this one is of kind {spec.kind}")

@@ -56,6 +56,7 @@ def settle(
         natural=natural,
         overrides=overrides,
         precedence=precedence,
+        clusters=settings.clusters,
         problems=problems,
     )
     parallelism = settle_parallelism(

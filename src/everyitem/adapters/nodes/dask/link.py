@@ -61,15 +61,23 @@ class Link:
 
     @classmethod
     async def connect(
-        cls, address: str, *, on_begun: Callable[[str, int, str], None], on_gone: Callable[[str], None]
+        cls,
+        address: str,
+        *,
+        on_begun: Callable[[str, int, str], None],
+        on_gone: Callable[[str], None],
+        security: Any = None,
     ) -> "Link":
-        """Connect to the scheduler at `address`; raises `LinkLost`, saying why, where it does not answer."""
+        """Connect to the scheduler at `address`; raises `LinkLost`, saying why, where it does not answer.
+
+        `security` is Dask's; None: as Dask is configured.
+        """
         # a traceback for each lost connection; the node says itself what has become of it
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         client = _CLIENT(
             address,
             asynchronous=True,
-            security=_SECURITY(require_encryption=address.startswith("tls://")),
+            security=security or _SECURITY(require_encryption=address.startswith("tls://")),
             set_as_default=False,
             timeout=CONNECT,
             name="everyitem",

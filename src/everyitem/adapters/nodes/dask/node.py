@@ -13,6 +13,7 @@ import msgspec
 from everyitem.adapters.nodes.dask.dispatch import Dispatch, Patience
 from everyitem.adapters.nodes.dask.frames import Opening, Software
 from everyitem.adapters.nodes.dask.link import Link
+from everyitem.adapters.nodes.dask.own_cluster import Contact, OwnCluster
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec, address_problem
@@ -20,13 +21,14 @@ from everyitem.ports.node import Lease, NodeFailed, Post, WorkerView
 from everyitem.work.assignment import Assignment, OriginKind
 from everyitem.work.processors import ItemProcessor, refuse_local
 
-#: Seconds the node's end may take: closing stations and connection, both bounded.
-_END = 15.0
+#: Seconds the node's end may take: closing stations, connection and cluster, all bounded.
+_END = 25.0
 
 
 class DaskNode:
     """Runs items on the workers of a Dask cluster, with `slots` slices under way (`dask/1`, `dask/2`, ...).
 
+    The cluster is the one at the node's address, or its `own`, which lives as long as the node.
     Raises `EveryitemError` for an item processor that other processes cannot import, `UsageError` for an
     address that would carry items unprotected through a network.
     """
@@ -39,6 +41,7 @@ class DaskNode:
         assignment: Assignment,
         processor: ItemProcessor,
         items: Items,
+        own: OwnCluster | None = None,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,6 +50,7 @@ class DaskNode:
         if problem:
             raise UsageError(f"node {spec.node_id!r}: {problem}")
         self.node_id, self._address = spec.node_id, spec.address or ""
+        self._own = own
         self._items, self._clock, self._slots = items, clock, slots
         self._patience = patience or Patience()
         self._opening = _opening(spec, assignment, processor)
@@ -67,13 +71,13 @@ class DaskNode:
             slots=self._slots,
             opening=self._opening,
             items=self._items,
-            connect=lambda on_begun, on_gone: Link.connect(self._address, on_begun=on_begun, on_gone=on_gone),
+            connect=self._connect,
             post=post,
             clock=self._clock,
             patience=self._patience,
         )
         thread = threading.Thread(
-            target=_live, args=(loop, dispatch), name=f"everyitem-{self.node_id}", daemon=True
+            target=_live, args=(loop, dispatch, self._own), name=f"everyitem-{self.node_id}", daemon=True
         )
         try:
             thread.start()
@@ -106,7 +110,7 @@ class DaskNode:
             self._call(self._dispatch.interrupt)
 
     def close(self) -> None:
-        """Let the workers run `teardown`, and end the connection; the cluster goes on."""
+        """Let the workers run `teardown`, and end the connection; a cluster of its own ends, others go on."""
         if self._dispatch is not None and self._thread is not None:
             self._call(self._dispatch.close)
             self._thread.join(_END)
@@ -114,6 +118,14 @@ class DaskNode:
     def views(self) -> list[WorkerView]:
         """What each holder does now."""
         return [] if self._dispatch is None else self._dispatch.views()
+
+    async def _connect(
+        self, on_begun: Callable[[str, int, str], None], on_gone: Callable[[str], None]
+    ) -> Link:
+        contact = Contact(self._address, None) if self._own is None else await self._own.contact()
+        return await Link.connect(
+            contact.address, security=contact.security, on_begun=on_begun, on_gone=on_gone
+        )
 
     def _call(self, call: Callable[[], None]) -> None:
         assert self._loop is not None
@@ -123,10 +135,12 @@ class DaskNode:
             return  # the loop has ended
 
 
-def _live(loop: asyncio.AbstractEventLoop, dispatch: Dispatch) -> None:
+def _live(loop: asyncio.AbstractEventLoop, dispatch: Dispatch, own: OwnCluster | None) -> None:
     """The node's thread: one event loop for as long as the node lives."""
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(dispatch.run())
+        if own is not None:
+            runner.run(own.close())
 
 
 def _opening(spec: NodeSpec, assignment: Assignment, processor: ItemProcessor) -> Opening:
