@@ -83,7 +83,7 @@ def test_the_environment_may_describe_them_as_json(monkeypatch, tmp_path):
     monkeypatch.setenv("EVERYITEM_CLUSTERS", '{"n": {"kind": "local", "workers": 2}}')
     assert load_settings().clusters == {"n": ClusterSpec(kind="local", workers=2)}
     monkeypatch.setenv("EVERYITEM_CLUSTERS", "{")
-    with pytest.raises(UsageError, match="EVERYITEM_CLUSTERS.*not valid JSON"):
+    with pytest.raises(UsageError, match=r"EVERYITEM_CLUSTERS.*not valid JSON"):
         load_settings()
 
 
