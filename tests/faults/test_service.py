@@ -1,7 +1,9 @@
 """The service: killed, doubled, starved and lied to, it carries every batch to its right end."""
 
 import json
+import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults.rigs.services import PATIENCE, Rig, when_gone
+from tests.services.http_server import serving
 from tests.services.postgres import PostgresServer
 from tests.services.stores import edit
 
 from everyitem.adapters.stores.opening import open_queue
+from everyitem.faces.service.bell import Bell
+from everyitem.faces.service.children import Children
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -25,6 +30,18 @@ def rig(tmp_path: Path, root: Path) -> Iterator[Rig]:
     made = Rig(tmp_path, root / "src")
     yield made
     made.close()
+
+
+@pytest.fixture
+def descriptors() -> Iterator[int]:
+    """More of them are open than `select` can number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    yield len(held)
+    for one in held:
+        os.close(one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("batches", [4, pytest.param(20, marks=pytest.mark.long)])
@@ -106,6 +123,32 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     rig.start()
     assert rig.when_in("COMPLETED").succeeded == 60
     assert len(rig.calls()) == 60
+
+
+def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
+    """Whoever sends it waits for no item; no process is left, and the batch goes on later."""
+    rig.submit("b", parameters={"gate": str(rig.gate)}, seconds=100)
+    with serving(rig.folder, root / "src", "--processors", rig.processors, store=rig.store) as server:
+        rig.when(lambda status: status.state == "RUNNING" and bool(rig.calls()))
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        server.process.send_signal(signal.SIGTERM)
+        while "once more stops at once" not in "".join(server.said):
+            time.sleep(0.02)
+        wanted = time.monotonic()
+        server.end(signal.SIGTERM)
+        # three times the second or two it takes
+        assert time.monotonic() - wanted < 6
+    when_gone(children, 5)
+    assert rig.client.status("b").state == "QUEUED"
+
+
+def test_a_service_hears_whatever_the_number_of_its_descriptor(descriptors: int) -> None:
+    """A server with thousands of connections hands out numbers beyond what `select` takes."""
+    bell = Bell()
+    assert bell.descriptor > descriptors
+    bell.ring()
+    Children().wait(PATIENCE, bell)
+    bell.close()
 
 
 @pytest.mark.service
