@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from everyitem.faces.api.explanation import Explanation
-from everyitem.faces.api.report.page import render
+from everyitem.faces.api.report.page import POLICY, render
 from everyitem.faces.api.views import ItemResult, Verification
 from everyitem.faces.http.parameters import BatchId, Execution, ItemId
 from everyitem.faces.http.problems import Refused
@@ -65,7 +65,9 @@ def report(serving: ServingNow, batch_id: BatchId, execution: Execution = None) 
     """The report: a page to read, print and sign. Takes as long as checking everything that is stored."""
     with serving.service.session() as session:
         page = render(session.report(batch_id, execution=execution))
-    return Response(page, media_type="text/html")
+    # a page is held to both policies, its own and the header's
+    headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
+    return Response(page, media_type="text/html", headers=headers)
 
 
 @router.get(
