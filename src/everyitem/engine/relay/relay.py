@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from everyitem.engine.alerts.rules import outbox_stuck
+from everyitem.engine.alerts.rules import event_parked, outbox_stuck
 from everyitem.engine.relay.rounds import Rounds
-from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.alerts import Condition
 from everyitem.model.errors import StoreError, UsageError
 from everyitem.model.redaction import redact
 from everyitem.ports.relay import EventsRefused, Outgoing, Outlet, Publisher, PublisherAway
@@ -58,7 +58,6 @@ class Relay:
         self._me = secrets.token_hex(8)
         self._outlet: Outlet | None = None
         self._claimed, self._watched, self._told = -RENEW, -WATCH, -TELL
-        self._parked: dict[str, Condition] = {}
         #: When (monotonic) to end: infinite until somebody wants it.
         self._ends_at = float("inf")
         self._wake = threading.Event()
@@ -173,17 +172,13 @@ class Relay:
             _log.warning("event %s was refused, and is offered again: %s", event_id, reason)
             return
         outlet.park(one.event.position, reason)
-        text = f"event {event_id} is given up, nobody wants it: {reason}"
-        _log.error("%s", text)
-        if len(self._parked) < _MOST_NAMED:
-            self._parked[event_id] = Condition(AlertKind.EVENT_PARKED, text, event_id)
+        _log.error("event %s is given up, nobody wants it: %s", event_id, reason)
         self._watched = -WATCH
 
     def _watch(self, outlet: Outlet) -> None:
-        if not outlet.parked():
-            self._parked.clear()
         stuck = outbox_stuck(outlet.backlog(), time.time(), self._limits)
-        self._notice([*([] if stuck is None else [stuck]), *self._parked.values()])
+        parked = map(event_parked, outlet.parked(_MOST_NAMED))
+        self._notice([*([] if stuck is None else [stuck]), *parked])
 
     def _tell(self, text: str, why: str) -> None:
         if time.monotonic() >= self._told + TELL:
