@@ -114,13 +114,11 @@ class Relay:
         try:
             self._hand_over(outlet, events, sent)
         except PublisherAway as away:
-            rest = self._rounds.away(time.monotonic(), away.wait)
             self._tell("nobody takes events, they wait in the store: %s", redact(str(away)))
-            return rest
         finally:
             if sent:
                 outlet.sent(sent)
-        return 0.0
+        return max(0.0, self._rounds.not_before - time.monotonic())
 
     def _is_mine(self, outlet: Outlet) -> bool:
         """Whether this relay is the one that publishes; says so again where that was long ago."""
@@ -161,7 +159,11 @@ class Relay:
                         self._refuse(outlet, one, str(why))
 
     def _publish(self, group: Sequence[Outgoing], sent: list[int]) -> None:
-        self._publisher.publish([one.event for one in group])
+        try:
+            self._publisher.publish([one.event for one in group])
+        except PublisherAway as away:
+            self._rounds.away(group, time.monotonic(), away.wait)
+            raise
         self._rounds.taken(group)
         sent += [one.event.position for one in group]
 
