@@ -19,7 +19,9 @@ from tests.services.stores import edit
 
 from everyitem.adapters.stores.opening import open_queue
 from everyitem.faces.service.bell import Bell
+from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.children import Children
+from everyitem.faces.service.errors import ProcessorsUnusable
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -140,6 +142,14 @@ def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
         assert time.monotonic() - wanted < 6
     when_gone(children, 5)
     assert rig.client.status("b").state == "QUEUED"
+
+
+@pytest.mark.parametrize("text", ["import os; os._exit(0)", "import os; os.abort()", "raise SystemExit"])
+def test_item_processors_that_end_their_process_end_no_other(tmp_path: Path, text: str) -> None:
+    """Whatever they do while they are loaded, it is said of them."""
+    (tmp_path / "processors.py").write_text(text)
+    with pytest.raises(ProcessorsUnusable, match=r"exit code|does not load"):
+        Catalogue([str(tmp_path / "processors.py")]).load()
 
 
 def test_a_service_hears_whatever_the_number_of_its_descriptor(descriptors: int) -> None:

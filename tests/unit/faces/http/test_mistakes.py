@@ -9,6 +9,7 @@ import pytest
 
 from everyitem.faces.http.app import build_routes
 from everyitem.faces.http.context import Context
+from everyitem.faces.service.errors import ProcessorsUnusable
 
 
 def asked(path: str, service: object) -> list[dict[str, Any]]:
@@ -50,3 +51,14 @@ def test_a_mistake_is_a_problem_document_and_nothing_of_it_is_told(caplog: pytes
     (record,) = caplog.records
     assert problem["requestId"] in record.getMessage()
     assert record.exc_info is not None
+
+
+def test_item_processors_that_do_not_load_are_no_mistake_of_the_client() -> None:
+    """The same request is right once the operator has mended them."""
+
+    def breaks(**_: object) -> None:
+        raise ProcessorsUnusable("processors.py does not load")
+
+    start, body = asked("/v1/batches", SimpleNamespace(list=breaks))
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"5")
+    assert "processors.py does not load" in json.loads(body["body"])["detail"]
