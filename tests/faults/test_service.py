@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import random
 import resource
 import signal
@@ -17,11 +18,13 @@ from tests.services.http_server import serving
 from tests.services.postgres import PostgresServer
 from tests.services.stores import edit
 
-from everyitem.adapters.stores.opening import open_queue
+from everyitem.adapters.stores.opening import open_alerts, open_queue
+from everyitem.faces.service import orphans
 from everyitem.faces.service.bell import Bell
 from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.children import Children
 from everyitem.faces.service.errors import ProcessorsUnusable
+from everyitem.model.alerts import Alert, AlertKind
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -142,6 +145,37 @@ def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
         assert time.monotonic() - wanted < 6
     when_gone(children, 5)
     assert rig.client.status("b").state == "QUEUED"
+
+
+def test_a_look_for_dead_processes_that_fails_is_not_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong: somebody else's batch may die next."""
+    monkeypatch.setattr(orphans, "LOOK", 0.01)
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    open_queue(store).close()
+    with closing(open_alerts(store)) as alerts:
+        times = {"raised_at": 1.0, "seen_at": 1.0}
+        gone = Alert(
+            alert_id="1",
+            batch_id="b",
+            execution=1,
+            kind=AlertKind.OWNER_GONE,
+            level="critical",
+            text="",
+            **times,
+        )
+        alerts.put(gone)
+    noticed: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+
+    def notice(scope: tuple[str, int], _conditions: object) -> None:
+        noticed.put(scope)
+        raise RuntimeError("a mistake")
+
+    looking = orphans.Orphans(store, notice)
+    looking.begin()
+    assert [noticed.get(timeout=PATIENCE) for _ in range(2)] == [("b", 1)] * 2
+    looking.close()
 
 
 @pytest.mark.parametrize("text", ["import os; os._exit(0)", "import os; os.abort()", "raise SystemExit"])

@@ -237,7 +237,8 @@ class Service:
                 corrected=len(selection.corrections),
                 **({} if error is None else {"error": error}),
             )
-            self._intake.put(desk.queue, record, document.batch, noted)
+            # others may have come since there was room: its round is open now, and has to be carried out
+            self._intake.put(desk.queue, record, document.batch, noted, is_admitted=True)
             self._dispatcher.wake()
             return self._status(desk, batch_id, record.execution)
 
