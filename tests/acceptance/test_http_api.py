@@ -1,5 +1,7 @@
 """The HTTP API as a program on another machine sees it."""
 
+import base64
+import hashlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -238,6 +240,25 @@ def test_the_list_comes_in_pages(server, client):
         seen += [one["batchId"] for one in page["batches"]]
         cursor = page["nextCursor"]
     assert len(seen) == len(set(seen)) == len(client.list())
+
+
+@pytest.mark.parametrize("position", [10**30, -5, "x", ""])
+def test_a_cursor_nobody_handed_out_is_refused(server, position):
+    """Also one beyond what a database can count."""
+    cursor = base64.urlsafe_b64encode(str(position).encode()).decode()
+    answer = server.get(f"/v1/batches?cursor={cursor}")
+    assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_the_report_may_look_as_it_does(server, client):
+    """A browser holds it to the policy of the header, too: that one must allow its style, and no script."""
+    answer = server.get(finished(server, client, document("reported", [1])) + "/report")
+    style = answer.body.partition(b"<style>")[2].partition(b"</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    policy = answer.headers["content-security-policy"]
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
 
 
 def test_a_secret_is_nowhere_but_in_the_worker(server, client, folder):

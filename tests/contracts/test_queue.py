@@ -130,6 +130,17 @@ def test_a_full_queue_stores_nothing(queue, store, enqueue):
     assert store.find("b") is None
 
 
+def test_what_was_admitted_finds_room_in_a_full_queue(queue, store, enqueue):
+    """Something was begun for it, a round opened: it is not left half done because others came meanwhile."""
+    ticket = enqueue("a")
+    finish(store, ticket, ExecutionStatus.FAILED)
+    assert queue.remove(ticket.execution_key, number=ticket.number)
+    enqueue("b")
+    with pytest.raises(QueueIsFull):
+        queue.put(ticket.execution_key, TICKET, SUBMIT, room=1)
+    assert queue.put(ticket.execution_key, TICKET, SUBMIT, room=None)
+
+
 def test_of_two_services_one_gets_a_ticket(queue, enqueue):
     """A claim holds while its service lives; the same service may repeat it."""
     ticket = enqueue()

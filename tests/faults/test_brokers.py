@@ -1,14 +1,17 @@
 """F17: brokers that are killed while events are published; nothing is lost, and ids tell what came again."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
 from contextlib import closing
 
+import nats
 import pytest
 from tests.acceptance.conftest import Workspace, workspace
 from tests.services.brokers import (
     INBOX,
+    TOPIC,
     Broker,
     KafkaBroker,
     NatsBroker,
@@ -74,12 +77,17 @@ def test_a_broker_that_is_killed_is_away_and_found_again(broker):
     assert [one["sequence"] for one in broker.kept()] == [1, 2]
 
 
+def publish(workspace: Workspace, broker: Broker, **more: object) -> None:
+    """Have the workspace's events go to a broker."""
+    config = {"publisher": broker.publisher, "url": broker.url, **more}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in config.items()]
+    (workspace.folder / "everyitem.toml").write_text("[events]\n" + "\n".join(lines) + "\n")
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_broker_killed_while_a_batch_publishes_loses_nothing(workspace: Workspace, broker, kills):
     """Every event is there at least once, and first in its order; the batch does not notice."""
-    config = {"publisher": broker.publisher, "url": broker.url, "flushSeconds": 20, "timeoutSeconds": 5}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in config.items()]
-    (workspace.folder / "everyitem.toml").write_text("[events]\n" + "\n".join(lines) + "\n")
+    publish(workspace, broker, flushSeconds=20, timeoutSeconds=5)
     path = workspace.document(
         list(range(600)),
         parameters={"gate": str(workspace.folder / "gate"), "holdAfter": 300},
@@ -156,6 +164,36 @@ def test_rabbitmq_waits_for_a_queue_that_gets_the_events():
 
 
 @pytest.mark.long
+def test_what_rabbitmq_has_queues_for_does_not_come_again_and_again(workspace: Workspace):
+    """While one type of events waits for a queue; an alternate exchange takes what nobody else does."""
+    with running(RabbitBroker) as broker:
+        bound_to(broker, "BatchStarted")
+        publish(workspace, broker, flushSeconds=3)
+        path = workspace.document([1, 2], configuration={"checkpointInterval": 1})
+        assert workspace.do("run", path, "--no-progress").returncode == 0
+        # the first group, the first of it by itself
+        assert 1 <= len(broker.kept()) <= 2
+        with broker.channel() as channel:
+            channel.exchange_declare("others", "fanout", durable=True, auto_delete=False)
+            channel.queue_declare("others", durable=True, auto_delete=False)
+            channel.queue_bind("others", "others")
+            channel.exchange_delete(TOPIC)
+            channel.exchange_declare(
+                TOPIC, "topic", durable=True, auto_delete=False, arguments={"alternate-exchange": "others"}
+            )
+        bound_to(broker, "BatchExecuted")
+        assert workspace.do("run", path, "--no-progress").returncode == 0
+        assert broker.kept()[-1]["type"] == "BatchExecuted"
+
+
+def bound_to(broker: RabbitBroker, kind: str) -> None:
+    """Let the queue get events of one type."""
+    with broker.channel() as channel:
+        channel.queue_unbind("kept", TOPIC, "#")
+        channel.queue_bind("kept", TOPIC, kind)
+
+
+@pytest.mark.long
 def test_kafka_keeps_the_order_of_each_batch_over_partitions():
     """The batch is the key; and what is too large is refused, and the next event is not."""
     with running(KafkaBroker) as broker:
@@ -193,6 +231,26 @@ def test_a_message_that_is_too_large_is_refused_and_not_waited_for():
         publisher.publish([event(2)])
         publisher.close()
         assert [one["sequence"] for one in broker.kept()] == [2]
+
+
+def test_a_message_beyond_the_limit_of_its_stream_is_refused_too():
+    """It is the event's fault: waited for, it would keep all the others waiting for ever."""
+    with running(NatsBroker) as broker:
+        asyncio.run(limit(broker, 400))
+        publisher = build_publisher(settings_of(broker))
+        with pytest.raises(EventsRefused, match="larger than the stream takes"):
+            publisher.publish([event(1, b'"' + b"x" * 500 + b'"')])
+        publisher.publish([event(2)])
+        publisher.close()
+        assert [one["sequence"] for one in broker.kept()] == [2]
+
+
+async def limit(broker: Broker, size: int) -> None:
+    """Let the stream of events take messages of so many bytes at most."""
+    client = await nats.connect(broker.url)
+    stream = client.jetstream()
+    await stream.update_stream((await stream.stream_info("events")).config, max_msg_size=size)
+    await client.close()
 
 
 def test_a_subject_no_stream_keeps_is_said():

@@ -1,7 +1,10 @@
 """The service: killed, doubled, starved and lied to, it carries every batch to its right end."""
 
 import json
+import os
+import queue
 import random
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -11,10 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.faults.rigs.services import PATIENCE, Rig, when_gone
+from tests.services.http_server import serving
 from tests.services.postgres import PostgresServer
 from tests.services.stores import edit
 
-from everyitem.adapters.stores.opening import open_queue
+from everyitem.adapters.stores.opening import open_alerts, open_queue
+from everyitem.faces.service import orphans
+from everyitem.faces.service.bell import Bell
+from everyitem.faces.service.catalogue import Catalogue
+from everyitem.faces.service.children import Children
+from everyitem.faces.service.errors import ProcessorsUnusable
+from everyitem.model.alerts import Alert, AlertKind
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -25,6 +35,18 @@ def rig(tmp_path: Path, root: Path) -> Iterator[Rig]:
     made = Rig(tmp_path, root / "src")
     yield made
     made.close()
+
+
+@pytest.fixture
+def descriptors() -> Iterator[int]:
+    """More of them are open than `select` can number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    yield len(held)
+    for one in held:
+        os.close(one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("batches", [4, pytest.param(20, marks=pytest.mark.long)])
@@ -106,6 +128,71 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     rig.start()
     assert rig.when_in("COMPLETED").succeeded == 60
     assert len(rig.calls()) == 60
+
+
+def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
+    """Whoever sends it waits for no item; no process is left, and the batch goes on later."""
+    rig.submit("b", parameters={"gate": str(rig.gate)}, seconds=100)
+    with serving(rig.folder, root / "src", "--processors", rig.processors, store=rig.store) as server:
+        rig.when(lambda status: status.state == "RUNNING" and bool(rig.calls()))
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        server.process.send_signal(signal.SIGTERM)
+        while "once more stops at once" not in "".join(server.said):
+            time.sleep(0.02)
+        wanted = time.monotonic()
+        server.end(signal.SIGTERM)
+        # three times the second or two it takes
+        assert time.monotonic() - wanted < 6
+    when_gone(children, 5)
+    assert rig.client.status("b").state == "QUEUED"
+
+
+def test_a_look_for_dead_processes_that_fails_is_not_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong: somebody else's batch may die next."""
+    monkeypatch.setattr(orphans, "LOOK", 0.01)
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    open_queue(store).close()
+    with closing(open_alerts(store)) as alerts:
+        times = {"raised_at": 1.0, "seen_at": 1.0}
+        gone = Alert(
+            alert_id="1",
+            batch_id="b",
+            execution=1,
+            kind=AlertKind.OWNER_GONE,
+            level="critical",
+            text="",
+            **times,
+        )
+        alerts.put(gone)
+    noticed: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+
+    def notice(scope: tuple[str, int], _conditions: object) -> None:
+        noticed.put(scope)
+        raise RuntimeError("a mistake")
+
+    looking = orphans.Orphans(store, notice)
+    looking.begin()
+    assert [noticed.get(timeout=PATIENCE) for _ in range(2)] == [("b", 1)] * 2
+    looking.close()
+
+
+@pytest.mark.parametrize("text", ["import os; os._exit(0)", "import os; os.abort()", "raise SystemExit"])
+def test_item_processors_that_end_their_process_end_no_other(tmp_path: Path, text: str) -> None:
+    """Whatever they do while they are loaded, it is said of them."""
+    (tmp_path / "processors.py").write_text(text)
+    with pytest.raises(ProcessorsUnusable, match=r"exit code|does not load"):
+        Catalogue([str(tmp_path / "processors.py")]).load()
+
+
+def test_a_service_hears_whatever_the_number_of_its_descriptor(descriptors: int) -> None:
+    """A server with thousands of connections hands out numbers beyond what `select` takes."""
+    bell = Bell()
+    assert bell.descriptor > descriptors
+    bell.ring()
+    Children().wait(PATIENCE, bell)
+    bell.close()
 
 
 @pytest.mark.service

@@ -214,7 +214,7 @@ class RabbitBroker(_Server):
         self._names = subprocess.Popen(names, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().start()
         self._await_ready()
-        with self._channel() as channel:
+        with self.channel() as channel:
             channel.exchange_declare(TOPIC, "topic", durable=True, auto_delete=False)
             for queue in ("kept", INBOX):
                 channel.queue_declare(queue, durable=True, auto_delete=False)
@@ -228,7 +228,7 @@ class RabbitBroker(_Server):
             self._names = None
 
     def kept(self) -> list[dict[str, Any]]:
-        with self._channel() as channel:
+        with self.channel() as channel:
             found = []
             while (message := channel.basic_get("kept")) is not None:
                 found.append(json.loads(message.body))
@@ -238,7 +238,7 @@ class RabbitBroker(_Server):
     def send(self, *events: dict[str, Any]) -> None:
         import amqp
 
-        with self._channel() as channel:
+        with self.channel() as channel:
             channel.confirm_select()
             for event in events:
                 message = amqp.Message(json.dumps(event), delivery_mode=2)
@@ -250,13 +250,14 @@ class RabbitBroker(_Server):
 
         while True:
             try:
-                with self._channel():
+                with self.channel():
                     return
             except (ConnectionError, amqp.exceptions.AMQPError):
                 threading.Event().wait(0.1)
 
     @contextmanager
-    def _channel(self) -> Iterator[Any]:
+    def channel(self) -> Iterator[Any]:
+        """For whatever else is to be set up."""
         import amqp
 
         with amqp.Connection(f"127.0.0.1:{self.port}") as connection, connection.channel() as channel:

@@ -56,8 +56,6 @@ LASTING = frozenset(
         AlertKind.CRITICAL_ERROR,
         AlertKind.RUN_FAILED,
         AlertKind.TOLERANCE_EXCEEDED,
-        AlertKind.OWNER_GONE,
-        AlertKind.EVENT_PARKED,
         AlertKind.CONTROL_TOTALS_MISMATCH,
     }
 )

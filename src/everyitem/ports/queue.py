@@ -143,10 +143,10 @@ class BatchQueue(Protocol):
         """
         ...
 
-    def put(self, execution_key: int, ticket: NewTicket, action: Action, *, room: int) -> bool:
+    def put(self, execution_key: int, ticket: NewTicket, action: Action, *, room: int | None) -> bool:
         """Put a stored execution that nobody carries out into the queue; False when it is in there.
 
-        Raises `QueueIsFull` as `enqueue` does.
+        Raises `QueueIsFull` as `enqueue` does, unless there is always `room` (None).
         """
         ...
 

@@ -17,6 +17,13 @@ class Outgoing(msgspec.Struct, frozen=True):
     event: OutboxEvent
 
 
+class ParkedEvent(msgspec.Struct, frozen=True):
+    """An event that was given up, and why nobody wanted it."""
+
+    event_id: str
+    refusal: str
+
+
 class PublisherAway(Exception):
     """Nobody takes events now, whichever they are: they are offered again later, for ever."""
 
@@ -75,8 +82,8 @@ class Outlet(Protocol):
         """What is still to be published."""
         ...
 
-    def parked(self) -> int:
-        """How many are given up."""
+    def parked(self, limit: int) -> list[ParkedEvent]:
+        """The first ones that are given up."""
         ...
 
     def unpark(self, batch_id: str | None = None) -> int:

@@ -44,6 +44,10 @@ class SourceUnavailable(EveryitemError):
     code = ErrorCode.RESOURCE_ERROR
 
 
+class SourceAway(SourceUnavailable):
+    """The source does not answer now; it may later."""
+
+
 class ItemSource(Protocol):
     """Items in their fixed order, read once from front to back."""
 

@@ -5,7 +5,7 @@ the structured mode of the Kafka binding.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -16,8 +16,8 @@ from everyitem.model.store_url import shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
 
-_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
-_NO_TOPIC = frozenset(
+_TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+_NO_TOPIC: Final = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - so librdkafka's own errors are named
@@ -83,6 +83,8 @@ class KafkaPublisher:
     def _wrong(self, error: KafkaError) -> Exception:
         if error.code() in _TOO_LARGE:
             return EventsRefused(f"larger than the broker takes: {error.str()}")
+        if error.code() == KafkaError.INVALID_RECORD:
+            return EventsRefused(f"the broker does not take it: {error.str()}")
         if error.code() in _NO_TOPIC:
             return self._away(f"there is no topic {self._topic!r}; make one")
         return self._away(error.str())

@@ -8,6 +8,7 @@ with its power was published all the same.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 import nats
 import nats.errors
@@ -18,6 +19,9 @@ from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_jso
 from everyitem.model.store_url import shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
+
+#: What a stream answers to a message beyond its own limit (JSStreamMessageExceedsMaximumErr).
+_TOO_LARGE: Final = 10054
 
 
 class NatsPublisher:
@@ -37,6 +41,10 @@ class NatsPublisher:
             runner.run(self._publish(events))
         except nats.errors.MaxPayloadError as error:
             raise EventsRefused(f"larger than the server takes: {error}") from error
+        except nats.js.errors.APIError as error:
+            if error.err_code == _TOO_LARGE:
+                raise EventsRefused(f"larger than the stream takes: {error.description}") from error
+            raise self._away(error.description or str(error)) from error
         except nats.js.errors.NoStreamResponseError as error:
             reason = f"no stream keeps the subject {self._topic!r}; make one (nats stream add)"
             raise self._away(reason) from error

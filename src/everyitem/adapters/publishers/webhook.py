@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import http.client
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -36,6 +37,10 @@ _OURS: Final = frozenset(
 )
 #: Bytes of an answer that are looked at.
 _LOOKED_AT: Final = 2000
+#: What may stand in a request as it is.
+_PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+#: IPv6 addresses that end in the IPv4 address they lead to: mapped, compatible, and translated (NAT64).
+_WITH_IPV4: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
 #: The longest wait a receiver may ask for, in seconds.
 _LONGEST: Final = 300.0
 
@@ -57,16 +62,22 @@ class WebhookPublisher:
 
         Raises `UsageError` for a URL nothing can be sent to.
         """
-        place = urlsplit(url)
-        if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
+        try:
+            place = urlsplit(url)
+            usual = {"http": 80, "https": 443}[place.scheme]
+            port = place.port or usual
+            if not place.hostname or "@" in place.netloc:
+                raise ValueError("it names a host, and nobody who logs in there")
+            if not _PRINTABLE.fullmatch(url):
+                raise ValueError("percent-encode what is no printable ASCII")
+        except (ValueError, KeyError) as error:
             raise UsageError(
-                f"[events] url {shown_url(url)!r}: name it like https://events.example/everyitem"
-            )
+                f"[events] url {shown_url(url)!r}: name it like https://events.example/everyitem ({error})"
+            ) from error
         self.at_once = at_once
         self._secret, self._token = _key(secret), token
         self._shown = shown_url(f"{place.scheme}://{place.netloc}")
         self._target = (place.path or "/") + (f"?{place.query}" if place.query else "")
-        port = place.port or (443 if place.scheme == "https" else 80)
         self._connection = (
             _Private(place.hostname, port, timeout, allow_private=allow_private)
             if place.scheme == "http"
@@ -106,7 +117,7 @@ class WebhookPublisher:
                 self._connection.request("POST", self._target, body, headers)
                 answer = self._connection.getresponse()
                 said = answer.read(_LOOKED_AT)
-                if answer.length:
+                if not answer.isclosed():
                     # what is left would be taken for the next answer
                     self._connection.close()
                 return answer.status, _seconds(answer.headers.get("Retry-After")), _line(said)
@@ -172,12 +183,23 @@ class _PrivateTls(_Private):
         self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
 
 
+def is_public(where: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is somebody's on the Internet; one that has another one inside, by that one."""
+    if isinstance(where, ipaddress.IPv6Address):
+        inside = where.sixtofour
+        if any(where in network for network in _WITH_IPV4):
+            inside = ipaddress.IPv4Address(int(where) & 0xFFFF_FFFF)
+        if where.is_site_local or (inside is not None and not is_public(inside)):
+            return False
+    return where.is_global and not where.is_multicast
+
+
 def _connected(host: str, port: int, timeout: float | None, *, allow_private: bool) -> socket.socket:
     """A connection to the first address that takes one. Raises `OSError`."""
     refused: OSError = OSError(f"{host} has no address")
     for _, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         where = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if not allow_private and not where.is_global:
+        if not allow_private and not is_public(where):
             refused = OSError(f"{host} is at the private address {where} ([events] allowPrivate is not set)")
             continue
         try:

@@ -1,12 +1,13 @@
 """Which URLs may be asked, and as whom: what the operator says in `[sources.http]`."""
 
+import http.client
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from everyitem.adapters.sources.web import opened
-from everyitem.ports.source import SourceUnavailable
+from everyitem.ports.source import SourceAway, SourceUnavailable
 
 
 class Reach:
@@ -43,8 +44,8 @@ def read_reference(url: str, sources: Mapping[str, Any], *, most: int) -> bytes:
     with opened(reach.allowed(url), reach.headers("application/json")) as reply:
         try:
             content = reply.read(most + 1)
-        except (OSError, ValueError) as error:
-            raise SourceUnavailable(f"{url}: the reply broke off: {error}") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceAway(f"{url}: the reply broke off: {error}") from None
     if len(content) > most:
         raise SourceUnavailable(f"{url}: longer than {most:,} bytes, the limit of documents")
     return content
@@ -56,4 +57,6 @@ def _is_below(url: str, allowed: str) -> bool:
     if (one.scheme, one.netloc) != (other.scheme, other.netloc) or "@" in one.netloc:
         return False
     folder = other.path.rstrip("/")
-    return ".." not in one.path.split("/") and (one.path == folder or one.path.startswith(f"{folder}/"))
+    # a server may take encoded dots and backslashes for what they stand for
+    parts = unquote(one.path).replace("\\", "/").split("/")
+    return ".." not in parts and (one.path == folder or one.path.startswith(f"{folder}/"))

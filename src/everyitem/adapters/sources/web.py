@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from everyitem.model.store_url import shown_url
-from everyitem.ports.source import SourceUnavailable
+from everyitem.ports.source import SourceAway, SourceUnavailable
 
 #: Seconds a server may be silent.
 _PATIENCE: Final = 60.0
+
+
+#: Answers that say nothing about what was asked for: from here on, and besides.
+_BROKEN: Final = 500
+_LATER: Final = frozenset((408, 425, 429))
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -28,7 +33,10 @@ _opener = urllib.request.build_opener(_NoRedirects)
 def opened(
     url: str, headers: Mapping[str, str], *, body: bytes | None = None
 ) -> Iterator[http.client.HTTPResponse]:
-    """The reply to a GET, or to a POST of a `body`. Raises `SourceUnavailable`; no header is ever shown."""
+    """The reply to a GET, or to a POST of a `body`; no header is ever shown.
+
+    Raises `SourceUnavailable`, as a `SourceAway` where it may answer later.
+    """
     if not url.startswith(("http://", "https://")):
         raise SourceUnavailable(f"{shown_url(url)} is no http or https URL")
     try:
@@ -39,9 +47,12 @@ def opened(
         with error:
             said = error.read(500).decode("utf-8", "replace").strip()
         where = f"{shown_url(url)}: {error.code} {error.reason}"
-        raise SourceUnavailable(f"{where}: {said}" if said else where) from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise SourceUnavailable(f"{shown_url(url)}: {getattr(error, 'reason', None) or error}") from None
+        kind = SourceAway if error.code >= _BROKEN or error.code in _LATER else SourceUnavailable
+        raise kind(f"{where}: {said}" if said else where) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise SourceAway(f"{shown_url(url)}: {getattr(error, 'reason', None) or error}") from None
+    except ValueError as error:
+        raise SourceUnavailable(f"{shown_url(url)}: {error}") from None
 
 
 def lines_of(reply: http.client.HTTPResponse, *, at_once: int = 1 << 18) -> Iterator[list[bytes]]:

@@ -6,11 +6,13 @@ clock nor at memory meanwhile. So a thread of its own reads all chunks once, fro
 run on, into an unnamed temporary file; from then on the store is asked for no more items.
 """
 
+import errno
 import logging
 import os
 import tempfile
 import threading
 import weakref
+from contextlib import suppress
 from io import FileIO
 from types import TracebackType
 from typing import Final, Self
@@ -58,9 +60,12 @@ class NearbyCopy:
 
     def _read(self, number: int) -> ItemChunk | None:
         """A chunk that is copied; None where it is not (yet)."""
-        if self._file is None or number >= len(self._copied):
+        if self._file is None:
             return None
-        first, count, start, length = self._copied[number]
+        try:
+            first, count, start, length = self._copied[number]
+        except IndexError:
+            return None
         text = os.pread(self._file.fileno(), length, start)
         return ItemChunk(first, count, text) if len(text) == length else None
 
@@ -73,14 +78,25 @@ class NearbyCopy:
             start = 0
             for number in range(self._items.chunk_count):
                 chunk = self._fetch(self._items, number)
-                if chunk is None or file.write(chunk.text) != len(chunk.text):
-                    # the run is over, or there is no more room
+                if chunk is None:
                     return
+                if file.write(chunk.text) != len(chunk.text):
+                    raise OSError(errno.ENOSPC, "there is no more room")
                 self._copied.append((chunk.first, chunk.count, start, len(chunk.text)))
                 start += len(chunk.text)
-        except (OSError, EveryitemError) as error:
+        except OSError as error:
+            _log.debug("the items are not copied, and read from the store as before: %s", error)
+            self._give_way()
+        except EveryitemError as error:
             # a damaged chunk is for whoever needs it
             _log.debug("the items are not copied any further, and read from the store as before: %s", error)
+
+    def _give_way(self) -> None:
+        """Leave a disk that is full to those who need it more; who is reading meets a short chunk."""
+        self._copied.clear()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.truncate(0)
 
     def _fetch(self, items: StoredItems, number: int) -> ItemChunk | None:
         """Read a chunk from the store, again until it is there; None when it is not wanted any more."""

@@ -48,7 +48,7 @@ class AlertBook:
     # ------------------------------------------------------------- what is heard
 
     def remember(self, alerts: Iterable[Alert]) -> None:
-        """Take what is recorded: acknowledgements of alerts known here, and alerts of earlier processes."""
+        """Take what is recorded: alerts of earlier processes, and what others did to those known here."""
         for recorded in alerts:
             known = self._alerts.get(recorded.incident)
             if known is None:
@@ -68,12 +68,8 @@ class AlertBook:
                         paged_at=recorded.paged_at if known.paged_at is None else known.paged_at,
                     )
                 )
-            elif known.alert_id == recorded.alert_id and recorded.acknowledged_at is not None:
-                self._alerts[known.incident] = replace(
-                    known,
-                    acknowledged_at=recorded.acknowledged_at,
-                    acknowledged_by=recorded.acknowledged_by,
-                )
+            elif known.alert_id == recorded.alert_id:
+                self._alerts[known.incident] = _followed(known, recorded)
 
     def silence(self, silences: Sequence[Silence]) -> None:
         """Take the silences in force."""
@@ -260,6 +256,21 @@ class AlertBook:
         self._again_at.pop(alert.alert_id, None)
         self._to_resolve.discard(alert.alert_id)
         self._told_resolved.discard(alert.alert_id)
+
+
+def _followed(known: Alert, recorded: Alert) -> Alert:
+    """An alert with what others did to it: a person who looks after it, a process that saw it end."""
+    if recorded.acknowledged_at is not None:
+        known = replace(
+            known, acknowledged_at=recorded.acknowledged_at, acknowledged_by=recorded.acknowledged_by
+        )
+    if (
+        recorded.resolved_at is not None
+        and known.resolved_at is None
+        and recorded.resolved_at > known.seen_at
+    ):
+        known = replace(known, resolved_at=recorded.resolved_at)
+    return known
 
 
 def _incident(scope: Scope, condition: Condition) -> str:

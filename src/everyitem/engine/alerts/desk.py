@@ -57,6 +57,8 @@ class AlertDesk:
         self._looked_up = 0.0
         self._is_asking = False
         self._is_closing = threading.Event()
+        #: Guards the thread: whoever notices something first begins it.
+        self._beginning = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def observer(self) -> "RunAlerts":
@@ -83,10 +85,11 @@ class AlertDesk:
         return self._epoch + time.monotonic()
 
     def begin(self) -> None:
-        """Look from now on."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._live, name="everyitem-alerts", daemon=True)
-            self._thread.start()
+        """Look from now on (any thread); safe to repeat."""
+        with self._beginning:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._live, name="everyitem-alerts", daemon=True)
+                self._thread.start()
 
     def tell(self, what: Callable[[], None]) -> None:
         """Have the desk do this next, on its own thread."""

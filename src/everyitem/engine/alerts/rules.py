@@ -9,6 +9,7 @@ from everyitem.model.redaction import redact
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.monitoring import Outbox
 from everyitem.ports.observer import Vitals
+from everyitem.ports.relay import ParkedEvent
 from everyitem.ports.store import ExecutionRecord
 from everyitem.settings.alerting import Limits
 
@@ -43,6 +44,12 @@ def outbox_stuck(outbox: Outbox, now: float, limits: Limits = Limits()) -> Condi
     return Condition(
         AlertKind.OUTBOX_STUCK, f"{outbox.count:,} events wait to be published, the oldest for {waited:.0f} s"
     )
+
+
+def event_parked(event: ParkedEvent) -> Condition:
+    """For who publishes events: one is given up, until somebody offers it again."""
+    text = f"event {event.event_id} is given up, nobody wants it: {event.refusal}"
+    return Condition(AlertKind.EVENT_PARKED, text, event.event_id)
 
 
 class RunWatch:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from everyitem.engine.alerts.rules import outbox_stuck
+from everyitem.engine.alerts.rules import event_parked, outbox_stuck
 from everyitem.engine.relay.rounds import Rounds
-from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.alerts import Condition
 from everyitem.model.errors import StoreError, UsageError
 from everyitem.model.redaction import redact
 from everyitem.ports.relay import EventsRefused, Outgoing, Outlet, Publisher, PublisherAway
@@ -58,7 +58,6 @@ class Relay:
         self._me = secrets.token_hex(8)
         self._outlet: Outlet | None = None
         self._claimed, self._watched, self._told = -RENEW, -WATCH, -TELL
-        self._parked: dict[str, Condition] = {}
         #: When (monotonic) to end: infinite until somebody wants it.
         self._ends_at = float("inf")
         self._wake = threading.Event()
@@ -115,13 +114,11 @@ class Relay:
         try:
             self._hand_over(outlet, events, sent)
         except PublisherAway as away:
-            rest = self._rounds.away(time.monotonic(), away.wait)
             self._tell("nobody takes events, they wait in the store: %s", redact(str(away)))
-            return rest
         finally:
             if sent:
                 outlet.sent(sent)
-        return 0.0
+        return max(0.0, self._rounds.not_before - time.monotonic())
 
     def _is_mine(self, outlet: Outlet) -> bool:
         """Whether this relay is the one that publishes; says so again where that was long ago."""
@@ -162,7 +159,11 @@ class Relay:
                         self._refuse(outlet, one, str(why))
 
     def _publish(self, group: Sequence[Outgoing], sent: list[int]) -> None:
-        self._publisher.publish([one.event for one in group])
+        try:
+            self._publisher.publish([one.event for one in group])
+        except PublisherAway as away:
+            self._rounds.away(group, time.monotonic(), away.wait)
+            raise
         self._rounds.taken(group)
         sent += [one.event.position for one in group]
 
@@ -173,17 +174,13 @@ class Relay:
             _log.warning("event %s was refused, and is offered again: %s", event_id, reason)
             return
         outlet.park(one.event.position, reason)
-        text = f"event {event_id} is given up, nobody wants it: {reason}"
-        _log.error("%s", text)
-        if len(self._parked) < _MOST_NAMED:
-            self._parked[event_id] = Condition(AlertKind.EVENT_PARKED, text, event_id)
+        _log.error("event %s is given up, nobody wants it: %s", event_id, reason)
         self._watched = -WATCH
 
     def _watch(self, outlet: Outlet) -> None:
-        if not outlet.parked():
-            self._parked.clear()
         stuck = outbox_stuck(outlet.backlog(), time.time(), self._limits)
-        self._notice([*([] if stuck is None else [stuck]), *self._parked.values()])
+        parked = map(event_parked, outlet.parked(_MOST_NAMED))
+        self._notice([*([] if stuck is None else [stuck]), *parked])
 
     def _tell(self, text: str, why: str) -> None:
         if time.monotonic() >= self._told + TELL:

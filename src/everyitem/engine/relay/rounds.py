@@ -35,6 +35,8 @@ class Rounds:
         self._tries, self._draw = tries, draw
         self._refusals: dict[int, _Refusals] = {}
         self._failures = 0
+        #: Up to this position events go one by one.
+        self._singly_until = -1
         #: When events may be offered again.
         self.not_before = 0.0
 
@@ -43,10 +45,10 @@ class Rounds:
         return [key for key, one in self._refusals.items() if one.again_at > at]
 
     def groups(self, events: Sequence[Outgoing], most: int) -> Iterator[list[Outgoing]]:
-        """Events to be handed over together, in order; what was refused before goes by itself."""
+        """Events to be handed over together, in order; what may fail others goes by itself."""
         group: list[Outgoing] = []
         for one in events:
-            if one.execution_key in self._refusals:
+            if one.execution_key in self._refusals or one.event.position <= self._singly_until:
                 if group:
                     yield group
                     group = []
@@ -77,8 +79,13 @@ class Rounds:
         self._refusals[one.execution_key] = _Refusals(one.event.position, count, again_at)
         return False
 
-    def away(self, at: float, wait: float | None) -> float:
-        """Nobody takes events now; seconds until the next try, at least those the other side asked for."""
+    def away(self, events: Sequence[Outgoing], at: float, wait: float | None) -> float:
+        """Nobody takes events now; seconds until the next try, at least those the other side asked for.
+
+        Some of `events` may have arrived. They go one by one next, so that those which do are not sent again
+        for as long as another one does not.
+        """
+        self._singly_until = max(self._singly_until, *(one.event.position for one in events))
         self._failures += 1
         seconds = max(AWAY.backoff(self._failures) * self._jitter(), wait or 0.0)
         self.not_before = at + seconds

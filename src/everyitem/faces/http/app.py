@@ -18,7 +18,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from everyitem.faces.http.body import BodyLimit
-from everyitem.faces.http.context import Context, RequestContext
+from everyitem.faces.http.context import Context, RequestContext, unexpected
 from everyitem.faces.http.problems import Refused, problem_response, refused, unwell_formed
 from everyitem.faces.http.routes import (
     access,
@@ -105,6 +105,8 @@ def build_routes(serving: Serving) -> FastAPI:
     app.add_exception_handler(EveryitemError, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
     app.add_exception_handler(HTTPException, _answer)
+    # Starlette answers with this and raises it all the same: the context has it logged
+    app.add_exception_handler(Exception, _answer)
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]
     return app
 
@@ -125,7 +127,7 @@ def _answer(request: Request, error: Exception) -> Response:
             if status is HTTPStatus.METHOD_NOT_ALLOWED:
                 answer.headers["Allow"] = ", ".join(_methods_at(request))
         case _:
-            raise error
+            answer = unexpected()
     return problem_response(answer, RequestContext.of(request.scope).request_id)
 
 

@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -54,31 +55,32 @@ class Context:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         context = scope[_KEY] = RequestContext(given if _ID.fullmatch(given) else uuid.uuid4().hex)
-        begun, status = time.perf_counter(), 0
+        begun, status, is_answered = time.perf_counter(), 0, False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _mark(MutableHeaders(scope=message), context)
             await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self._app(scope, receive, send_marked)
         except Exception as error:
             if not isinstance(error, Refused):
                 _log.exception("request %s failed", context.request_id)
-                error = _unexpected()
-            if status:
+                error = unexpected()
+            if status and not is_answered:
                 raise  # the answer has begun: cutting the connection is the only way to say so
-            await problem_response(error, context.request_id)(scope, receive, send_marked)
+            if not is_answered:
+                await problem_response(error, context.request_id)(scope, receive, send_marked)
         finally:
             _write_down(scope, context, status, time.perf_counter() - begun)
 
 
-def _unexpected() -> Refused:
-    from http import HTTPStatus
-
+def unexpected() -> Refused:
+    """The answer to a mistake of ours."""
     return Refused(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "the server has made a mistake; its log tells more under this request's id",

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from everyitem.faces.service.errors import QueueFull, ServiceStopping
+from everyitem.faces.service.errors import ProcessorsUnusable, QueueFull, ServiceStopping
 from everyitem.model.errors import (
     ContentDiffers,
     DocumentRefused,
@@ -108,6 +108,8 @@ def refused(error: EveryitemError) -> Refused:
         case StoreDamaged() | StoreTooNew():
             return Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), code=error.code)
         case StoreError() | ServiceStopping():
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code=error.code, headers=_SOON)
+        case ProcessorsUnusable():
             return Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code=error.code, headers=_SOON)
         case UsageError():
             return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), code=error.code)

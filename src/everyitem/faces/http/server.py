@@ -145,8 +145,11 @@ class Server:
         return True
 
     def _end(self, drain: float | None) -> None:
-        self._service.stop(drain=drain)
-        self._uvicorn.should_exit = True
+        try:
+            self._service.stop(drain=drain)
+        finally:
+            # whatever could not be ended in good order: nobody waits for a server that serves on for ever
+            self._uvicorn.should_exit = True
 
 
 class _Uvicorn(uvicorn.Server):

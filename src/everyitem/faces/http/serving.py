@@ -1,11 +1,15 @@
 """What the routes of one server share."""
 
+import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
+from everyitem.faces.api.session import Session
 from everyitem.faces.http.context import RequestContext
 from everyitem.faces.http.options import HttpOptions
 from everyitem.faces.http.security.login import Login
@@ -14,6 +18,11 @@ from everyitem.faces.http.security.sessions import Sessions
 from everyitem.faces.service.service import Service
 from everyitem.ports.tokens import TokenStore
 from everyitem.settings import Settings
+
+T = TypeVar("T")
+
+#: Each takes a core while it lasts.
+_MOST_LONG_LOOKS: Final = 2
 
 
 @dataclass
@@ -30,6 +39,22 @@ class Serving:
     stopping: threading.Event = field(default_factory=threading.Event)
     #: Event streams that are open now.
     streams: int = 0
+    #: Places for looks at everything that is stored of an execution.
+    _long_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_LONG_LOOKS))
+
+    async def long_look(self, look: Callable[[Session], T]) -> T:
+        """What a look finds that takes as long as reading all of a batch.
+
+        Few are taken at a time, each with a connection of its own: nobody who wants to know where a batch
+        stands, or to stop it, waits for those who read reports.
+        """
+
+        def taken() -> T:
+            with Session(self.settings) as session:
+                return look(session)
+
+        async with self._long_looks:
+            return await run_in_threadpool(taken)
 
 
 def _serving(request: Request) -> Serving:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from everyitem.faces.service.errors import ProcessorsUnusable
 from everyitem.model.errors import UnknownProcessor, UsageError
 
 #: Seconds to wait for the files to load.
@@ -37,23 +38,30 @@ class Catalogue:
         self._where = tuple(processors)
         self._guard = threading.Lock()
         self._known: dict[str, KnownProcessor] = {}
+        #: When (monotonic) they were looked at last, and what came in the way.
         self._looked = -_LOOK
+        self._trouble = ""
 
     def load(self) -> None:
-        """Look what there is now. Raises `UsageError` when a file is not there or does not load."""
+        """Look what there is now. Raises `ProcessorsUnusable` when a file is not there or does not load."""
         with self._guard:
             self._load()
 
     def find(self, name: str) -> KnownProcessor:
         """The item processor of this name, which may have been registered since the last look.
 
-        Raises `UnknownProcessor` naming those there are.
+        Raises `UnknownProcessor` naming those there are, and `ProcessorsUnusable` when nobody can tell.
         """
+        if (known := self._known.get(name)) is not None:
+            # without waiting for others who look for something else
+            return known
         with self._guard:
             if name not in self._known and time.monotonic() - self._looked >= _LOOK:
                 self._load()
             if name in self._known:
                 return self._known[name]
+            if self._trouble:
+                raise ProcessorsUnusable(self._trouble)
             names = ", ".join(sorted(self._known)) or "none"
         raise UnknownProcessor(
             f"no item processor {name!r} is registered in the service; registered: {names}"
@@ -64,7 +72,16 @@ class Catalogue:
         return self.find(name).is_async
 
     def _load(self) -> None:
-        self._looked = time.monotonic()
+        try:
+            self._known = {one.name: one for one in self._ask()}
+        except ProcessorsUnusable as trouble:
+            self._trouble = str(trouble)
+            raise
+        finally:
+            self._looked = time.monotonic()
+        self._trouble = ""
+
+    def _ask(self) -> Sequence[KnownProcessor]:
         try:
             said = subprocess.run(
                 [sys.executable, "-m", __name__, *self._where],
@@ -74,18 +91,18 @@ class Catalogue:
                 timeout=_PATIENCE,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"the item processors cannot be loaded: {error}") from error
-        if said.returncode:
-            raise UsageError(
+            raise ProcessorsUnusable(f"the item processors cannot be loaded: {error}") from error
+        # a file may end the process while it is loaded, with whatever exit code
+        if said.returncode or not said.stdout:
+            raise ProcessorsUnusable(
                 said.stderr.decode("utf-8", "replace").strip()[-2000:]
                 or f"loading the item processors ended with exit code {said.returncode}"
             )
-        lines = said.stdout.decode("utf-8").splitlines()
-        self._known = {one.name: one for one in (KnownProcessor(*entry) for entry in json.loads(lines[-1]))}
+        return [KnownProcessor(*entry) for entry in json.loads(said.stdout)]
 
 
 def main(processors: Sequence[str]) -> int:
-    """Load these files and say on standard output, in its last line, what they register."""
+    """Load these files and say on standard output what they register."""
     from everyitem.faces.api.reading import load_item_processors
     from everyitem.work.processors import registered_processors
 

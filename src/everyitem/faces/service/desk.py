@@ -8,8 +8,8 @@ from typing import Final
 
 from everyitem import compose
 from everyitem.faces.api.session import Session
-from everyitem.model.errors import ContentDiffers, DocumentRefused, UsageError
-from everyitem.ports.queue import BatchQueue, QueueIsFull
+from everyitem.model.errors import EveryitemError, StoreError
+from everyitem.ports.queue import BatchQueue
 from everyitem.ports.store import Store
 from everyitem.settings import Settings
 
@@ -50,7 +50,11 @@ class Desks:
                 desk = Desk(Session(self._settings), compose.open_queue(self.store_url))
             try:
                 yield desk
-            except (UsageError, DocumentRefused, ContentDiffers, QueueIsFull):
+            except StoreError:
+                desk.close()
+                raise
+            except EveryitemError:
+                # what was refused says nothing about the connections
                 self._take_back(desk)
                 raise
             except BaseException:

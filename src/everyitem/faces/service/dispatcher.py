@@ -7,24 +7,26 @@ but its children: killed at any moment, it leaves nothing that its successor wou
 
 import logging
 import os
-import select
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from everyitem import compose
-from everyitem.engine.allocation import Capacity, Running, Start, Waiting, allocate, impossibility
+from everyitem.engine.allocation import Start, allocate, impossibility
+from everyitem.faces.service.bell import Bell
 from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.child import Child
+from everyitem.faces.service.children import Children
+from everyitem.faces.service.crashes import Crashes
 from everyitem.faces.service.desk import Desks
-from everyitem.faces.service.endings import Ending, ending_of, wait_after
+from everyitem.faces.service.endings import Ending, ending_of
 from everyitem.faces.service.logs import Logs
-from everyitem.faces.service.machine import capacity
+from everyitem.faces.service.machine import capacity, capacity_of, running, waiting
 from everyitem.faces.service.views import Health
 from everyitem.model.errors import ErrorCode, Problem, StoreError, UsageError
 from everyitem.model.response import Response, parse_response, refuse
@@ -68,10 +70,8 @@ class Dispatcher:
             memory_mb=self._capacity.memory_mb,
             batches=self._capacity.batches,
         )
-        self._children: dict[int, Child] = {}
-        #: Crashes in a row without a checkpoint, and when (monotonic) the next start may be, by execution.
-        self._crashes: dict[int, int] = {}
-        self._not_before: dict[int, float] = {}
+        self._children = Children()
+        self._crashes = Crashes()
         self._renewed = -RENEW
         #: What is in the way of all batches; when (monotonic) to look again.
         self._trouble: dict[str, str] = {}
@@ -80,9 +80,9 @@ class Dispatcher:
         self._typical: float | None = None
         self._waiting = self._services = 0
         self._thread: threading.Thread | None = None
-        self._wake_pipe: tuple[int, int] | None = None
+        self._bell = Bell()
+        #: Seconds the children may drain once the service is to end; less, where somebody gets impatient.
         self._stop: float | None = None
-        self._guard = threading.Lock()
 
     # ------------------------------------------------------------- called from any thread
 
@@ -90,30 +90,20 @@ class Dispatcher:
         """Begin. Raises `StoreError` or `UsageError` when the store cannot be used."""
         with closing(compose.open_queue(self._desks.store_url)) as queue:
             queue.renew(self._me)
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        os.set_blocking(writing, False)
-        self._wake_pipe = reading, writing
         self._thread = threading.Thread(target=self._run, name="everyitem-dispatcher")
         self._thread.start()
 
     def wake(self) -> None:
         """Something has changed: look at once."""
-        with self._guard:
-            if self._wake_pipe is not None:
-                # full is as good: somebody has woken it already
-                with suppress(BlockingIOError):
-                    os.write(self._wake_pipe[1], b"!")
+        self._bell.ring()
 
     def stop(self, drain: float | None) -> None:
-        """End in good order, and wait for it."""
-        self._stop = self._settings.drain_seconds if drain is None else drain
-        self.wake()
+        """End in good order, and wait for it; may be called again meanwhile, with less patience."""
+        patience = self._settings.drain_seconds if drain is None else drain
+        self._stop = patience if self._stop is None else min(patience, self._stop)
+        self._bell.ring()
         self.wait(None)
-        with self._guard:
-            pipe, self._wake_pipe = self._wake_pipe, None
-        for descriptor in pipe or ():
-            os.close(descriptor)
+        self._bell.close()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for the end; False when it has not come in time."""
@@ -158,38 +148,22 @@ class Dispatcher:
                 try:
                     self._look(queue)
                     self._trouble.pop("store", None)
+                    self._children.wait(LOOK, self._bell)
                 except StoreError as error:
                     # those that run have patience of their own, and none is started meanwhile
                     self._note_trouble("store", str(error))
+                    self._children.wait(LOOK, self._bell)
                 except Exception as error:
                     # children die with this thread: it must not die of anything
                     _log.exception("the dispatcher failed; it goes on")
                     self._note_trouble("store", f"the dispatcher failed: {error!r}")
-                self._sleep(LOOK)
-            self._end(queue, self._stop)
+                    time.sleep(LOOK)
+            self._end(queue)
 
     def _note_trouble(self, what: str, text: str) -> None:
         if self._trouble.get(what) != text:
             self._trouble[what] = text
             _log.warning("%s", text)
-
-    def _sleep(self, seconds: float) -> None:
-        """Until somebody wakes us, a child has ended, or the time is over."""
-        until = time.monotonic() + seconds
-        wake = self._wake_pipe[0] if self._wake_pipe else -1
-        silent: set[int] = set()
-        while (rest := until - time.monotonic()) > 0:
-            pipes = {child.pipe: child for child in self._children.values() if child.pipe not in silent}
-            readable, _, _ = select.select([wake, *pipes], [], [], rest)
-            if wake in readable:
-                with suppress(BlockingIOError):
-                    os.read(wake, 65536)
-                return
-            for descriptor in readable:
-                if not pipes[descriptor].hear():
-                    silent.add(descriptor)
-            if any(child.has_ended() for child in self._children.values()):
-                return
 
     def _look(self, queue: BatchQueue) -> None:
         """Bring what runs in line with the queue, once."""
@@ -197,7 +171,7 @@ class Dispatcher:
         if now - self._renewed >= RENEW:
             queue.renew(self._me)
             self._renewed = now
-        for ended in [child for child in self._children.values() if child.has_ended()]:
+        for ended in self._children.ended():
             self._bury(queue, ended, stopping=False)
         services = queue.services()
         tickets = []
@@ -206,7 +180,7 @@ class Dispatcher:
                 continue
             tickets.append(ticket)
         for ticket in tickets:
-            if (child := self._children.get(ticket.execution_key)) is not None:
+            if (child := self._children.of(ticket.execution_key)) is not None:
                 self._logs.trim(child.key)
                 self._steer(child, ticket)
         self._share(queue, tickets, services)
@@ -257,26 +231,27 @@ class Dispatcher:
     def _share(self, queue: BatchQueue, tickets: list[Ticket], services: list[ServiceRecord]) -> None:
         """Start those that find a place, and change what the others have."""
         now = time.monotonic()
-        running, waiting = [], []
+        at_work, in_line = [], {}
         for ticket in tickets:
-            if (child := self._children.get(ticket.execution_key)) is not None:
-                running.append(_running(ticket, child))
+            if (child := self._children.of(ticket.execution_key)) is not None:
+                at_work.append(running(ticket, slots=child.slots, memory_mb=child.memory_mb))
             elif ticket.wish is Wish.RUN and not ticket.owned and self._is_free(ticket, now):
-                waiting.append(ticket)
-        self._waiting = len(waiting)
-        by_key = {ticket.execution_key: ticket for ticket in waiting}
-        allocation = allocate(self._capacity, running, map(_waiting, waiting), at=queue.now())
+                in_line[ticket.execution_key] = ticket
+        self._waiting = len(in_line)
+        allocation = allocate(self._capacity, at_work, map(waiting, in_line.values()), at=queue.now())
         self._obstacles = {**allocation.obstacles, **allocation.impossible}
         if not self._are_processors_there(now):
-            self._obstacles = dict.fromkeys(by_key, self._trouble["processors"])
+            self._obstacles = dict.fromkeys(in_line, self._trouble["processors"])
             return
         for ticket in tickets:
-            if (slots := allocation.changes.get(ticket.execution_key)) is not None and ticket.owned:
-                self._grant(self._children[ticket.execution_key], slots)
+            slots = allocation.changes.get(ticket.execution_key)
+            child = self._children.of(ticket.execution_key)
+            if slots is not None and child is not None and ticket.owned:
+                self._grant(child, slots)
         for start in allocation.starts:
-            self._start(queue, by_key[start.key], start)
+            self._start(queue, in_line[start.key], start)
         for key in allocation.impossible:
-            self._give_up_impossible(queue, by_key[key], services)
+            self._give_up_impossible(queue, in_line[key], services)
 
     def _grant(self, child: Child, slots: int) -> None:
         """Let a running batch use more or fewer slots from now on."""
@@ -288,7 +263,7 @@ class Dispatcher:
     def _is_free(self, ticket: Ticket, now: float) -> bool:
         """Whether nobody else has it, and it has had its rest after a crash."""
         is_free = ticket.service_id in (None, self._me.service_id)
-        return is_free and self._not_before.get(ticket.execution_key, 0.0) <= now
+        return is_free and self._crashes.has_rested(ticket.execution_key, now)
 
     def _are_processors_there(self, now: float) -> bool:
         """Whether item processors load, where there was reason to doubt it."""
@@ -314,14 +289,14 @@ class Dispatcher:
         except OSError as error:
             # no more processes, memory, descriptors or disk: that is not the batch's fault, and may pass
             self._note_trouble("machine", f"no process can be started: {error}")
-            self._not_before[ticket.execution_key] = time.monotonic() + _TRY_AGAIN
+            self._crashes.rest(ticket.execution_key, time.monotonic() + _TRY_AGAIN)
             queue.give_back(self._me.service_id, [ticket.execution_key])
             return
         except ValueError as error:
             self._fail(queue, ticket, None, f"it cannot be named on a command line: {error}")
             return
         self._trouble.pop("machine", None)
-        self._children[ticket.execution_key] = child
+        self._children.add(child)
         _log.info("batch %r runs as process %d with %d slots", ticket.batch_id, child.pid, start.slots)
 
     def _bury(self, queue: BatchQueue, child: Child, *, stopping: bool) -> None:
@@ -332,15 +307,15 @@ class Dispatcher:
             ticket = None  # somebody has put it in again since: that is another matter
         ending = ending_of(life, ticket, stopping=stopping)
         if life.progressed:
-            self._crashes.pop(key, None)
+            self._crashes.progressed(key)
         match ending:
             case Ending.DONE:
                 self._note_duration(child)
-                self._forget(key)
+                self._crashes.forget(key)
                 if ticket is not None:
                     queue.remove(key, number=ticket.number)
             case Ending.RESTED:
-                self._forget(key)
+                self._crashes.forget(key)
                 queue.give_back(self._me.service_id, [key])
             case Ending.REFUSED if ticket is not None:
                 self._fail(queue, ticket, child.answer())
@@ -348,8 +323,7 @@ class Dispatcher:
                 queue.give_back(self._me.service_id, [key])
             case _ if ticket is not None:
                 self._count_crash(queue, ticket, f"its process was ended by {life.text}")
-        del self._children[key]
-        child.close()
+        self._children.drop(child)
 
     def _can_load(self) -> bool:
         self._trouble["processors"] = "the item processors are looked at again"
@@ -358,14 +332,12 @@ class Dispatcher:
 
     def _count_crash(self, queue: BatchQueue, ticket: Ticket, how: str) -> None:
         key = ticket.execution_key
-        self._crashes[key] = crashes = self._crashes.get(key, 0) + 1
-        wait = wait_after(crashes)
+        crashes, wait = self._crashes.count(key, time.monotonic())
         if wait is None:
             text = f"{how}, {crashes} times in a row without a checkpoint; everything recorded stays recorded"
             self._fail(queue, ticket, None, text)
             return
         _log.warning("batch %r: %s; it is started again in %g s", ticket.batch_id, how, wait)
-        self._not_before[key] = time.monotonic() + wait
         queue.give_back(self._me.service_id, [key])
 
     def _fail(self, queue: BatchQueue, ticket: Ticket, answer: bytes | None, text: str = "") -> None:
@@ -385,7 +357,7 @@ class Dispatcher:
     ) -> None:
         """End a batch that fits no living service with a `RESOURCE_ERROR`, once others had time to appear."""
         if queue.now() - ticket.since < _NO_MACHINE or any(
-            impossibility(_capacity_of(one), ticket.demand) is None for one in services
+            impossibility(capacity_of(one), ticket.demand) is None for one in services
         ):
             return
         text = self._obstacles[ticket.execution_key]
@@ -398,30 +370,32 @@ class Dispatcher:
             record = store.find(ticket.batch_id, ticket.execution)
             if record is not None and not compose.fail_at_rest(store, record, response):
                 return
-        self._forget(ticket.execution_key)
+        self._crashes.forget(ticket.execution_key)
         queue.remove(ticket.execution_key, number=ticket.number)
-
-    def _forget(self, key: int) -> None:
-        self._crashes.pop(key, None)
-        self._not_before.pop(key, None)
 
     def _note_duration(self, child: Child) -> None:
         took = time.monotonic() - child.started
         before = self._typical
         self._typical = took if before is None else before + _FRESHNESS * (took - before)
 
-    def _end(self, queue: BatchQueue, drain: float) -> None:
+    def _end(self, queue: BatchQueue) -> None:
         """Let the children drain, then interrupt them, then kill them; what they had is free."""
-        for grace, at_once in ((drain + _GRACE, False), (_GRACE, False), (_GRACE, True)):
-            for child in self._children.values():
-                child.stop(at_once=at_once)
-            until = time.monotonic() + grace
-            while self._children and time.monotonic() < until:
-                self._bury_all(queue)
-                self._sleep(min(LOOK, max(0.0, until - time.monotonic())))
-        self._bury_all(queue)
+        # two signals at the same moment would be one
+        self._ask_to_end(queue, lambda: self._stop + _GRACE if self._stop else LOOK)
+        self._ask_to_end(queue, lambda: _GRACE)
+        self._ask_to_end(queue, lambda: _GRACE, at_once=True)
         with suppress(StoreError):
             queue.leave(self._me.service_id)
+
+    def _ask_to_end(self, queue: BatchQueue, grace: Callable[[], float], *, at_once: bool = False) -> None:
+        """Until all have, for at most `grace()` seconds, which may grow less meanwhile."""
+        for child in self._children:
+            child.stop(at_once=at_once)
+        since = time.monotonic()
+        self._bury_all(queue)
+        while self._children and (rest := since + grace() - time.monotonic()) > 0:
+            self._children.wait(min(LOOK, rest), self._bell)
+            self._bury_all(queue)
 
     def _bury_all(self, queue: BatchQueue) -> None:
         """Those that have ended; also when the store is out of reach, where their tickets' lease runs out."""
@@ -429,39 +403,9 @@ class Dispatcher:
             with suppress(StoreError):
                 queue.renew(self._me)
                 self._renewed = time.monotonic()
-        for child in [child for child in self._children.values() if child.has_ended()]:
+        for child in self._children.ended():
             try:
                 self._bury(queue, child, stopping=True)
             except Exception as error:  # the others must be drained, whatever happens to this one
                 _log.warning("batch %r: %s", child.ticket.batch_id, error)
-                self._children.pop(child.key, None)
-                child.close()
-
-
-def _running(ticket: Ticket, child: Child) -> Running:
-    return Running(
-        key=ticket.execution_key,
-        number=ticket.number,
-        priority=ticket.priority,
-        since=ticket.since,
-        demand=ticket.demand,
-        parallelism=ticket.parallelism,
-        slots=child.slots,
-        memory_mb=child.memory_mb,
-        paused=ticket.owned and ticket.status is ExecutionStatus.PAUSED,
-    )
-
-
-def _waiting(ticket: Ticket) -> Waiting:
-    return Waiting(
-        key=ticket.execution_key,
-        number=ticket.number,
-        priority=ticket.priority,
-        since=ticket.since,
-        demand=ticket.demand,
-        parallelism=ticket.parallelism,
-    )
-
-
-def _capacity_of(service: ServiceRecord) -> Capacity:
-    return Capacity(millicores=service.millicores, memory_mb=service.memory_mb, batches=service.batches)
+                self._children.drop(child)

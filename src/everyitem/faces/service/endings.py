@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Final
 
 from everyitem.faces.supervision.life import Life
-from everyitem.faces.supervision.supervisor import FIRST_WAIT, LONGEST_WAIT, MOST_CRASHES
 from everyitem.ports.queue import Ticket, Wish
 
 #: Exit codes of the command line (contract section 4).
@@ -37,8 +36,3 @@ def ending_of(life: Life, ticket: Ticket | None, *, stopping: bool) -> Ending:
     if life.ends == _USAGE or (not life.is_up and life.returncode == _USAGE):
         return Ending.UNUSABLE
     return Ending.CRASHED
-
-
-def wait_after(crashes: int) -> float | None:
-    """Seconds to the next start after so many crashes in a row; None when it is enough."""
-    return None if crashes >= MOST_CRASHES else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (crashes - 1))

@@ -10,7 +10,7 @@ from everyitem.faces.service.errors import QueueFull
 from everyitem.faces.service.intake import Intake
 from everyitem.model.errors import ContentDiffers, DocumentRefused
 from everyitem.ports.inbox import BatchKnown, EventIsKnown, Inbox, IncomingEvent
-from everyitem.ports.source import SourceUnavailable
+from everyitem.ports.source import SourceAway, SourceUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Inlet:
     intake: Intake
     #: Who hands them in.
     actor: str
-    #: Whether a full queue is raised (`QueueFull`) for who can hand the event in again.
+    #: Whether what may pass is raised for who can hand the event in again: a full queue (`QueueFull`), a
+    #: document whose place does not answer (`SourceAway`).
     waits: bool = False
 
     def push(self, text: bytes) -> list[Receipt]:
@@ -49,6 +50,10 @@ class Inlet:
             if self.waits:
                 raise
             raise EventRefused(str(full)) from full
+        except SourceAway as away:
+            if self.waits:
+                raise
+            raise EventRefused(str(away)) from away
         except (ContentDiffers, SourceUnavailable) as refused:
             raise EventRefused(str(refused)) from refused
         if known:

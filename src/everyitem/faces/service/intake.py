@@ -72,12 +72,24 @@ class Intake:
                 if created is not None:
                     return created, False
 
-    def put(self, queue: BatchQueue, record: ExecutionRecord, batch: ProcessingBatch, noted: Action) -> None:
-        """Put a stored execution that is at rest into the queue. Raises `QueueFull`."""
+    def put(
+        self,
+        queue: BatchQueue,
+        record: ExecutionRecord,
+        batch: ProcessingBatch,
+        noted: Action,
+        *,
+        is_admitted: bool = False,
+    ) -> None:
+        """Put a stored execution that is at rest into the queue.
+
+        Raises `QueueFull`, unless it `is_admitted`: what was begun for it must not be left half done.
+        """
         self.tidy(queue, record)
         length = queue.input_bytes(record.execution_key)
+        room = None if is_admitted else self._room
         try:
-            queue.put(record.execution_key, self._ticket(batch, length, noted.actor), noted, room=self._room)
+            queue.put(record.execution_key, self._ticket(batch, length, noted.actor), noted, room=room)
         except QueueIsFull:
             raise self._full() from None
 

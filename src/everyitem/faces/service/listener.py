@@ -1,8 +1,8 @@
 """Events that come through a broker: taken in, and only then taken from the broker.
 
 One comes again when this process dies in between; it is known then by its source and id. What is refused is
-said and taken: it would be refused again. What cannot be taken in now (the store is away, the queue is full)
-waits at the broker.
+said and taken: it would be refused again. What cannot be taken in now (the store is away, the queue is full,
+item processors do not load, a document's place does not answer) waits at the broker, and all behind it.
 """
 
 import logging
@@ -10,9 +10,9 @@ import threading
 from typing import Final
 
 from everyitem.faces.api.incoming import Receipt, Taken
-from everyitem.faces.service.errors import QueueFull
+from everyitem.faces.documents.incoming import EventRefused
 from everyitem.faces.service.inlet import Inlet
-from everyitem.model.errors import StoreError, UsageError
+from everyitem.model.errors import EveryitemError
 from everyitem.ports.subscription import BrokerAway, Message, Subscription
 
 _log = logging.getLogger("everyitem.events")
@@ -48,7 +48,7 @@ class Listener:
                         break
                     self._take_in(message)
                 self._trouble = ""
-            except (BrokerAway, StoreError, QueueFull) as error:
+            except (BrokerAway, EveryitemError) as error:
                 self._tell(str(error))
                 self._stop.wait(REST)
             except Exception:
@@ -59,7 +59,7 @@ class Listener:
     def _take_in(self, message: Message) -> None:
         try:
             receipts = self._inlet.push(message.body)
-        except UsageError as error:
+        except EventRefused as error:
             receipts = [Receipt(number=1, state=Taken.REFUSED, reason=str(error))]
         for receipt in receipts or [Receipt(number=1, state=Taken.REFUSED, reason="it is empty")]:
             if receipt.state is Taken.REFUSED:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from everyitem.engine.allocation import Capacity
+from everyitem.engine.allocation import Capacity, Running, Waiting
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.resources import NodeKind
-from everyitem.ports.queue import Demand
+from everyitem.model.status import ExecutionStatus
+from everyitem.ports.queue import Demand, ServiceRecord, Ticket
 from everyitem.settings import Settings
 from everyitem.settings.machine import granted_cores, granted_memory
 
@@ -53,3 +54,35 @@ def demand_of(batch: ProcessingBatch, *, input_bytes: int) -> Demand:
         millicores=max(1, math.ceil(cores / resources.slots)),
         memory_mb=min(needed, max(batch.configuration.max_memory_mb, asked)),
     )
+
+
+def running(ticket: Ticket, *, slots: int, memory_mb: int) -> Running:
+    """A batch that has a part of the machine, to whoever shares it out."""
+    return Running(
+        key=ticket.execution_key,
+        number=ticket.number,
+        priority=ticket.priority,
+        since=ticket.since,
+        demand=ticket.demand,
+        parallelism=ticket.parallelism,
+        slots=slots,
+        memory_mb=memory_mb,
+        paused=ticket.owned and ticket.status is ExecutionStatus.PAUSED,
+    )
+
+
+def waiting(ticket: Ticket) -> Waiting:
+    """A batch that wants a part of the machine, to whoever shares it out."""
+    return Waiting(
+        key=ticket.execution_key,
+        number=ticket.number,
+        priority=ticket.priority,
+        since=ticket.since,
+        demand=ticket.demand,
+        parallelism=ticket.parallelism,
+    )
+
+
+def capacity_of(service: ServiceRecord) -> Capacity:
+    """What a living service, here or elsewhere, shares out."""
+    return Capacity(millicores=service.millicores, memory_mb=service.memory_mb, batches=service.batches)

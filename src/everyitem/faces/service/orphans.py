@@ -52,6 +52,8 @@ class Orphans:
             except EveryitemError as error:
                 # a store that is away is told of elsewhere
                 _log.debug("no look for executions whose process died: %s", error)
+            except Exception:
+                _log.exception("the look for executions whose process died failed, and is tried again")
 
     def _look(self) -> None:
         if self._told is None:

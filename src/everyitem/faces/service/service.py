@@ -31,6 +31,8 @@ from everyitem.ports.store import ExecutionRecord
 from everyitem.settings import Settings, load_settings
 
 _MOST_LISTED = 1000
+#: Digits of a position in the store: what databases hold in their integers.
+_MOST_DIGITS = 18
 
 
 class Service:
@@ -235,7 +237,8 @@ class Service:
                 corrected=len(selection.corrections),
                 **({} if error is None else {"error": error}),
             )
-            self._intake.put(desk.queue, record, document.batch, noted)
+            # others may have come since there was room: its round is open now, and has to be carried out
+            self._intake.put(desk.queue, record, document.batch, noted, is_admitted=True)
             self._dispatcher.wake()
             return self._status(desk, batch_id, record.execution)
 
@@ -407,6 +410,9 @@ def _cursor_at(execution_key: int) -> str:
 
 def _position_in(cursor: str) -> int:
     try:
-        return int(base64.urlsafe_b64decode(cursor.encode()))
+        position = base64.urlsafe_b64decode(cursor.encode())
     except ValueError:
-        raise UsageError(f"{cursor!r} is no cursor this service handed out") from None
+        position = b""
+    if not position.isdigit() or len(position) > _MOST_DIGITS:
+        raise UsageError(f"{cursor!r} is no cursor this service handed out")
+    return int(position)

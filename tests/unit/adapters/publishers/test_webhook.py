@@ -3,16 +3,19 @@
 import base64
 import hashlib
 import hmac
+import http.server
+import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from tests.services.receiver import Receiver, receiving
 
 from everyitem.adapters.publishers import build_publisher
-from everyitem.adapters.publishers.webhook import WebhookPublisher
+from everyitem.adapters.publishers.webhook import WebhookPublisher, is_public
 from everyitem.model.errors import UsageError
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
@@ -123,6 +126,49 @@ def test_a_name_that_stands_for_a_private_address_is_not_called(
     assert receiver.requests == []
 
 
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        *(("8.8.8.8", True), ("2606:4700::1111", True), ("2002:808:808::", True), ("64:ff9b::808:808", True)),
+        *(("127.0.0.1", False), ("10.0.0.1", False), ("169.254.169.254", False), ("100.64.0.1", False)),
+        *(("0.0.0.0", False), ("224.0.0.1", False), ("::1", False), ("::", False), ("fe80::1", False)),
+        *(("fd00::1", False), ("fec0::1", False), ("ff02::1", False), ("::ffff:127.0.0.1", False)),
+        *(("::127.0.0.1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False)),
+    ],
+)
+def test_an_address_is_public_if_it_leads_to_the_internet(address: str, is_one: bool) -> None:
+    """Whatever is wrapped around it."""
+    assert is_public(ipaddress.ip_address(address)) is is_one
+
+
+class LongWinded(http.server.BaseHTTPRequestHandler):
+    """Has a lot to say of every event, in chunks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with suppress(OSError):  # nobody listens to the end
+            self.wfile.write(b"1388\r\n" + b"x" * 0x1388 + b"\r\n0\r\n\r\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_a_receiver_says_besides_is_not_taken_for_its_next_answer(publisher: Callable) -> None:
+    """However long it is, and however it is sent."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), LongWinded) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        sender = publisher(f"http://127.0.0.1:{server.server_port}/")
+        for number in range(3):
+            sender.publish([event(number)])
+        sender.close()
+        server.shutdown()
+
+
 def test_who_does_not_answer_is_given_up_in_time(publisher: Callable) -> None:
     """A receiver that hangs must not hold the relay."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -131,7 +177,21 @@ def test_who_does_not_answer_is_given_up_in_time(publisher: Callable) -> None:
             sender.publish([event()])
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "https://", "https://me:secret@x/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "",
+            "ftp://x/",
+            "https://",
+            "https://me:secret@x/",
+            "https://x:99999/",
+            "https://x:y/",
+            "https://[::1",
+        ),
+        *("https://x/\u00e4", "https://x/a b", "https://x/\r\nX-Injected:1", "https://x\u00e4.example/"),
+    ],
+)
 def test_a_url_nothing_can_be_sent_to_is_refused(publisher: Callable, url: str) -> None:
     """At the start, and without telling a password."""
     with pytest.raises(UsageError) as refused:

@@ -2,6 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +106,24 @@ def test_without_room_the_store_is_read_as_before(monkeypatch: pytest.MonkeyPatc
     with NearbyCopy(items):
         joined()
         assert items.load(2) == chunk(2)
+
+
+def test_a_copy_that_finds_no_more_room_gives_back_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others write to the same disk, a store perhaps, and need it more."""
+
+    class Full(FileIO):
+        def write(self, text: Any) -> int:
+            return super().write(text[:2] if self.tell() else text)
+
+    path = tmp_path / "copy"
+    monkeypatch.setattr(nearby.tempfile, "TemporaryFile", lambda **_: Full(path, "w+"))
+    items = stored(chunk)
+    with NearbyCopy(items):
+        joined()
+        assert path.stat().st_size == 0
+        assert [items.load(number) for number in range(3)] == [chunk(number) for number in range(3)]
 
 
 def test_small_items_are_left_alone() -> None:

@@ -169,6 +169,32 @@ def test_a_later_run_that_ends_well_resolves_what_earlier_ones_have_left():
     assert later.deliver(20.0) == [("ops", Reason.RESOLVED, DEAD.kind)]
 
 
+def test_what_another_process_saw_end_is_repeated_by_nobody():
+    """A batch somebody has brought to a good end elsewhere; what comes back later stands again."""
+    here, elsewhere = Desk(), Desk()
+    here.at(0.0)
+    here.book.end(SCOPE, [DEAD], 0.0)
+    here.deliver(0.0)
+    elsewhere.book.remember([here.alert])
+    elsewhere.book.end(SCOPE, [], 20.0)
+    here.book.remember([elsewhere.alert])
+    assert here.book.standing == []
+    assert here.deliver(REPEAT) == []
+    here.book.end(SCOPE, [DEAD], 30.0 + REPEAT)
+    here.book.remember([elsewhere.alert])
+    assert len(here.book.standing) == 1
+
+
+@pytest.mark.parametrize("kind", [AlertKind.OWNER_GONE, AlertKind.EVENT_PARKED])
+def test_what_somebody_looks_after_all_the_time_is_over_when_he_says_so(kind):
+    """No run has to end for it: somebody went on with the batch, or offered the event again."""
+    desk = Desk()
+    desk.at(0.0, Condition(kind, "it is"))
+    desk.at(10.0)
+    assert desk.at(SETTLE) == [("ops", Reason.RESOLVED, kind)]
+    assert desk.book.standing == []
+
+
 def test_a_process_that_starts_again_does_not_tell_again_what_was_told():
     """The incident, its number of pages and its place in the escalation survive the restart."""
     first = Desk()

@@ -8,7 +8,7 @@ from everyitem.adapters.stores.liveness import Owner, ProcessIdentity, this_proc
 from everyitem.adapters.stores.relational.database import Connection
 from everyitem.adapters.stores.relational.monitoring import read_backlog
 from everyitem.ports.monitoring import Outbox
-from everyitem.ports.relay import Outgoing
+from everyitem.ports.relay import Outgoing, ParkedEvent
 from everyitem.ports.store import OutboxEvent
 
 _RELAY: Final = "events"
@@ -83,10 +83,13 @@ class TableOutlet:
         with self._connection.reading() as database:
             return read_backlog(database)
 
-    def parked(self) -> int:
+    def parked(self, limit: int) -> list[ParkedEvent]:
         with self._connection.reading() as database:
-            (count,) = database.execute("SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL").fetchone()
-        return int(count)
+            rows = database.execute(
+                "SELECT event_id, refusal FROM outbox WHERE parked_at IS NOT NULL ORDER BY position LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [ParkedEvent(*row) for row in rows]
 
     def unpark(self, batch_id: str | None = None) -> int:
         with self._connection.writing() as database:

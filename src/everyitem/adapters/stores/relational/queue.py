@@ -58,7 +58,7 @@ class TableQueue:
 
         return Claims(self._connection).store(new, items, beside)
 
-    def put(self, execution_key: int, ticket: NewTicket, action: Action, *, room: int) -> bool:
+    def put(self, execution_key: int, ticket: NewTicket, action: Action, *, room: int | None) -> bool:
         with self._connection.writing() as database:
             is_put = self._insert(database, execution_key, ticket, room=room)
             if is_put:
@@ -188,10 +188,10 @@ class TableQueue:
         (now,) = database.execute(f"SELECT {self._connection.dialect.clock}").fetchone()
         return float(now)
 
-    def _insert(self, database: Database, execution_key: int, ticket: NewTicket, *, room: int) -> bool:
+    def _insert(self, database: Database, execution_key: int, ticket: NewTicket, *, room: int | None) -> bool:
         """Raises `QueueIsFull`; False when the execution has a ticket."""
         (waiting,) = database.execute("SELECT count(*) FROM tickets WHERE service_id IS NULL").fetchone()
-        if waiting >= room:
+        if room is not None and waiting >= room:
             raise QueueIsFull
         demand = ticket.demand
         inserted = (

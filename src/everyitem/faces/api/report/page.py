@@ -15,6 +15,10 @@ from everyitem.model.totals import less
 #: Size of the curve, and the room for its labels, in units of its own.
 _WIDE, _HIGH, _LEFT, _BELOW = 860, 220, 60, 26
 
+_STYLE_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+#: What a page may do (Content-Security-Policy): look as it does, and nothing else.
+POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; base-uri 'none'; form-action 'none'"
+
 #: Characters no page may hold: controls other than white space, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -26,12 +30,10 @@ def render(report: Report) -> str:
         *(_verdict, _figures, _totals, _checks, _timeline, _curve, _availability, _causes, _slowest),
         *(_comparison, _checkpoints, _environment),
     ]
-    allowed = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
     stamp = "" if facts.final else f'<div class="stamp" aria-hidden="true"><span>{_mark(facts)}</span></div>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_mark(facts) + ': ' if not facts.final else ''}{_text(facts.batch_id)}</title>"
         f"<style>{STYLE}</style></head><body>{stamp}<main>"

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from everyitem.faces.api.explanation import Explanation
-from everyitem.faces.api.report.page import render
+from everyitem.faces.api.report.page import POLICY, render
 from everyitem.faces.api.views import ItemResult, Verification
 from everyitem.faces.http.parameters import BatchId, Execution, ItemId
 from everyitem.faces.http.problems import Refused
@@ -61,11 +61,12 @@ def live(serving: ServingNow, batch_id: BatchId, execution: Execution = None) ->
     "/{batch_id}/report",
     responses={200: returns({"type": "string"}, "One page of HTML.", media_type="text/html"), **_UNKNOWN},
 )
-def report(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
+async def report(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
     """The report: a page to read, print and sign. Takes as long as checking everything that is stored."""
-    with serving.service.session() as session:
-        page = render(session.report(batch_id, execution=execution))
-    return Response(page, media_type="text/html")
+    page = await serving.long_look(lambda session: render(session.report(batch_id, execution=execution)))
+    # a page is held to both policies, its own and the header's
+    headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
+    return Response(page, media_type="text/html", headers=headers)
 
 
 @router.get(
@@ -160,7 +161,6 @@ def explain(serving: ServingNow, batch_id: BatchId, item_id: ItemId, execution: 
 
 
 @router.get("/{batch_id}/verification", responses={200: returns(Verification, "What was found."), **_UNKNOWN})
-def verify(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
+async def verify(serving: ServingNow, batch_id: BatchId, execution: Execution = None) -> Response:
     """Check everything stored of an execution against its digests; takes as long as reading all of it."""
-    with serving.service.session() as session:
-        return json_of(session.verify(batch_id, execution=execution))
+    return json_of(await serving.long_look(lambda session: session.verify(batch_id, execution=execution)))
