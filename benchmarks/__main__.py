@@ -14,6 +14,7 @@ CASES = (
     "durable",
     "busy",
     "skewed",
+    "tuned",
     "command",
     "guarded",
     "scheduling",
