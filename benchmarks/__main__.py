@@ -15,6 +15,8 @@ CASES = (
     "busy",
     "skewed",
     "tuned",
+    "scaling",
+    "stealing",
     "command",
     "guarded",
     "scheduling",
