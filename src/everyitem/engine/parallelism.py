@@ -10,8 +10,9 @@ it pays:
 Failed and throttled attempts lower the score of a window, so a dependency that refuses or slows down under
 load is given way to; items that fail however few run at a time lower the scores of all numbers alike, and
 decide nothing. Among numbers that are equally good the smallest wins: work that needs the processor stays
-within the cores, because more slots do not make it faster. The ideas are those of Netflix's
-concurrency-limits (gradient, growing only while the limit is used) and of TCP's slow start.
+within the cores, because more slots do not make it faster. What fewer slots cost is counted, and bounded
+over all steps together. The ideas are those of Netflix's concurrency-limits (gradient, growing only while
+the limit is used) and of TCP's slow start.
 """
 
 from dataclasses import dataclass
