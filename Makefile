@@ -11,7 +11,7 @@ EXAMPLE := examples/ecb-rates
 PROTOCOL := src/everyitem/faces/cyoda/protocol
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all test check unit faults bench format protocol clean
+.PHONY: help demo demo-all test check unit faults bench soak format protocol clean
 
 help: ## say what there is
 	@echo 'everyitem: batch execution where every item is accounted for'
@@ -63,6 +63,9 @@ faults: $(VENV)/development ## the long proofs: hundreds of kills, thousands of 
 
 bench: $(VENV)/development ## measure against bare loops, write docs/benchmarks.md (ARGS='--quick', '--case skewed')
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/development ## half an hour of everything going wrong, then 20 batches in their windows (ARGS='--minutes 5')
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 protocol: $(VENV)/development ## generate the Python module of the Cyoda wire format from its .proto file
 	@$(BIN)/python -m grpc_tools.protoc -I$(PROTOCOL) --python_out=$(PROTOCOL) --pyi_out=$(PROTOCOL) cloudevents.proto

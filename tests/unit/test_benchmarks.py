@@ -5,6 +5,9 @@ import pytest
 from benchmarks import report
 from benchmarks.cases.skewed import FAST, SLOW, skewed_items
 from benchmarks.measure import Figure, interleaved
+from benchmarks.soak.run import AWAY, KILLED
+from benchmarks.soak.timeline import Strike, gaps, lost
+from benchmarks.workloads import workloads
 
 
 def figure(**changes):
@@ -62,3 +65,33 @@ def test_a_run_replaces_the_generated_part_of_the_page_only(tmp_path):
     assert "old" not in text
     assert text.count("| c | w | **2.000 ×** | 1.000 … 3.000 |") == 1
     assert "Command: `python -m benchmarks`" in text
+
+
+def test_time_is_lost_where_no_item_ends_for_more_than_a_second():
+    """What struck in a gap is its cause; a gap nothing struck in has none."""
+    strikes = [Strike("worker killed", 2.0, 2.0), Strike(KILLED, 10.5, 10.5), Strike(AWAY, 20.0, 24.0)]
+    still = [(10, 13), (22, 24), (35, 38)]
+    ends = [
+        at for at in (number / 2 for number in range(81)) if not any(one < at < two for one, two in still)
+    ]
+    found = gaps(ends, strikes, began=0.0, ended=40.0)
+    assert [(gap.began, gap.ended, gap.cause) for gap in found] == [
+        (10.0, 13.0, KILLED),
+        (22.0, 24.0, AWAY),
+        (35.0, 38.0, ""),
+    ]
+    assert lost(found, "") == 3.0
+    assert lost(found, KILLED, AWAY) == 5.0
+
+
+def test_a_run_that_stops_before_its_end_has_lost_the_rest():
+    """The last gap lasts until the run has ended."""
+    assert lost(gaps([0.5, 1.0], [], began=0.0, ended=9.0), "") == 8.0
+
+
+def test_every_workload_makes_batches_of_the_size_it_is_asked_for():
+    """Items are taken in turn, however few there are."""
+    for workload in workloads():
+        items = workload.batch_items(len(workload.items) + 1)
+        assert items == [*workload.items, workload.items[0]]
+        assert workload.most >= workload.share

@@ -10,27 +10,28 @@ it pays:
 Failed and throttled attempts lower the score of a window, so a dependency that refuses or slows down under
 load is given way to; items that fail however few run at a time lower the scores of all numbers alike, and
 decide nothing. Among numbers that are equally good the smallest wins: work that needs the processor stays
-within the cores, because more slots do not make it faster. The ideas are those of Netflix's
-concurrency-limits (gradient, growing only while the limit is used) and of TCP's slow start.
+within the cores, because more slots do not make it faster. What fewer slots cost is counted, and bounded
+over all steps together. The ideas are those of Netflix's concurrency-limits (gradient, growing only while
+the limit is used) and of TCP's slow start.
 """
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
 
-#: Growing pays when throughput rises by this part of what it would if nothing else limited it.
-WORTH_GROWING: Final = 0.25
-#: ... and by this part of it where all that was added was used: then the best is not in between.
+#: Doubling pays when throughput rises by this much, be that ever so little for so many slots.
+WORTH_GROWING: Final = 0.03
+#: ... and by this part of what it would at most where all that was added was used: the best is not between.
 IN_PROPORTION: Final = 0.75
-#: Fewer slots are as good when throughput falls by no more than this.
+#: Fewer slots are as good when throughput falls by no more than this; more are better when it rises by more.
 AS_GOOD: Final = 0.02
-#: More slots than before must raise it by this part of what they could at most.
-WORTH_KEEPING: Final = 0.4
 #: The part of the slots that must be busy for more of them to be of any use.
 USED: Final = 0.6
 #: Windows without a probe: at first, and when probe after probe finds nothing better.
 PATIENCE: Final = 6
 MOST_PATIENCE: Final = 48
+#: The part of the throughput that may be lost to probes with fewer slots.
+PROBING: Final = 0.02
 #: A score that moves by more than this says that the work has changed.
 CHANGED: Final = 0.3
 #: Of all attempts; more failures than before by this is a reason to see whether fewer slots help.
@@ -115,6 +116,8 @@ class ParallelismController:
         #: Score of the best number so far, and which that is.
         self._reference = 0.0
         self.best = slots
+        #: What was given up for fewer slots so far, as a part of the throughput: 0 or less.
+        self._given = 0.0
         self._failing = 0.0
         #: Numbers on either side of the best that are known to be worse.
         self._low = least - 1
@@ -139,7 +142,7 @@ class ParallelismController:
             self._low = min(self._low, before - 1)
             return self._hold(at, reason)
         self._start_holding(self.most)
-        self._reference = 0.0
+        self._reference = self._given = 0.0
         return self._move(at, self.most, reason)
 
     def allow(self, least: int, most: int, at: float, reason: str) -> Decision:
@@ -147,7 +150,7 @@ class ParallelismController:
         least = min(least, most)
         slots = min(max(self.slots, least), most)
         self.least, self.most = least, most
-        self._phase, self._reference, self.best = _Phase.CLIMB, 0.0, slots
+        self._phase, self._reference, self._given, self.best = _Phase.CLIMB, 0.0, 0.0, slots
         self._low, self._high = least - 1, most + 1
         self._patience, self._held = PATIENCE, 0
         return self._move(at, slots, reason)
@@ -170,10 +173,11 @@ class ParallelismController:
 
     def _climb(self, at: float, window: Window) -> Decision:
         score = window.score
-        if self._reference:
+        if self._reference and self.slots != self.best:
             gain, possible = score / self._reference - 1, self.slots / self.best - 1
-            if gain < WORTH_GROWING * possible:
+            if gain < WORTH_GROWING:
                 self._high = self.slots
+                self._given = min(0.0, -gain)
                 return self._narrow(at, _rise(self.slots, self.best, gain))
             self._low = self.best if gain < IN_PROPORTION * possible else self.slots - 1
         self._take(window)
@@ -204,7 +208,7 @@ class ParallelismController:
                 self._high = self.best
             else:
                 self._low = self.best
-            self._take(window, keeps_peak=True)
+            self._take(window, gain)
         elif self.slots < self.best:
             self._low = self.slots
         else:
@@ -212,9 +216,8 @@ class ParallelismController:
         return self._narrow(at, reason)
 
     def _is_better(self, gain: float) -> bool:
-        if self.slots < self.best:
-            return gain >= -AS_GOOD
-        return gain >= max(AS_GOOD, WORTH_KEEPING * (self.slots / self.best - 1))
+        # many small steps down are one large one
+        return self._given + gain >= -AS_GOOD if self.slots < self.best else gain > AS_GOOD
 
     def _settle(self, at: float, reason: str) -> Decision:
         slots = self.best
@@ -233,18 +236,24 @@ class ParallelismController:
         if has_changed:
             # nothing that was learnt about other numbers holds any more
             self._patience, self._direction, self._held, self._step = PATIENCE // 2, 1, 0, 0
+            self._given = 0.0
         if is_failing and self.slots > self.least:
             self._failing = window.failing
             self._direction = -1
             step = max(1, self.slots // 4)
             return self._probe(at, step, f"{window.failing:.0%} of the attempts fail")
-        if self._held < self._patience or window.used < USED:
+        if window.used < USED:
             return self._hold(at, "holding")
         if self.slots >= self.most:
             self._direction = -1
         elif self.slots <= self.least:
             self._direction = 1
-        return self._probe(at, self._step or max(1, self.slots // 8), "probing")
+        step = self._step or max(1, self.slots // 8)
+        # one slot less of two costs half of what is done meanwhile
+        dear = step / self.slots / PROBING if self._direction < 0 and not self._step else 0.0
+        if self._held < max(self._patience, dear):
+            return self._hold(at, "holding")
+        return self._probe(at, step, "probing")
 
     def _probe(self, at: float, step: int, reason: str) -> Decision:
         target = min(self.most, max(self.least, self.slots + self._direction * step))
@@ -262,7 +271,7 @@ class ParallelismController:
         if self._is_better(gain):
             # so far so good: soon on, in the same direction, with longer strides
             step = 2 * self._step
-            self._take(window, keeps_peak=True)
+            self._take(window, gain)
             self._start_holding(self.slots)
             self._step, self._patience = step, 1
             return self._hold(at, reason)
@@ -273,13 +282,11 @@ class ParallelismController:
 
     # -- what they share --------------------------------------------------------------------------
 
-    def _take(self, window: Window, *, keeps_peak: bool = False) -> None:
-        """The present number is the best so far.
-
-        `keeps_peak`: a number that is hardly worse does not lower what the next ones are held against.
-        """
+    def _take(self, window: Window, gain: float = 0.0) -> None:
+        """The present number is the best so far; `gain` is what it has over the one before."""
         self.best = self.slots
-        self._reference = max(self._reference, window.score) if keeps_peak else window.score
+        self._reference = window.score
+        self._given = min(0.0, self._given + gain)
         self._failing = window.failing
 
     def _start_holding(self, slots: int) -> None:
