@@ -31,6 +31,10 @@ class DealerModel(RuleBasedStateMachine):
         self.held: dict[tuple[str, int], list[int]] = {}
         self.leases: dict[tuple[str, int], RunSlice] = {}
         self.alone: set[int] = set()
+        #: The node of each holder, and whether it is a shared queue; the slots nodes use.
+        self.homes: dict[str, str] = {}
+        self.shared: dict[str, bool] = {}
+        self.limits: dict[str, int] = {}
 
     def deal(self) -> None:
         """Carry out what the dealer says."""
@@ -46,13 +50,36 @@ class DealerModel(RuleBasedStateMachine):
                 assert len(indices) == 1
             self.held[command.holder, lease.lease_id] = indices
             self.leases[command.holder, lease.lease_id] = command
+            if not self.shared[command.holder]:
+                assert len(self.busy(command.node_id)) <= self.limits.get(command.node_id, self.names)
+        if self.dealer.queues.remaining and not self.alone:
+            self.nobody_idles()
+
+    def busy(self, node: str) -> set[str]:
+        """The holders of a node that have a lease."""
+        return {holder for holder, _ in self.held if self.homes[holder] == node}
+
+    def nobody_idles(self) -> None:
+        """There is work, so no worker is without where its node uses a slot for it."""
+        for name, node in self.homes.items():
+            busy = self.busy(node)
+            assert name in busy or self.shared[name] or len(busy) >= self.limits.get(node, self.names + 1)
 
     @rule(node=st.sampled_from(NODES), slots=st.integers(1, 4), shared=st.booleans())
     def join(self, node: str, slots: int, *, shared: bool) -> None:
         """A holder comes; a second announcement changes nothing."""
         self.names += 1
+        name = f"{node}/{self.names}"
+        self.homes[name], self.shared[name] = node, shared
         for _ in range(2):
-            self.dealer.join(f"{node}/{self.names}", node, slots if shared else 1, shared=shared)
+            self.dealer.join(name, node, slots if shared else 1, shared=shared)
+        self.deal()
+
+    @rule(node=st.sampled_from(NODES), slots=st.integers(0, 3))
+    def resize(self, node: str, slots: int) -> None:
+        """A node uses another number of slots from now on; what runs goes on."""
+        self.limits[node] = slots
+        self.dealer.resize(node, slots)
         self.deal()
 
     @precondition(lambda self: any(self.held.values()))
@@ -99,16 +126,17 @@ class DealerModel(RuleBasedStateMachine):
         assert self.dealer.held(*key) is None
         self.deal()
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.homes)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """A holder dies with all its leases; some of its items may be at fault."""
-        name, _ = data.draw(st.sampled_from(sorted(self.held)))
+        name = data.draw(st.sampled_from(sorted(self.homes)))
         items = [index for key, held in self.held.items() if key[0] == name for index in held]
         suspects = data.draw(st.sets(st.sampled_from(items), max_size=3)) if items else set()
         self.dealer.lose(name, self.now, isolate=tuple(suspects))
         self.alone |= suspects
         self.held = {key: held for key, held in self.held.items() if key[0] != name}
+        del self.homes[name]
         assert self.dealer.lose(name, self.now) is None
         self.deal()
 
@@ -131,6 +159,12 @@ class DealerModel(RuleBasedStateMachine):
         assert waiting == len(self.retries)
         assert fresh == self.dealer.queues.remaining
         assert self.dealer.is_idle == (not self.held)
+        slots: dict[str, int] = {}
+        for holder in self.dealer._census.holders.values():
+            slots[holder.node_id] = slots.get(holder.node_id, 0) + holder.slots
+        assert self.dealer.slots == sum(
+            min(count, self.limits.get(node, count)) for node, count in slots.items()
+        )
 
 
 TestDealerModel = DealerModel.TestCase

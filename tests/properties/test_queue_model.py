@@ -19,7 +19,8 @@ class QueueModel(RuleBasedStateMachine):
 
     @initialize(cuts=st.lists(st.integers(0, COUNT), min_size=2, max_size=2))
     def share(self, cuts: list[int]) -> None:
-        self.queues = NodeQueues()
+        self.rates: dict[str, float] = {}
+        self.queues = NodeQueues(lambda node: self.rates.get(node, 0.0))
         first, second = sorted(cuts)
         for name, start, stop in zip(NODES, (0, first, second), (first, second, COUNT), strict=True):
             self.queues.put(name, start, stop)
@@ -28,7 +29,10 @@ class QueueModel(RuleBasedStateMachine):
     @rule(who=node, count=st.integers(1, 12), rates=st.dictionaries(node, st.floats(0, 1e6)))
     def take(self, who: str, count: int, rates: dict[str, float]) -> None:
         """Whoever asks gets a range of items that nobody has, and nothing only when there is nothing."""
-        taken = self.queues.take(who, count, rates)
+        self.rates = rates
+        for name in NODES:
+            self.queues.measured(name)
+        taken = self.queues.take(who, count)
         assert len(taken) <= count
         assert not self.out.intersection(taken)
         assert taken or len(self.out) == COUNT

@@ -8,19 +8,21 @@ half of what is left, so the tail shrinks geometrically and nobody waits for one
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+from everyitem.engine.census import Census
 from everyitem.engine.holders import HeldLease, Holder
 from everyitem.engine.ledger import Ledger, Mark
 from everyitem.engine.messages import RevokeSlice, RunSlice
 from everyitem.engine.queues import NodeQueues
+from everyitem.engine.ranking import Ranking
+from everyitem.engine.recalls import Recalls
 from everyitem.engine.retries import Retry, RetryHeap
 from everyitem.ports.node import Lease
 
 #: Seconds' worth of items a holder is told of ahead of time where they must begin at once.
 AHEAD = 0.01
-#: Revoking from another node is worth it when its unstarted rest would take this many seconds.
-WORTH_REVOKING = 0.02
 
 
 @dataclass(slots=True)
@@ -59,94 +61,117 @@ class Dealer:
         self._ledger = ledger
         self._retries = retries
         self._until_failure = until_failure
+        #: Nodes whose workers are processes of their own, and those of them that may run anything.
         self._isolates = set(isolating)
-        #: Slots nodes use, where that is not what their holders have announced.
-        self._limits: dict[str, int] = {}
+        self._isolating = set(isolating)
         self._unit = unit
         self._together = together
         self._intent_limit = intent_limit
         self._given_back: list[int] = []
         self._fresh_is_next = False
-        self.queues = NodeQueues()
-        self._holders: dict[str, Holder] = {}
+        self._census = Census()
+        self.queues = NodeQueues(self._census.rate)
         self._known: set[str] = set()
-        self._wanting: dict[str, None] = {}
+        self._wanting = Ranking(self._urgency)
+        self._recalls = Recalls(self._census, shared_only=intent_limit is not None)
         self._lease_id = 0
 
     @property
     def slots(self) -> int:
         """Slots in use, of all holders present."""
-        if not self._limits:
-            return sum(holder.slots for holder in self._holders.values())
-        by_node: dict[str, int] = {}
-        for holder in self._holders.values():
-            by_node[holder.node_id] = by_node.get(holder.node_id, 0) + holder.slots
-        return sum(min(count, self._limits.get(node_id, count)) for node_id, count in by_node.items())
-
-    @property
-    def _isolating(self) -> set[str]:
-        """The isolating nodes that may run anything."""
-        return {node_id for node_id in self._isolates if self._limits.get(node_id, 1)}
+        return self._census.slots
 
     @property
     def leased(self) -> int:
         """Items some holder may be working on."""
-        return sum(holder.outstanding for holder in self._holders.values())
+        return self._census.leased
 
     @property
     def in_flight(self) -> int:
         """Items being processed now, at most: a holder runs no more than it has slots."""
-        return sum(holder.in_flight for holder in self._holders.values())
+        return sum(holder.in_flight for holder in self._census.holders.values())
 
     @property
     def is_idle(self) -> bool:
         """No lease is in force anywhere."""
-        return not any(holder.leases for holder in self._holders.values())
+        return not self._census.leases
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether anything could be leased."""
+        return bool(self.queues.remaining or self._retries.ready)
 
     @property
     def wants_more(self) -> bool:
         """Whether a holder waits for work, and there is some."""
-        return bool(self._wanting) and bool(self.queues.remaining or self._retries.ready)
+        return bool(self._wanting) and self._has_work
 
-    def nodes(self) -> set[str]:
-        """Nodes that have a holder."""
-        return {holder.node_id for holder in self._holders.values()}
+    def has_node(self, node_id: str) -> bool:
+        """Whether a node has a holder."""
+        return self._census.has(node_id)
 
     def join(self, name: str, node_id: str, slots: int, *, shared: bool, round_trip: float = 0.0) -> None:
         """A holder is there and wants work; names are used once, so a late echo raises no ghost."""
         if name in self._known:
             return
         self._known.add(name)
-        if shared:
-            slots = self._limits.get(node_id, slots)
-        self._holders[name] = Holder(name, node_id, slots, shared, self._unit, round_trip)
-        self._wanting[name] = None
+        limit = self._census.limit_of(node_id)
+        if shared and limit is not None:
+            slots = limit
+        holder = Holder(name, node_id, slots, shared, self._unit, round_trip)
+        self._census.join(holder)
+        self._changed(holder)
+
+    def _changed(self, holder: Holder) -> None:
+        """What a holder has or how fast it is has changed: perhaps it needs work now, or has some to give."""
+        self._recalls.touch(holder.name)
+        if holder.is_hungry and self._has_slot_for(holder):
+            self._wanting.touch(holder.name)
+        else:
+            self._wanting.forget(holder.name)
+
+    def _has_slot_for(self, holder: Holder) -> bool:
+        """Whether its node uses a slot for it: of the workers of a node no more may be busy than it uses."""
+        limit = self._census.limit_of(holder.node_id)
+        if limit is None or holder.shared:
+            return limit != 0
+        return limit > self._census.busy(holder.node_id)
+
+    def _urgency(self, name: str) -> float:
+        """Idle slots first: who merely runs low must not take back what was revoked for an idle one."""
+        return -self._census.holders[name].load()
 
     def resize(self, node_id: str, slots: int) -> list[RevokeSlice]:
         """A node uses so many slots from now on; what it can no longer begin soon is taken back."""
-        self._limits[node_id] = slots
+        self._census.limit(node_id, slots)
+        self._count_isolating(node_id)
         revoked = []
-        for holder in self._holders.values():
-            if holder.node_id != node_id or not holder.shared:
-                continue
-            if slots < holder.slots:
-                revoked += [
-                    self._revoke(holder, held, drains=not slots)
-                    for held in holder.leases.values()
-                    if held.issued and held.outstanding and (not held.revoked or not slots)
-                ]
-            holder.resize(slots)
-            if holder.is_hungry:
-                self._wanting[holder.name] = None
+        for holder in self._census.of(node_id):
+            if holder.shared:
+                if slots < holder.slots:
+                    revoked += [
+                        self._recalls.revoke(holder, held, drains=not slots)
+                        for held in holder.leases.values()
+                        if held.issued and held.outstanding and (not held.revoked or not slots)
+                    ]
+                self._census.resize(holder, slots)
+            self._changed(holder)
         return revoked
 
     def isolate_on(self, node_id: str) -> None:
         """The workers of this node are processes of their own."""
         self._isolates.add(node_id)
+        self._count_isolating(node_id)
+
+    def _count_isolating(self, node_id: str) -> None:
+        if node_id in self._isolates and self._census.limit_of(node_id) != 0:
+            self._isolating.add(node_id)
+        else:
+            self._isolating.discard(node_id)
 
     def held(self, name: str, lease_id: int) -> HeldLease | None:
         """The lease in force under this number, None when it is over or was never that holder's."""
-        holder = self._holders.get(name)
+        holder = self._census.holders.get(name)
         return holder.leases.get(lease_id) if holder else None
 
     def issue(self, name: str, lease_id: int) -> None:
@@ -154,64 +179,72 @@ class Dealer:
         held = self.held(name, lease_id)
         if held is not None:
             held.issued = True
+            self._recalls.touch(name)
 
     def note(self, name: str, held: HeldLease, count: int, at: float) -> None:
         """`count` answers have arrived for a lease."""
-        held.accounted += count
-        holder = self._holders[name]
+        holder = self._census.holders[name]
+        self._census.answer(holder, held, count)
+        self._measure(holder, count, at)
+
+    def _measure(self, holder: Holder, count: int, at: float) -> None:
         holder.measure(count, at)
-        if holder.is_hungry:
-            self._wanting[name] = None
+        self.queues.measured(holder.node_id)
+        self._changed(holder)
 
     def shorten(self, name: str, lease_id: int, kept: int, at: float) -> None:
         """Positions from `kept` on were not started: they are anybody's again."""
         held = self.held(name, lease_id)
         if held is None:
             return
-        holder = self._holders[name]
-        rest = held.shorten(kept)
+        holder = self._census.holders[name]
+        rest = self._census.shorten(holder, held, kept)
         self._give_back(holder.node_id, held, rest, at)
         if not isinstance(rest, range):
             for index in rest:
                 held.retries.pop(index, None)
-        if holder.is_hungry:
-            self._wanting[name] = None
+        self._changed(holder)
 
     def finish(self, name: str, lease_id: int, at: float) -> None:
         """A lease is over; what was not answered for is given back."""
-        holder = self._holders.get(name)
-        held = holder.leases.pop(lease_id, None) if holder else None
+        holder = self._census.holders.get(name)
+        held = self._census.end(holder, lease_id) if holder else None
         if holder is None or held is None:
             return
         if not held.revoked:
             holder.proved = max(holder.proved, held.accounted)
         self._give_back(holder.node_id, held, held.lease.indices[: held.end], at)
-        holder.measure(0, at)
-        if holder.is_hungry:
-            self._wanting[name] = None
+        self._measure(holder, 0, at)
 
     def drop_node(self, node_id: str) -> None:
         """A node is gone for good."""
         self._isolates.discard(node_id)
+        self._count_isolating(node_id)
 
     def leases_of(self, name: str) -> list[int]:
         """The numbers of a holder's leases."""
-        holder = self._holders.get(name)
+        holder = self._census.holders.get(name)
         return list(holder.leases) if holder else []
 
     def holders_of(self, node_id: str) -> list[str]:
         """The holders of one node."""
-        return [holder.name for holder in self._holders.values() if holder.node_id == node_id]
+        return [holder.name for holder in self._census.of(node_id)]
 
     def lose(self, name: str, at: float, *, isolate: tuple[int, ...] = ()) -> str | None:
         """A holder is gone; everything it had is given back, `isolate` to run alone.
 
         Returns its node, None when the holder was not known (any more).
         """
-        holder = self._holders.pop(name, None)
-        self._wanting.pop(name, None)
+        holder = self._census.leave(name)
         if holder is None:
             return None
+        self._wanting.forget(name)
+        self._recalls.forget(name)
+        self.queues.measured(holder.node_id)
+        if self._census.limit_of(holder.node_id):
+            # the slot it had, or was to have, is free for another worker that waits for one
+            for other in self._census.of(holder.node_id):
+                self._changed(other)
         for held in holder.leases.values():
             for index in isolate:
                 if held.covers(index, index + 1) and index not in held.settled:
@@ -249,37 +282,39 @@ class Dealer:
 
     def deal(self, at: float, allowance: Allowance | None = None) -> list[RunSlice | RevokeSlice]:
         """Leases for everybody who wants work, as far as there is any and it is allowed to begin."""
-        if not self._wanting:
-            return []
         allowance = allowance or Allowance()
+        if not self._wanting or allowance.items < self._unit:
+            return []
         commands: list[RunSlice | RevokeSlice] = []
-        # idle slots first: who merely runs low must not take back what was revoked for an idle one
-        for holder in sorted(map(self._holders.__getitem__, self._wanting), key=Holder.load):
-            while holder.is_hungry:
-                held = self._next_lease(holder, at, allowance) if self._may_begin(holder, allowance) else None
-                if held is None:
-                    break
-                allowance.items -= len(held.lease.indices)
-                held.issued = self._intent_limit is None
-                holder.wake(at)
-                holder.leases[held.lease.lease_id] = held
-                commands.append(RunSlice(holder.node_id, holder.name, held.lease))
-            else:
-                del self._wanting[holder.name]
-        if self._wanting and not self.queues.remaining and not self._retries.ready:
-            commands.extend(self._revoke_for_thieves(allowance))
+        with closing(self._wanting.walk()) as waiting:
+            # asked for work first: thousands may wait where there is none
+            while self._has_work and (name := next(waiting, None)) is not None:
+                commands += self._serve(self._census.holders[name], at, allowance)
+        if self._wanting and not self._has_work:
+            commands += self._revoke_for_thieves(allowance)
         return commands
+
+    def _serve(self, holder: Holder, at: float, allowance: Allowance) -> Iterator[RunSlice]:
+        """Leases for one holder until it has enough, or may have no more."""
+        while holder.is_hungry and self._may_begin(holder, allowance):
+            held = self._next_lease(holder, at, allowance)
+            if held is None:
+                break
+            allowance.items -= len(held.lease.indices)
+            held.issued = self._intent_limit is None
+            holder.wake(at)
+            self._census.begin(holder, held)
+            self._changed(holder)
+            yield RunSlice(holder.node_id, holder.name, held.lease)
+        if not self._has_slot_for(holder):
+            # it asks again when there is one: another worker of its node is through by then, or lost
+            self._wanting.forget(holder.name)
 
     def _may_begin(self, holder: Holder, allowance: Allowance) -> bool:
         """Whether a holder may get anything now."""
         if allowance.items < self._unit or (allowance.at_once and self._room(holder) < self._unit):
             return False
-        limit = self._limits.get(holder.node_id)
-        if limit is None or holder.shared:
-            return limit != 0
-        return limit > sum(
-            bool(other.leases) for other in self._holders.values() if other.node_id == holder.node_id
-        )
+        return self._has_slot_for(holder)
 
     def _room(self, holder: Holder) -> int:
         """Items the holder begins at once, or next to it, if it gets them now."""
@@ -287,58 +322,27 @@ class Dealer:
 
     def revoke_all(self) -> list[RevokeSlice]:
         """Take back everything unstarted (pause, drain)."""
-        return [
-            self._revoke(holder, held, drains=True)
-            for holder in self._holders.values()
-            for held in holder.leases.values()
-            # a shared queue may have gaps that an earlier revocation left to it
-            if (holder.shared or not held.revoked) and held.outstanding and self._is_exact(holder)
-        ]
+        return self._recalls.all()
 
     def revoke_rest(self, name: str, lease_id: int) -> list[RevokeSlice]:
         """Take back what waits behind a slow item."""
         held = self.held(name, lease_id)
-        if held is None or held.revoked or held.outstanding <= 1 or not self._is_exact(self._holders[name]):
-            return []
-        return [self._revoke(self._holders[name], held)]
+        return [] if held is None else self._recalls.rest(self._census.holders[name], held)
 
     def _revoke_for_thieves(self, allowance: Allowance) -> list[RevokeSlice]:
         """Nothing is queued and somebody idles: the holder with most unstarted work gives it back."""
-        wanting = [self._holders[name] for name in self._wanting]
-        idle_nodes = {
-            holder.node_id
-            for holder in wanting
-            if holder.outstanding < holder.slots and self._may_begin(holder, allowance)
-        }
-        if not idle_nodes:
-            return []
-        best: tuple[float, Holder, HeldLease] | None = None
-        for holder in self._holders.values():
-            if (holder.shared and idle_nodes == {holder.node_id}) or not self._is_exact(holder):
-                continue
-            unstarted = holder.unstarted
-            seconds = unstarted / holder.rate if holder.rate else math.inf
-            if unstarted <= 0 or seconds <= WORTH_REVOKING or (best and seconds <= best[0]):
-                continue
-            # what was leased last is what it will come to last
-            for held in reversed(holder.leases.values()):
-                if held.issued and held.outstanding and not held.revoked:
-                    best = (seconds, holder, held)
+        idle_node = None
+        with closing(self._wanting.walk()) as waiting:
+            for holder in map(self._census.holders.__getitem__, waiting):
+                if holder.outstanding >= holder.slots:
+                    # nor do those that follow have a slot that idles
                     break
-        return [self._revoke(best[1], best[2])] if best else []
-
-    def _is_exact(self, holder: Holder) -> bool:
-        """Whether what it gives back was certainly not started: where not, at-most-once takes nothing back.
-
-        A shared queue is one with its slots; a worker process may start an item at the very moment its lease
-        is shortened. Its slices end by themselves when their budget is over.
-        """
-        return self._intent_limit is None or holder.shared
-
-    @staticmethod
-    def _revoke(holder: Holder, held: HeldLease, *, drains: bool = False) -> RevokeSlice:
-        held.revoked = True
-        return RevokeSlice(holder.node_id, holder.name, held.lease.lease_id, drains)
+                if not self._may_begin(holder, allowance):
+                    continue
+                if idle_node is not None and idle_node != holder.node_id:
+                    return self._recalls.for_thieves()
+                idle_node = holder.node_id
+        return [] if idle_node is None else self._recalls.for_thieves(only_on=idle_node)
 
     def _next_lease(self, holder: Holder, at: float, allowance: Allowance) -> HeldLease | None:
         """The next work for a holder: suspects first, then retries and fresh items in turn.
@@ -348,9 +352,8 @@ class Dealer:
         if self._intent_limit is not None and self.leased >= self._intent_limit:
             return None
         if not self._isolating:
-            suspects = sum(held.alone for held in self._leases())
-            if suspects or self._retries.has_alone:
-                return self._suspect(holder) if self._has_room_for_suspect(suspects) else None
+            if self._census.alone or self._retries.has_alone:
+                return self._suspect(holder) if self._has_room_for_suspect else None
         elif holder.node_id in self._isolating and self._retries.has_alone:
             return self._suspect(holder)
         size = self._size(holder, allowance)
@@ -362,15 +365,13 @@ class Dealer:
             return self._fresh(holder, size, at, allowance) or self._retry_group(holder, size, at)
         return self._retry_group(holder, size, at) or self._fresh(holder, size, at, allowance)
 
-    def _leases(self) -> Iterator[HeldLease]:
-        return (held for holder in self._holders.values() for held in holder.leases.values())
-
-    def _has_room_for_suspect(self, suspects: int) -> bool:
-        """Whether one more may start in this process, where `suspects` are running.
+    @property
+    def _has_room_for_suspect(self) -> bool:
+        """Whether one more suspect may start in this process.
 
         What ends the coordinator must not leave a doubt about who it was: everything else waits.
         """
-        return suspects < self._together and all(held.alone for held in self._leases())
+        return self._census.alone < self._together and self._census.alone == self._census.leases
 
     def _suspect(self, holder: Holder) -> HeldLease | None:
         suspect = self._retries.take_alone()
@@ -381,7 +382,7 @@ class Dealer:
         return held
 
     def _fresh(self, holder: Holder, size: int, at: float, allowance: Allowance) -> HeldLease | None:
-        fresh = self.queues.take(holder.node_id, size, self._rates(), at=at, far=allowance.far)
+        fresh = self.queues.take(holder.node_id, size, at=at, far=allowance.far)
         if not fresh:
             return None
         self._fresh_is_next = False
@@ -413,7 +414,7 @@ class Dealer:
         size = holder.allowance
         if allowance.at_once:
             size = min(size, int(allowance.items), self._room(holder)) // self._unit * self._unit
-        if len(self._holders) > 1:
+        if len(self._census.holders) > 1:
             left = self.queues.remaining + self._retries.ready
             fair = math.ceil(left * holder.slots / (2 * self.slots))
             size = min(size, max(fair, holder.worth_sending))
@@ -430,9 +431,3 @@ class Dealer:
         left = self.queues.remaining + self._retries.ready
         size = min(size, max(1, limit * holder.slots // self.slots // 2), left)
         return size if self.leased + size <= limit else 0
-
-    def _rates(self) -> dict[str, float]:
-        rates: dict[str, float] = {}
-        for holder in self._holders.values():
-            rates[holder.node_id] = rates.get(holder.node_id, 0.0) + holder.rate
-        return rates

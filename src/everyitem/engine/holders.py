@@ -90,6 +90,8 @@ class Holder:
     #: Seconds it idles between two leases.
     round_trip: float = 0.0
     leases: dict[int, HeldLease] = field(default_factory=dict)
+    #: Items leased to it without an answer yet; the census counts them.
+    outstanding: int = 0
     #: Items per second, 0.0 before anything was measured.
     rate: float = 0.0
     #: Largest number of items it got at a time and finished.
@@ -98,11 +100,6 @@ class Holder:
     widest: int = 0
     _since: float = 0.0
     _seen: int = 0
-
-    @property
-    def outstanding(self) -> int:
-        """Items leased to it without an answer yet."""
-        return sum(held.outstanding for held in self.leases.values())
 
     @property
     def in_flight(self) -> int:

@@ -6,7 +6,10 @@ it belongs, and stolen from the rear.
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
+
+from everyitem.engine.ranking import Ranking
 
 #: Steals that are remembered.
 _REMEMBERED = 16
@@ -96,8 +99,11 @@ class RangeQueue:
 class NodeQueues:
     """The queues of all nodes, and stealing between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate_of: Callable[[str], float]) -> None:
+        """`rate_of` tells the items per second of a node, by which the victim of a steal is chosen."""
+        self._rate_of = rate_of
         self._queues: dict[str, RangeQueue] = {}
+        self._victims = Ranking(self._seconds_left)
         self.remaining = 0
         self.steals = 0
         #: The latest steals, oldest first.
@@ -105,33 +111,51 @@ class NodeQueues:
 
     def put(self, node_id: str, start: int, stop: int) -> None:
         """Give a range to a node."""
-        self._queues.setdefault(node_id, RangeQueue()).put(start, stop)
+        self._queue(node_id).put(start, stop)
         self.remaining += max(0, stop - start)
+        self._victims.touch(node_id)
 
-    def take(
-        self, node_id: str, count: int, rates: dict[str, float], *, at: float = 0.0, far: bool = False
-    ) -> range:
+    def take(self, node_id: str, count: int, *, at: float = 0.0, far: bool = False) -> range:
         """Up to `count` items for a node, stolen from another at `at` if it has none of its own.
 
-        `rates` are items per second by node; they decide who is the victim. `far`: from the other end, away
-        from what has run last.
+        `far`: from the other end, away from what has run last.
         """
-        queue = self._queues.setdefault(node_id, RangeQueue())
-        if not queue and not self._steal(node_id, rates, at):
+        queue = self._queue(node_id)
+        if not queue and not self._steal(node_id, at):
             return range(0)
         taken = queue.take_far(count) if far else queue.take(count)
         self.remaining -= len(taken)
+        self._victims.touch(node_id)
         return taken
 
-    def _steal(self, thief: str, rates: dict[str, float], at: float) -> bool:
-        """Move the rear half of the queue that would take longest to `thief`'s queue."""
-        victims = [(node, queue) for node, queue in self._queues.items() if queue and node != thief]
-        if not victims:
+    def measured(self, node_id: str) -> None:
+        """The rate of a node may be another one now."""
+        if node_id in self._queues:
+            self._victims.touch(node_id)
+
+    def _queue(self, node_id: str) -> RangeQueue:
+        queue = self._queues.get(node_id)
+        if queue is None:
+            queue = self._queues[node_id] = RangeQueue()
+            self._victims.touch(node_id)
+        return queue
+
+    def _seconds_left(self, node_id: str) -> float | None:
+        """What its queue would take a node; None: it is empty."""
+        remaining = self._queues[node_id].remaining
+        return remaining / max(self._rate_of(node_id), 1e-9) if remaining else None
+
+    def _steal(self, thief: str, at: float) -> bool:
+        """Move the rear half of the queue that would take longest to `thief`'s queue, which is empty."""
+        name = self._victims.best()
+        if name is None:
             return False
-        name, victim = max(victims, key=lambda one: one[1].remaining / max(rates.get(one[0], 0.0), 1e-9))
+        victim = self._queues[name]
         half = (victim.remaining + 1) // 2
         for part in victim.take_rear(half):
             self._queues[thief].put(part.start, part.stop)
+        self._victims.touch(name)
+        self._victims.touch(thief)
         self.steals += 1
         self.latest.append(Steal(at, thief, name, half))
         return True

@@ -49,8 +49,9 @@ class Recorder:
         self._intents: dict[int, Intent | None] = {}
         self._ticket = 0
         self._saved = 0
-        #: (ticket, bytes) of saves that are not confirmed.
+        #: (ticket, bytes) of saves that are not confirmed, and their sum.
         self._unsaved: list[tuple[int, int]] = []
+        self._unsaved_bytes = 0
         self._charges_due = False
         self._cut_everything = False
         self._last = False
@@ -62,7 +63,7 @@ class Recorder:
 
     @property
     def _buffered(self) -> int:
-        return self._cutter.bytes + sum(size for _, size in self._unsaved)
+        return self._cutter.bytes + self._unsaved_bytes
 
     @property
     def all_saved(self) -> bool:
@@ -149,6 +150,7 @@ class Recorder:
         """Everything up to this ticket is durable."""
         self._saved = max(self._saved, ticket)
         self._unsaved = [one for one in self._unsaved if one[0] > ticket]
+        self._unsaved_bytes = sum(size for _, size in self._unsaved)
 
     def next_cut(self) -> float | None:
         """When the time interval asks for a checkpoint, if anything waits for one."""
@@ -173,7 +175,9 @@ class Recorder:
         self._charges_due = False
         if segments:
             self._last_cut = at
-            self._unsaved.append((self._ticket, sum(map(size_of, segments))))
+            size = sum(map(size_of, segments))
+            self._unsaved.append((self._ticket, size))
+            self._unsaved_bytes += size
         before = self._before
         counters = Counters(
             succeeded=self._succeeded,

@@ -117,7 +117,7 @@ class Roster:
             if self._at_most_once and held is not None:
                 self._accounting.doubt_lease(held, message.begun, message.reason)
         node_id = self._dealer.lose(message.holder, message.at, isolate=message.isolate)
-        if node_id is None or message.replaced or node_id in self._dealer.nodes():
+        if node_id is None or message.replaced or self._dealer.has_node(node_id):
             return []
         commands = self._lose(node_id, message.at)
         self._check_capacity(message.reason, ErrorCode.RESOURCE_ERROR)
