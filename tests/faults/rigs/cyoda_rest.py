@@ -61,6 +61,8 @@ class Generated(Sequence[tuple[str, str]]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
         entity_id = str(uuid.UUID(int=index + 1))
         return entity_id, _envelope(entity_id, Stored("Position/1", {"n": index, "text": self._text}, "open"))
 
@@ -101,6 +103,8 @@ class CyodaRest:
                 """Say nothing."""
 
         class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
             def handle_error(self, *_: object) -> None:
                 """Clients that are killed are no news."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, PlatformAway, PlatformRefused
+from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, CyodaApis, PlatformAway, PlatformRefused
 from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.identity import entity_of
@@ -39,7 +39,7 @@ def cyoda_publisher(url: str, *, credentials: Credentials | None, topic: str, ti
 
     Raises `UsageError` for a topic that is neither, and a URL nothing can be asked at.
     """
-    api = CyodaApi(url, credentials=credentials, timeout=timeout)
+    api = CyodaApis(url, credentials=credentials, timeout=timeout).mine()
     if _MODEL.fullmatch(topic):
         return EventEntities(api, topic)
     if _SUBJECT.fullmatch(topic):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, PlatformAway, PlatformRefused
+from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, CyodaApis, PlatformAway, PlatformRefused
 from everyitem.adapters.cyoda_search import SearchBroken, found
 from everyitem.adapters.sinks.fields import KEY, MOST_BYTES, outcome_fields
 from everyitem.adapters.sinks.patience import Patience
@@ -58,7 +58,7 @@ class ResultEntities:
 
     def __init__(self, url: str, *, credentials: Credentials | None, model: str, patience: float) -> None:
         """`model` is `MODEL/VERSION`; `patience` are seconds the platform may be away."""
-        self._api = CyodaApi(url, credentials=credentials, timeout=_TIMEOUT)
+        self._api = CyodaApis(url, credentials=credentials, timeout=_TIMEOUT).mine()
         self._model, self._seconds = model, patience
 
     def check(self, source_kind: str) -> list[str]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from everyitem.adapters.cyoda_api import CyodaApi, PlatformAway, PlatformRefused
+from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefused
 from everyitem.adapters.sinks.fields import KEY, outcome_fields
 from everyitem.adapters.sinks.patience import Patience
 from everyitem.ports.sink import Delivery, SinkUnfit
@@ -38,7 +38,7 @@ class _Became(Enum):
     LEFT_ALONE = auto()
 
 
-class _Meta(msgspec.Struct, rename="camel"):
+class _Meta(msgspec.Struct, frozen=True, rename="camel"):
     transaction_id: str = ""
 
 
@@ -69,12 +69,9 @@ class ItemTransitions:
 
         `field` is the entity's that gets the outcome; `patience` are seconds the platform may be away.
         """
-        self._url, self._credentials = url, credentials
-        # a URL nothing can be asked at is said now
-        CyodaApi(url, credentials=credentials, timeout=_TIMEOUT)
+        self._apis = CyodaApis(url, credentials=credentials, timeout=_TIMEOUT)
         self._succeeded, self._failed, self._field = succeeded, failed, field
         self._parallel, self._seconds = parallel, patience
-        self._own = threading.local()
 
     def check(self, source_kind: str) -> list[str]:
         if source_kind in ("cyoda-search", "cyoda-entities"):
@@ -94,7 +91,7 @@ class ItemTransitions:
                     _count(delivery, outcome, became)
 
     def close(self) -> None:
-        """The connections went with their threads."""
+        self._apis.close()
 
     def _carry(self, delivery: Delivery, outcome: Outcome, patience: Patience) -> "_Became | str":
         transition = self._succeeded if outcome.succeeded else self._failed
@@ -104,7 +101,7 @@ class ItemTransitions:
         entity_id, tried = quote(outcome.item_id, safe=""), False
         for _ in range(_LOOKS):
             try:
-                entity = _entity(patience.ask(lambda: self._api.get(f"/entity/{entity_id}")))
+                entity = _entity(patience.ask(lambda: self._apis.mine().get(f"/entity/{entity_id}")))
                 if _key_of(entity.data.get(self._field)) == fields[KEY]:
                     return _Became.WRITTEN if tried else _Became.KNOWN
                 tried = True
@@ -123,21 +120,12 @@ class ItemTransitions:
     def _write(self, entity_id: str, transition: str, fields: dict[str, Any], entity: _Entity) -> bytes:
         # as the platform wrote it: it compares the header's text, and quotes would be part of that
         read = entity.meta.transaction_id or "*"
-        return self._api.call(
+        return self._apis.mine().call(
             "PATCH",
             f"/entity/JSON/{entity_id}/{transition}",
             _encode({self._field: fields}),
             headers={"Content-Type": _MERGE, "If-Match": read},
         )
-
-    @property
-    def _api(self) -> CyodaApi:
-        """This thread's connection."""
-        api: CyodaApi | None = getattr(self._own, "api", None)
-        if api is None:
-            api = CyodaApi(self._url, credentials=self._credentials, timeout=_TIMEOUT)
-            self._own.api = api
-        return api
 
 
 def _count(delivery: Delivery, outcome: Outcome, became: "_Became | str") -> None:

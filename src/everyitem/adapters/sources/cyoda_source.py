@@ -5,7 +5,6 @@ Where the platform is, and as whom to ask, is the operator's (`[sources.cyoda]`)
 """
 
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from everyitem.adapters.cyoda_api import CyodaApi, PlatformAway, PlatformRefused
+from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefused
 from everyitem.adapters.cyoda_search import EVERYTHING, SearchBroken, found
 from everyitem.adapters.sources.regular_file import open_regular, source_path
 from everyitem.model.errors import UsageError
@@ -59,8 +58,10 @@ class Platform:
             raise SourceUnavailable(
                 "the operator has set up no [sources.cyoda] with the url of the platform (…/api)"
             )
-        self._own = threading.local()
-        self._credentials = self._read_credentials()
+        try:
+            self._apis = CyodaApis(self._setup["url"], credentials=self._credentials(), timeout=_TIMEOUT)
+        except UsageError as wrong:
+            raise SourceUnavailable(f"[sources.cyoda]: {wrong}") from None
 
     def get(self, path: str, **query: object) -> bytes:
         """The answer to a GET. Raises `SourceUnavailable`."""
@@ -73,26 +74,20 @@ class Platform:
     def _ask(self, method: str, path: str, body: bytes | None, query: Mapping[str, object]) -> bytes:
         for number in range(1, _TRIES + 1):
             try:
-                return self._api().call(method, path, body, query=query)
+                return self._apis.mine().call(method, path, body, query=query)
             except PlatformRefused as refused:
                 raise SourceUnavailable(str(refused)) from None
             except PlatformAway as away:
                 if number == _TRIES:
                     raise SourceUnavailable(str(away)) from None
                 time.sleep(max(_PAUSE * 2 ** (number - 1), min(away.wait or 0.0, _TIMEOUT)))
-            except UsageError as wrong:
-                raise SourceUnavailable(f"[sources.cyoda]: {wrong}") from None
         raise AssertionError("the last try answers or raises")
 
-    def _api(self) -> CyodaApi:
-        """This thread's connection."""
-        api: CyodaApi | None = getattr(self._own, "api", None)
-        if api is None:
-            api = CyodaApi(self._setup["url"], credentials=self._credentials, timeout=_TIMEOUT)
-            self._own.api = api
-        return api
+    def close(self) -> None:
+        """Free the connections."""
+        self._apis.close()
 
-    def _read_credentials(self) -> Credentials | None:
+    def _credentials(self) -> Credentials | None:
         if "token-url" not in self._setup:
             return None
         file = str(self._setup.get("client-secret-file", ""))
@@ -129,6 +124,8 @@ class CyodaSearchSource:
                 yield from map(translation.chunk, found(self._platform, self.name, condition))
         except SearchBroken as broken:
             raise SourceUnavailable(str(broken)) from None
+        finally:
+            self._platform.close()
 
 
 class CyodaEntitiesSource:
@@ -151,9 +148,12 @@ class CyodaEntitiesSource:
     def chunks(self) -> Iterator[SourceChunk]:
         translation = _Translation(once=True)
         wanted = self._wanted()
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="everyitem-source") as pool:
-            while some := list(islice(wanted, _CHUNK_ENTITIES)):
-                yield translation.chunk(list(pool.map(self._fetch, some)))
+        try:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="everyitem-source") as pool:
+                while some := list(islice(wanted, _CHUNK_ENTITIES)):
+                    yield translation.chunk(list(pool.map(self._fetch, some)))
+        finally:
+            self._platform.close()
 
     def _fetch(self, entity_id: str) -> bytes:
         return self._platform.get(f"/entity/{quote(entity_id, safe='')}")
