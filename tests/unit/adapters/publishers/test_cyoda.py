@@ -7,6 +7,7 @@ from tests.faults.rigs.cyoda_rest import CyodaRest, Model, Refused
 
 from everyitem.adapters.publishers import build_publisher
 from everyitem.adapters.publishers.cyoda import cyoda_publisher
+from everyitem.faces.cyoda.installing import sample
 from everyitem.model.errors import UsageError
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
@@ -61,6 +62,10 @@ def test_events_become_entities_of_one_transaction(rest, publisher):
         "data": '{"batchId": "b#t/e", "itemsSuccessful": 1}',
     }
     assert len(rest.calls) == 1
+    known = json.loads(sample("BatchEvent"))
+    assert {name: type(one) for name, one in known.items()} == {
+        name: type(one) for name, one in rest.of(MODEL)[0].items()
+    }
 
 
 def test_an_event_about_an_item_is_found_by_its_batch(rest, publisher):

@@ -9,6 +9,7 @@ from tests.faults.rigs.cyoda_rest import CyodaRest, Model, Refused
 from everyitem.adapters.sinks.cyoda_entities import ResultEntities
 from everyitem.adapters.sinks.cyoda_transitions import ItemTransitions
 from everyitem.adapters.sinks.fields import MOST_BYTES
+from everyitem.faces.cyoda.installing import sample
 from everyitem.ports.sink import MOST_TOLD, Delivery, DeliveryStopped, SinkAway, SinkUnfit
 from everyitem.ports.store import Outcome
 
@@ -219,6 +220,17 @@ def test_a_model_without_a_unique_key_is_odd(rest, entities):
     rest.models[MODEL].keys = ()
     (odd,) = entities.check("inline")
     assert "no unique key on $.resultKey" in odd
+
+
+def test_the_model_that_is_installed_knows_every_field(rest, entities):
+    """A locked model without a change level refuses fields it has never seen."""
+    large = b'"' + b"x" * MOST_BYTES + b'"'
+    deliver(entities, [succeeded(0), failed(1), succeeded(2, result=large)], is_first=True)
+    known = json.loads(sample("BatchItemResult"))
+    for one in rest.of(MODEL):
+        assert {name: type(value) for name, value in one.items()}.items() <= {
+            name: type(value) for name, value in known.items()
+        }.items()
 
 
 # -- transitions ------------------------------------------------------------------------------------
