@@ -22,6 +22,7 @@ CASES = (
     "deferred",
     "dashboard",
     "status",
+    "platform",
     "server",
 )
 
