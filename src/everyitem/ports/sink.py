@@ -76,7 +76,8 @@ class ResultSink(Protocol):
     def deliver(self, delivery: Delivery, outcomes: Iterator[Outcome], stop: threading.Event) -> None:
         """Deliver what is not there yet, each outcome under its key, and count it in `delivery`.
 
-        Raises `SinkAway`, and `DeliveryStopped` once `stop` is set; may be called again after either.
+        Raises `SinkAway`, and `DeliveryStopped` once `stop` is set; may be called again after either. Raises
+        `SinkUnfit` for what `check` could not see.
         """
         ...
 

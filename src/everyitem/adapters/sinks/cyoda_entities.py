@@ -90,6 +90,9 @@ class ResultEntities:
             _Writing(self._api, self._model, delivery, Patience(self._seconds, stop)).write(outcomes)
         except SearchBroken as broken:
             raise SinkAway(f"results cannot be delivered now: {broken}") from None
+        except PlatformRefused as refused:
+            # of a search; what is refused of a result is counted
+            raise SinkUnfit(f"nobody can tell which results are there: {refused}") from None
 
     def close(self) -> None:
         self._api.close()

@@ -24,8 +24,8 @@ from everyitem.settings.credentials import Credentials
 _TIMEOUT: Final = 60.0
 #: Entities that are on their way before the next ones are taken up.
 _CHUNK: Final = 256
-#: Looks at an entity that others change all the time.
-_LOOKS: Final = 10
+#: How often others may change an entity between a look at it and the transition.
+_MOST_CHANGES: Final = 10
 _MODIFIED: Final = 412
 _MERGE: Final = "application/merge-patch+json"
 
@@ -98,8 +98,8 @@ class ItemTransitions:
         if transition is None or outcome.item_id.lower() == delivery.anchor.lower():
             return _Became.LEFT_ALONE
         fields = outcome_fields(delivery, outcome)
-        entity_id, tried = quote(outcome.item_id, safe=""), False
-        for _ in range(_LOOKS):
+        entity_id, tried, changes = quote(outcome.item_id, safe=""), False, 0
+        while changes < _MOST_CHANGES:
             try:
                 entity = _entity(patience.ask(lambda: self._apis.mine().get(f"/entity/{entity_id}")))
                 if _key_of(entity.data.get(self._field)) == fields[KEY]:
@@ -111,11 +111,12 @@ class ItemTransitions:
             except PlatformRefused as refused:
                 if refused.status != _MODIFIED:
                     return str(refused)
+                changes += 1
             except msgspec.MsgspecError as error:
                 return f"the platform sent what is no entity: {error}"
             else:
                 return _Became.WRITTEN
-        return f"somebody changed the entity {_LOOKS} times meanwhile"
+        return f"somebody changed the entity {changes} times meanwhile"
 
     def _write(self, entity_id: str, transition: str, fields: dict[str, Any], entity: _Entity) -> bytes:
         # as the platform wrote it: it compares the header's text, and quotes would be part of that

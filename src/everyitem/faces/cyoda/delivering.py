@@ -70,6 +70,8 @@ class Delivering:
             raise Refusal("MEMBER_STOPPING", str(stopped), retryable=True) from None
         except SinkAway as away:
             raise Refusal("RESULTS_AWAY", str(away), retryable=True) from None
+        except SinkUnfit as unfit:
+            raise Refusal("RESULTS_UNFIT", str(unfit), retryable=False) from None
         except UsageError as pruned:
             raise Refusal("RESULTS_GONE", str(pruned), retryable=False) from None
         finally:

@@ -222,6 +222,18 @@ def test_a_model_without_a_unique_key_is_odd(rest, entities):
     assert "no unique key on $.resultKey" in odd
 
 
+def test_a_model_in_which_results_cannot_be_found_again_is_unfit(rest, entities):
+    """One of the operator's own, without the field that names the batch."""
+
+    def refuse(_, path):
+        if path.startswith("/search"):
+            raise Refused(400, "INVALID_FIELD_PATH")
+
+    rest.before = refuse
+    with pytest.raises(SinkUnfit, match="INVALID_FIELD_PATH"):
+        deliver(entities, [succeeded(0)])
+
+
 def test_the_model_that_is_installed_knows_every_field(rest, entities):
     """A locked model without a change level refuses fields it has never seen."""
     large = b'"' + b"x" * MOST_BYTES + b'"'
@@ -304,6 +316,32 @@ def test_an_item_somebody_changes_meanwhile_keeps_that_change(rest, transitions)
     rest.before = change_once
     assert counts(deliver(transitions, [succeeded(0, item_id=one)])) == (1, 0, 0, 0)
     assert rest.entities[one].data["by"] == "somebody else"
+
+
+def test_a_platform_that_is_busy_for_long_changes_nothing(rest, transitions):
+    """However often it says so, it says nothing about the item."""
+    (one,) = positions(rest, 1)
+    busy = iter([True] * 3)
+
+    def refuse_some(method, _):
+        if method == "PATCH" and next(busy, False):
+            raise Refused(409, "CONFLICT", retryable=True)
+
+    rest.before = refuse_some
+    assert counts(deliver(transitions, [succeeded(0, item_id=one)])) == (1, 0, 0, 0)
+
+
+def test_an_item_that_is_changed_all_the_time_is_told(rest, transitions):
+    """Nobody is asked for ever."""
+    (one,) = positions(rest, 1)
+
+    def change(method, _):
+        if method == "PATCH":
+            rest.entities[one].transaction = str(len(rest.calls))
+
+    rest.before = change
+    made = deliver(transitions, [succeeded(0, item_id=one)])
+    assert made.refusals == [f"item {one!r}: somebody changed the entity 10 times meanwhile"]
 
 
 def test_the_entity_of_the_batch_is_never_written(rest, transitions):
