@@ -25,6 +25,7 @@ CASES = (
     "deferred",
     "dashboard",
     "status",
+    "platform",
     "server",
 )
 

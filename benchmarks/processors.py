@@ -7,6 +7,7 @@ from the first item to the last recorded outcome can be read from what was recor
 import asyncio
 import os
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def no_op(item: Any, context: Any) -> Any:
 def deferring(item: Any, context: Any) -> Any:
     """Handed on to somebody whose answer does not come."""
     return Deferred(timeout=3600)
+
+
+@item_processor("bench-witnessed")
+def witnessed(item: Any, context: Any) -> Any:
+    """Wait for `item["seconds"]`, after a byte into the file `witness` says that it was called."""
+    os.write(_witness(context.parameters["witness"]), b".")
+    time.sleep(item["seconds"])
+    return {"ok": True}
+
+
+@cache
+def _witness(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 @item_processor("bench-flaky")

@@ -298,6 +298,15 @@ def test_an_entity_too_large_to_come_back_is_refused_before_anything_runs(worksp
     assert stream in platform.streams
 
 
+def test_a_plan_too_large_to_come_back_is_refused(workspace, platform, start):
+    """What initializing adds counts, too."""
+    _, stream = start()
+    body = entity(workspace, [{}] * 20_000, ballast="x" * 3_200_000, executionPlan={"partitionCount": 20_000})
+    with pytest.raises(DispatchFailed, match="ENTITY_TOO_LARGE"):
+        platform.initialize(platform.create(body))
+    assert stream in platform.streams
+
+
 def test_a_batch_may_use_processes(workspace, platform, start):
     """The member has threads of its own; worker processes start all the same."""
     start()

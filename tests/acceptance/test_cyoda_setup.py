@@ -41,8 +41,8 @@ def everyitem(workspace, *arguments):
     )
 
 
-def test_install_imports_model_and_workflow_in_order(workspace, web):
-    """Import, change level, lock, workflow; every step is said."""
+def test_install_imports_models_and_workflow_in_order(workspace, web):
+    """A key is declared before the lock, after which nothing changes; every step is said."""
     done = everyitem(workspace, "cyoda", "install", "--url", web.url)
     assert done.returncode == 0, done.stderr
     assert web.calls == [
@@ -50,18 +50,35 @@ def test_install_imports_model_and_workflow_in_order(workspace, web):
         ("POST", f"{MODEL}/changeLevel/STRUCTURAL"),
         ("PUT", f"{MODEL}/lock"),
         ("POST", f"{MODEL}/workflow/import"),
+        ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchItemResult/1"),
+        ("PUT", "/api/model/BatchItemResult/1/unique-keys"),
+        ("PUT", "/api/model/BatchItemResult/1/lock"),
+        ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchEvent/1"),
+        ("PUT", "/api/model/BatchEvent/1/unique-keys"),
+        ("PUT", "/api/model/BatchEvent/1/lock"),
     ]
     assert web.bodies[f"{MODEL}/workflow/import"]["importMode"] == "REPLACE"
-    assert done.stderr.count("imported") == 2
+    (key,) = web.bodies["/api/model/BatchItemResult/1/unique-keys"]["uniqueKeys"]
+    assert key["fields"] == ["$.resultKey"]
+    assert done.stderr.count("imported") == 4
+
+
+def test_a_platform_that_keeps_no_unique_keys_is_prepared_all_the_same(workspace, web):
+    """And what that means is said."""
+    web.keeps_keys = False
+    done = everyitem(workspace, "cyoda", "install", "--url", web.url)
+    assert done.returncode == 0, done.stderr
+    assert "without a unique key on $.eventId" in done.stderr
+    assert "BatchEvent/1" in web.locked
 
 
 def test_install_may_be_repeated(workspace, web):
-    """A locked model is left as it is, the workflow is replaced."""
+    """Locked models are left as they are, the workflow is replaced."""
     everyitem(workspace, "cyoda", "install", "--url", web.url)
     web.calls.clear()
     done = everyitem(workspace, "cyoda", "install", "--url", web.url)
     assert done.returncode == 0, done.stderr
-    assert [path for _, path in web.calls][1:] == [f"{MODEL}/workflow/import"]
+    assert [path for _, path in web.calls if "SAMPLE_DATA" not in path] == [f"{MODEL}/workflow/import"]
     assert "left as it is" in done.stderr
 
 

@@ -20,7 +20,8 @@ from everyitem.ports.store_server import StoreServer
 from everyitem.ports.tokens import TokenStore
 
 if TYPE_CHECKING:
-    pass
+    from everyitem.ports.sink import ResultSink
+    from everyitem.settings.platform import RestAccess, Results
 
 
 def default_store_url() -> str:
@@ -125,3 +126,10 @@ def read_reference(url: str, sources: Mapping[str, Any], *, most: int) -> bytes:
     from everyitem.adapters.sources.reach import read_reference as read_by_url
 
     return read_by_url(url, sources, most=most)
+
+
+def open_sink(results: "Results", access: "RestAccess") -> "ResultSink | None":
+    """Where the results of single items go beside the store; None for nowhere. Raises `UsageError`."""
+    from everyitem.adapters.sinks import build_sink
+
+    return build_sink(results, access)

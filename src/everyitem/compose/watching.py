@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from everyitem.adapters.metrics.endpoint import MetricsEndpoint
     from everyitem.adapters.traces.export import Tracing
     from everyitem.engine.relay import Relay
+    from everyitem.settings.platform import RestAccess
 
 #: What alerts about events that are to be published are filed under.
 _EVENTS = ("(events)", 0)
@@ -103,11 +104,21 @@ def _relay(settings: Settings, store_url: str, desk: AlertDesk) -> "Relay | None
 
     return Relay(
         lambda: open_outlet(store_url),
-        build_publisher(settings.events),
+        build_publisher(settings.events, platform=_platform(settings)),
         tries=settings.events.tries,
         limits=settings.alerts.limits,
         notice=lambda conditions: desk.notice(_EVENTS, conditions),
     )
+
+
+def _platform(settings: Settings) -> "RestAccess | None":
+    """Where the Cyoda platform is, for events that go there."""
+    if settings.events.publisher != "cyoda":
+        return None
+    # pydantic is for those who need it
+    from everyitem.settings.platform import read_rest_access
+
+    return read_rest_access(settings)
 
 
 def watch(settings: Settings, store_url: str, observer: Observer | None = None) -> Watching:

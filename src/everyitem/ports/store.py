@@ -377,6 +377,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     code: str = ""
     type: str = ""
     message: str = ""
+    #: The round it is of.
+    round: int = 1
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):

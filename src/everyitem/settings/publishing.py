@@ -17,14 +17,17 @@ class PublishingSettings(
     """Where events go, and what becomes of those that are refused."""
 
     #: What takes them; empty: nothing, they stay in the store.
-    publisher: Literal["", "webhook", "kafka", "nats", "rabbitmq", "redis"] = ""
+    publisher: Literal["", "webhook", "kafka", "nats", "rabbitmq", "redis", "cyoda"] = ""
     #: Where to; a URL may be a secret, and stand in a file of its own instead.
     url: str = ""
     url_file: str = ""
-    #: Brokers: the topic, the subject, the exchange, or the stream, events are put into.
+    #: Brokers: the topic, the subject, the exchange, or the stream, events are put into. cyoda: the subject
+    #: of edge messages, or the MODEL/VERSION of event entities.
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "everyitem.events"
     #: Brokers: the topic, the subject, the queue, or the stream, a service takes events of others from.
     listen: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    #: Only events of these types are sent; empty: all.
+    types: tuple[str, ...] = ()
     #: webhook: files with the secret events are signed with, and with a bearer token that is sent along.
     secret_file: str = ""
     token_file: str = ""
@@ -45,7 +48,7 @@ def read_publishing_settings(table: Mapping[str, Any] | str | PublishingSettings
     if isinstance(table, PublishingSettings):
         return table
     settings = read_table(table, PublishingSettings)
-    if settings.publisher and not (settings.url or settings.url_file):
+    if settings.publisher not in ("", "cyoda") and not (settings.url or settings.url_file):
         raise ValueError(f"the publisher {settings.publisher!r} needs a `url` or a `urlFile`")
     if settings.listen and settings.publisher not in _BROKERS:
         raise ValueError(f"`listen` needs a broker as `publisher`, not {settings.publisher or 'none'!r}")

@@ -18,7 +18,10 @@ class CyodaWeb:
         self.bodies: dict[str, Any] = {}
         #: The tokens handed out; the last one is the one that is valid.
         self.tokens: list[str] = []
-        self.locked = False
+        #: The end of each locked model's path: `NAME/VERSION`.
+        self.locked: set[str] = set()
+        #: Whether models may have unique keys; not every store can.
+        self.keeps_keys = True
         #: Whether calls need the valid token.
         self.guarded = False
         outer = self
@@ -55,11 +58,16 @@ class CyodaWeb:
         self.calls.append((request.command, request.path))
         if body:
             self.bodies[request.path] = json.loads(body)
-        if "/model/import/" in request.path and self.locked:
+        model = "/".join(request.path.split("/")[-2:])
+        if "/model/import/" in request.path and model in self.locked:
             properties = {"errorCode": "MODEL_ALREADY_LOCKED"}
             self._reply(request, 409, {"detail": "locked", "properties": properties})
             return
-        self.locked = self.locked or request.path.endswith("/lock")
+        if request.path.endswith("/unique-keys") and not self.keeps_keys:
+            self._reply(request, 422, {"properties": {"errorCode": "COMPOSITE_KEY_UNSUPPORTED"}})
+            return
+        if request.path.endswith("/lock"):
+            self.locked.add("/".join(request.path.split("/")[-3:-1]))
         self._reply(request, 200, {"success": True})
 
     def _token(self, request: BaseHTTPRequestHandler, body: bytes) -> None:

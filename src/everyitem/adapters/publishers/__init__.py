@@ -3,16 +3,28 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from everyitem.adapters.publishers.chosen import ChosenTypes
 from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.ports.relay import Publisher
 from everyitem.settings.publishing import PublishingSettings
 
+if TYPE_CHECKING:
+    from everyitem.settings.platform import RestAccess
 
-def build_publisher(settings: PublishingSettings) -> Publisher:
-    """The publisher of the settings. Raises `UsageError` for one that cannot be had."""
-    url = broker_url(settings)
+
+def build_publisher(settings: PublishingSettings, *, platform: "RestAccess | None" = None) -> Publisher:
+    """The publisher of the settings; `platform` is where `cyoda` publishes to.
+
+    Raises `UsageError` for one that cannot be had.
+    """
+    publisher = _publisher(settings, broker_url(settings), platform)
+    return ChosenTypes(publisher, settings.types) if settings.types else publisher
+
+
+def _publisher(settings: PublishingSettings, url: str, platform: "RestAccess | None") -> Publisher:
     match settings.publisher:
         case "kafka":
             with _needing("events-kafka"):
@@ -30,6 +42,9 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
             with _needing("events-redis"):
                 from everyitem.adapters.publishers.redis import RedisPublisher
             return RedisPublisher(url, topic=settings.topic, timeout=settings.timeout_seconds)
+        case "cyoda":
+            assert platform is not None
+            return _cyoda(url or platform.url or "", settings, platform)
         case _:
             return _webhook(url, settings)
 
@@ -37,6 +52,17 @@ def build_publisher(settings: PublishingSettings) -> Publisher:
 def broker_url(settings: PublishingSettings) -> str:
     """Where events go to. Raises `UsageError` where the file that says so cannot be read."""
     return _secret(settings.url_file) or settings.url
+
+
+def _cyoda(url: str, settings: PublishingSettings, platform: "RestAccess") -> Publisher:
+    if not url:
+        raise UsageError("[events] publisher = 'cyoda' needs the platform's url (…/api), here or in [cyoda]")
+    from everyitem.adapters.publishers.cyoda import cyoda_publisher
+
+    credentials = platform.credentials()
+    return cyoda_publisher(
+        url, credentials=credentials, topic=settings.topic, timeout=settings.timeout_seconds
+    )
 
 
 def _webhook(url: str, settings: PublishingSettings) -> Publisher:

@@ -4,27 +4,34 @@ An item is `{"itemId": entity id, "state", "data"}`, with the entity's data digi
 Where the platform is, and as whom to ask, is the operator's (`[sources.cyoda]`).
 """
 
-import base64
 import re
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
+from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefused
+from everyitem.adapters.cyoda_search import EVERYTHING, SearchBroken, found
 from everyitem.adapters.sources.regular_file import open_regular, source_path
-from everyitem.adapters.sources.web import lines_of, opened
+from everyitem.model.errors import UsageError
 from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec, SourceUnavailable
+from everyitem.settings.credentials import Credentials
 
-#: Matches a direct search of the platform answers with at most.
-_MOST_MATCHES: Final = 10_000
-#: Entities asked for one by one that are handed over together.
+#: Entities asked for by id that are handed over together, and how many are on their way at once.
 _CHUNK_ENTITIES: Final = 256
+_AT_ONCE: Final = 8
 _MODEL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*/[0-9]+")
-#: Share of a token's life after which it is replaced.
-_FRESH: Final = 0.8
+
+#: Seconds for each step of a call.
+_TIMEOUT: Final = 60.0
+#: Tries of a call the platform does not answer, and seconds before the second one; they double.
+_TRIES: Final = 5
+_PAUSE: Final = 0.25
 
 
 class _Meta(msgspec.Struct):
@@ -37,16 +44,11 @@ class _Envelope(msgspec.Struct):
     meta: _Meta
 
 
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: float = 60.0
-
-
 _envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 class Platform:
-    """Asks the platform's REST API."""
+    """Asks the platform's REST API; what may pass by itself is asked again a few times."""
 
     def __init__(self, setup: Mapping[str, Any]) -> None:
         """`setup` is `[sources]`. Raises `SourceUnavailable` when it does not say where the platform is."""
@@ -56,43 +58,51 @@ class Platform:
             raise SourceUnavailable(
                 "the operator has set up no [sources.cyoda] with the url of the platform (…/api)"
             )
-        self.url: str = self._setup["url"].rstrip("/")
-        self._token, self._fresh_until = "", 0.0
+        try:
+            self._apis = CyodaApis(self._setup["url"], credentials=self._credentials(), timeout=_TIMEOUT)
+        except UsageError as wrong:
+            raise SourceUnavailable(f"[sources.cyoda]: {wrong}") from None
 
-    def headers(self) -> dict[str, str]:
-        """What goes with every request."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if "token-url" in self._setup:
-            headers["Authorization"] = f"Bearer {self._current_token()}"
-        return headers
+    def get(self, path: str, **query: object) -> bytes:
+        """The answer to a GET. Raises `SourceUnavailable`."""
+        return self._ask("GET", path, None, query)
 
-    def _current_token(self) -> str:
-        """OAuth2 client credentials; a search may outlive a token."""
-        if time.monotonic() >= self._fresh_until:
-            file = str(self._setup.get("client-secret-file", ""))
+    def post(self, path: str, body: bytes, **query: object) -> bytes:
+        """The answer to a POST. Raises `SourceUnavailable`."""
+        return self._ask("POST", path, body, query)
+
+    def _ask(self, method: str, path: str, body: bytes | None, query: Mapping[str, object]) -> bytes:
+        for number in range(1, _TRIES + 1):
             try:
-                secret = Path(file).read_text().strip()
-            except OSError as error:
-                raise SourceUnavailable(
-                    f"sources.cyoda.client-secret-file {file}: {error.strerror}"
-                ) from None
-            pair = base64.b64encode(f"{self._setup.get('client-id', '')}:{secret}".encode()).decode("ascii")
-            form = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-www-form-urlencoded"}
-            with opened(str(self._setup["token-url"]), form, body=b"grant_type=client_credentials") as reply:
-                try:
-                    granted = msgspec.json.decode(reply.read(1 << 20), type=_Token)
-                except msgspec.MsgspecError:
-                    raise SourceUnavailable("the token server answers without an access_token") from None
-            self._token = granted.access_token
-            self._fresh_until = time.monotonic() + _FRESH * granted.expires_in
-        return self._token
+                return self._apis.mine().call(method, path, body, query=query)
+            except PlatformRefused as refused:
+                raise SourceUnavailable(str(refused)) from None
+            except PlatformAway as away:
+                if number == _TRIES:
+                    raise SourceUnavailable(str(away)) from None
+                time.sleep(max(_PAUSE * 2 ** (number - 1), min(away.wait or 0.0, _TIMEOUT)))
+        raise AssertionError("the last try answers or raises")
+
+    def close(self) -> None:
+        """Free the connections."""
+        self._apis.close()
+
+    def _credentials(self) -> Credentials | None:
+        if "token-url" not in self._setup:
+            return None
+        file = str(self._setup.get("client-secret-file", ""))
+        try:
+            secret = Path(file).read_text().strip()
+        except OSError as error:
+            raise SourceUnavailable(f"sources.cyoda.client-secret-file {file}: {error.strerror}") from None
+        return Credentials(str(self._setup["token-url"]), str(self._setup.get("client-id", "")), secret)
 
 
 class CyodaSearchSource:
     """Entities of a model that meet a condition: `reference` is `MODEL/VERSION`.
 
-    `condition` is the platform's; `conditions` are several, asked one after the other: a direct search
-    finds 10,000 entities at most, so that more of them take conditions that part them.
+    `condition` is the platform's; `conditions` are several, asked one after the other. The platform notes
+    what a search finds, and hands it over page by page as it was at that moment.
     """
 
     def __init__(self, spec: SourceSpec) -> None:
@@ -101,22 +111,21 @@ class CyodaSearchSource:
             raise SourceUnavailable(f"{spec.reference!r}: reference must be MODEL/VERSION, like Position/1")
         self.name = spec.reference
         self._platform = Platform(spec.setup)
-        given = spec.options.get("conditions", [spec.options.get("condition", _EVERYTHING)])
+        given = spec.options.get("conditions", [spec.options.get("condition", EVERYTHING)])
         if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
             raise SourceUnavailable("condition must be an object, conditions a list of them")
         self._conditions: list[dict[str, Any]] = given
 
     def chunks(self) -> Iterator[SourceChunk]:
-        url = f"{self._platform.url}/search/direct/{self.name}?limit={_MOST_MATCHES}"
-        seen: set[str] = set()
-        for condition in self._conditions:
-            with opened(url, self._platform.headers(), body=msgspec.json.encode(condition)) as reply:
-                for lines in lines_of(reply):
-                    yield _chunk([line for line in lines if line.strip()], seen)
-
-
-#: The platform's condition that every entity meets.
-_EVERYTHING: Final = {"type": "group", "operator": "AND", "conditions": []}
+        # one search finds no entity twice
+        translation = _Translation(once=len(self._conditions) > 1)
+        try:
+            for condition in self._conditions:
+                yield from map(translation.chunk, found(self._platform, self.name, condition))
+        except SearchBroken as broken:
+            raise SourceUnavailable(str(broken)) from None
+        finally:
+            self._platform.close()
 
 
 class CyodaEntitiesSource:
@@ -137,16 +146,17 @@ class CyodaEntitiesSource:
             open_regular(self._path).close()
 
     def chunks(self) -> Iterator[SourceChunk]:
-        seen: set[str] = set()
-        some: list[bytes] = []
-        for entity_id in self._wanted():
-            url = f"{self._platform.url}/entity/{quote(entity_id, safe='')}"
-            with opened(url, self._platform.headers()) as reply:
-                some.append(reply.read())
-            if len(some) == _CHUNK_ENTITIES:
-                yield _chunk(some, seen)
-                some = []
-        yield _chunk(some, seen)
+        translation = _Translation(once=True)
+        wanted = self._wanted()
+        try:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="everyitem-source") as pool:
+                while some := list(islice(wanted, _CHUNK_ENTITIES)):
+                    yield translation.chunk(list(pool.map(self._fetch, some)))
+        finally:
+            self._platform.close()
+
+    def _fetch(self, entity_id: str) -> bytes:
+        return self._platform.get(f"/entity/{quote(entity_id, safe='')}")
 
     def _wanted(self) -> Iterator[str]:
         if self._ids is not None:
@@ -158,23 +168,30 @@ class CyodaEntitiesSource:
                     yield text
 
 
-def _chunk(envelopes: list[bytes], seen: set[str]) -> SourceChunk:
-    """Items of entities, each once: conditions may overlap; `seen` are the ids so far."""
-    texts, lines, faults = [], [], []
-    for text in envelopes:
-        number = len(seen) + 1
-        try:
-            envelope = _envelope(text)
-        except msgspec.MsgspecError as error:
-            faults.append(SourceFault(number, f"the platform sent what is no entity: {error}"))
-            continue
-        if envelope.meta.id in seen:
-            continue
-        seen.add(envelope.meta.id)
-        texts.append(
-            msgspec.json.encode(
-                {"itemId": envelope.meta.id, "state": envelope.meta.state, "data": envelope.data}
-            )
-        )
-        lines.append(number)
-    return SourceChunk(texts, lines, faults)
+class _Translation:
+    """Items of entities."""
+
+    def __init__(self, *, once: bool) -> None:
+        """`once`: an entity may come several times, and is one item."""
+        self._seen: set[str] | None = set() if once else None
+        self._position = 0
+
+    def chunk(self, envelopes: list[bytes]) -> SourceChunk:
+        """Some entities, in the order they came; what is none is a fault of its place."""
+        texts, lines, faults = [], [], []
+        for text in envelopes:
+            self._position += 1
+            try:
+                envelope = _envelope(text)
+            except msgspec.MsgspecError as error:
+                faults.append(SourceFault(self._position, f"the platform sent what is no entity: {error}"))
+                continue
+            meta = envelope.meta
+            if self._seen is not None:
+                if meta.id in self._seen:
+                    continue
+                self._seen.add(meta.id)
+            item = {"itemId": meta.id, "state": meta.state, "data": envelope.data}
+            texts.append(msgspec.json.encode(item))
+            lines.append(self._position)
+        return SourceChunk(texts, lines, faults)

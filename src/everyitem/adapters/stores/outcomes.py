@@ -62,6 +62,8 @@ class OutcomeReader:
         self._load = load
         self._where = array("L", bytes(array("L").itemsize * item_count))
         self._attempts = _Attempts(item_count)
+        #: The round of each segment that is not of the first one.
+        self._rounds: dict[int, int] = {}
         self._kept: OrderedDict[int, tuple[dict[int, _Success | Failure], int]] = OrderedDict()
         self._kept_bytes = 0
 
@@ -73,6 +75,8 @@ class OutcomeReader:
                     self._where[index] = 0
                     self._attempts.forget(index)
                 continue
+            if event.round > 1:
+                self._rounds[event.sequence] = event.round
             for first, count in unpack_ranges(event.succeeded_ranges):
                 self._where[first : first + count] = array("L", [event.sequence]) * count
             for index in unpack_indices(event.failed_items):
@@ -93,7 +97,8 @@ class OutcomeReader:
                     yield self._outcome(index, item_id)
 
     def _outcome(self, index: int, item_id: str) -> Outcome:
-        what = self._decoded(self._where[index])[index]
+        sequence = self._where[index]
+        what, round_ = self._decoded(sequence)[index], self._rounds.get(sequence, 1)
         charged, spent_us = self._attempts.of(index)
         if isinstance(what, Failure):
             return Outcome(
@@ -105,6 +110,7 @@ class OutcomeReader:
                 code=what.code,
                 type=what.type,
                 message=what.message,
+                round=round_,
             )
         duration_us, result = what
         return Outcome(
@@ -114,6 +120,7 @@ class OutcomeReader:
             attempts=charged + 1,
             duration_ms=(spent_us + duration_us) / 1000,
             result=bytes(result),
+            round=round_,
         )
 
     def _decoded(self, sequence: int) -> dict[int, _Success | Failure]:

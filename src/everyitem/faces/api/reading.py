@@ -13,6 +13,7 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import UnknownProcessor
 from everyitem.model.items import Items
+from everyitem.ports.source import SourceOpener
 from everyitem.ports.store import ExecutionRecord
 from everyitem.settings import Settings
 from everyitem.work.processors import find_processor, load_processors
@@ -32,6 +33,7 @@ def read(
     items: str | PathLike[str] | None,
     options: RunOptions,
     is_async: Callable[[str], bool] | None = None,
+    open_source: SourceOpener = compose.open_source,
 ) -> "ReadDocument":
     """Read, check and complete a batch document.
 
@@ -47,7 +49,7 @@ def read(
         settings=settings,
         overrides=_overrides(options, items),
         is_async=is_async or processor_is_async,
-        open_source=compose.open_source,
+        open_source=open_source,
     )
 
 

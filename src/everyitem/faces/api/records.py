@@ -32,7 +32,7 @@ from everyitem.model.errors import UnknownBatch, UsageError
 from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
 from everyitem.ports.observer import Overview
-from everyitem.ports.store import ExecutionRecord, OnDamage, Store
+from everyitem.ports.store import ExecutionRecord, OnDamage, Outcome, Store
 from everyitem.settings import Origin, Settings
 
 #: Identities a message lists.
@@ -110,6 +110,10 @@ class Records:
         """
         record = kept(self._record(batch_id, execution))
         return map(ItemResult.of, self._looking.outcomes(record.execution_key, on_damage=on_damage))
+
+    def outcomes(self, batch_id: str) -> Iterator[Outcome]:
+        """What `results` tells, as the store has it: with the round each outcome is of."""
+        return self._looking.outcomes(kept(self._record(batch_id, None)).execution_key)
 
     def failures(self, batch_id: str, *, execution: int | None = None, after: int = -1) -> Iterator[Failed]:
         """The items that count as failed now, with the items themselves, in item order.

@@ -26,6 +26,7 @@ from everyitem.faces.api.reading import (
 )
 from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
+from everyitem.faces.api.remembering import remembering
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_outputs, write_outputs
 from everyitem.faces.api.retention import PrunedExecution, kept, prune, prune_by_policy
@@ -43,6 +44,7 @@ from everyitem.model.errors import (
 )
 from everyitem.ports.observer import Observer
 from everyitem.ports.queue import BatchQueue
+from everyitem.ports.source import SourceOpener
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
 from everyitem.work.processors import find_processor, registered_processors
@@ -146,7 +148,8 @@ class Session(Records):
         `batch` is the path of a document (`-`: standard input), its bytes, a dict, or a `ProcessingBatch`.
         `items` names a .jsonl or .csv file that replaces the document's items; `rerun` starts a new
         execution although there is one already. `known_as` takes the place of the `batchId` in the store,
-        in commands and in idempotency keys.
+        in commands and in idempotency keys; entities of a platform that it was accepted with are its items
+        for good.
         """
         check_options(options, "items", "rerun", "known_as")
 
@@ -158,6 +161,7 @@ class Session(Records):
                 items=items,
                 options=options,
                 is_async=processor_is_async_if_known,
+                open_source=compose.open_source if known_as is None else self._remembering(known_as),
             )
             return document if known_as is None else document.known_as(known_as)
 
@@ -352,6 +356,7 @@ class Session(Records):
                 items=None,
                 options={},
                 is_async=processor_is_async_if_known,
+                open_source=self._remembering(batch_id),
             )
             return self._record(batch_id, None).content == document.batch.content
         except (DocumentRefused, UsageError):
@@ -575,6 +580,14 @@ class Session(Records):
         if record is None or not record.status.is_finished or record.response is None:
             return None
         return record if record.content == batch.content else None
+
+    def _remembering(self, batch_id: str) -> SourceOpener:
+        """Opens sources, but for entities of a platform that this batch was accepted with."""
+        try:
+            record = self._looking.find(batch_id)
+        except (StoreError, UsageError):  # no store yet, or one that `run` says more about
+            return compose.open_source
+        return remembering(self._looking, record, compose.open_source)
 
     def _damage(self, record: ExecutionRecord) -> tuple[str, ...]:
         """A warning where what a recorded response tells of is damaged by now."""

@@ -36,8 +36,9 @@ def cyoda(
 ) -> None:
     """Prepare a Cyoda platform for batches.
 
-    Imports the model ProcessingBatch and its workflow, and says what it did. May be repeated: a model that is
-    there is left as it is, the workflow is replaced.
+    Imports the model ProcessingBatch and its workflow, and the models of what is written back,
+    BatchItemResult and BatchEvent; says what it did. May be repeated: a model that is there is left as it is,
+    the workflow is replaced.
 
     [bold]Example[/bold]
 

@@ -12,16 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from everyitem.faces.cyoda.messages import Message, Request
+from everyitem.settings.credentials import Credentials
 
 _LENGTH: Final = struct.Struct("<I")
-
-
-class Credentials(msgspec.Struct, frozen=True, tag=True):
-    """OAuth2 client credentials."""
-
-    url: str
-    client_id: str
-    secret: str
 
 
 class Connect(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,20 +1,27 @@
-"""Set-up of a platform: the model `ProcessingBatch` and its workflow, imported through its HTTP interface."""
+"""Set-up of a platform: the models and the workflow of batches, imported through its HTTP interface."""
 
 import json
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Final
 
-from everyitem.faces.cyoda.frames import Credentials
 from everyitem.faces.cyoda.tokens import TokenRefused, request_token
 from everyitem.faces.cyoda.web import WebError, call
 from everyitem.model.errors import EveryitemError
+from everyitem.settings.credentials import Credentials
 
 MODEL: Final = "ProcessingBatch"
-#: Of the model, not of everyitem: a locked model never changes, its next version is another model.
+#: Of the models, not of everyitem: a locked model never changes, its next version is another model.
 VERSION: Final = 1
+#: Models of what is written back, by the file of their sample and the field that names each entity for good.
+WRITTEN_BACK: Final = {
+    "BatchItemResult": ("result-model.json", "resultKey"),
+    "BatchEvent": ("event-model.json", "eventId"),
+}
 
 _CONFLICT: Final = 409
+#: A server that keeps no unique keys: it has no such call, or a store that cannot.
+_NO_KEYS: Final = (404, 422, 501)
 
 
 class InstallFailed(EveryitemError):
@@ -26,49 +33,100 @@ def model_sample() -> bytes:
     return files(__package__).joinpath("setup", "model.json").read_bytes()
 
 
+def sample(name: str) -> bytes:
+    """An entity of a model in `WRITTEN_BACK`, from which the platform infers it."""
+    return files(__package__).joinpath("setup", WRITTEN_BACK[name][0]).read_bytes()
+
+
 def workflow() -> bytes:
     """The workflow from `created` to `completed`, as the platform imports it."""
     return files(__package__).joinpath("setup", "workflow.json").read_bytes()
 
 
 def install(url: str, credentials: Credentials | None, *, say: Callable[[str], None]) -> None:
-    """Import model and workflow into the platform at `url` (`http://HOST:PORT/api`), saying what was done.
+    """Import models and workflow into the platform at `url` (`http://HOST:PORT/api`), saying what was done.
 
     May be repeated: a model that is there is left as it is, the workflow is replaced.
 
     Raises:
         InstallFailed: the platform cannot be reached or refuses a step.
     """
-    base = url.rstrip("/")
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if credentials is not None:
         try:
             headers["Authorization"] = f"Bearer {request_token(credentials)[0]}"
         except TokenRefused as refused:
             raise InstallFailed(str(refused)) from None
-    named = f"{MODEL}/{VERSION}"
-    if _step(f"{base}/model/import/JSON/SAMPLE_DATA/{named}", "POST", model_sample(), headers):
-        say(f"model {named}: imported")
-        _step(f"{base}/model/{named}/changeLevel/STRUCTURAL", "POST", None, headers)
-        say(f"model {named}: change level STRUCTURAL, so that entities may have fields of their own")
-        _step(f"{base}/model/{named}/lock", "PUT", None, headers)
-        say(f"model {named}: locked")
-    else:
-        say(f"model {named}: there already and locked; left as it is")
-    _step(f"{base}/model/{named}/workflow/import", "POST", workflow(), headers)
-    say("workflow BatchProcessingWorkflow: imported in place of any other of this model")
+    installation = _Installation(url.rstrip("/"), headers, say)
+    installation.batches()
+    for name, (_, key) in WRITTEN_BACK.items():
+        installation.written_back(name, key)
 
 
-def _step(url: str, method: str, body: bytes | None, headers: Mapping[str, str]) -> bool:
-    """One call; False when the platform says that it has been done before."""
-    try:
-        call(url, method=method, body=body, headers=headers)
-    except WebError as error:
-        if error.status == _CONFLICT and _code(error.body) == "MODEL_ALREADY_LOCKED":
-            return False
+class _Installation:
+    """The steps, one call each."""
+
+    def __init__(self, base: str, headers: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._base, self._headers, self._say = base, headers, say
+
+    def batches(self) -> None:
+        """The model of batches, which may grow, and its workflow."""
+        named = f"{MODEL}/{VERSION}"
+        if self._import(named, model_sample()):
+            self._step("POST", f"model/{named}/changeLevel/STRUCTURAL")
+            self._say(
+                f"model {named}: change level STRUCTURAL, so that entities may have fields of their own"
+            )
+            self._lock(named)
+        self._step("POST", f"model/{named}/workflow/import", workflow())
+        self._say("workflow BatchProcessingWorkflow: imported in place of any other of this model")
+
+    def written_back(self, name: str, key: str) -> None:
+        """A model of what everyitem writes, with a unique key: what comes twice is kept once."""
+        named = f"{name}/{VERSION}"
+        if not self._import(named, sample(name)):
+            return
+        keys = {"uniqueKeys": [{"id": f"by-{key}", "fields": [f"$.{key}"]}]}
+        try:
+            self._step("PUT", f"model/{named}/unique-keys", json.dumps(keys).encode())
+        except _Refused as refused:
+            if refused.status not in _NO_KEYS:
+                raise
+            self._say(f"model {named}: without a unique key on $.{key}, this platform keeps none")
+        else:
+            self._say(f"model {named}: unique key on $.{key}")
+        self._lock(named)
+
+    def _import(self, named: str, content: bytes) -> bool:
+        """Whether it was not there yet."""
+        try:
+            self._step("POST", f"model/import/JSON/SAMPLE_DATA/{named}", content)
+        except _Refused as refused:
+            if refused.status == _CONFLICT and refused.why == "MODEL_ALREADY_LOCKED":
+                self._say(f"model {named}: there already and locked; left as it is")
+                return False
+            raise
+        self._say(f"model {named}: imported")
+        return True
+
+    def _lock(self, named: str) -> None:
+        self._step("PUT", f"model/{named}/lock")
+        self._say(f"model {named}: locked")
+
+    def _step(self, method: str, path: str, body: bytes | None = None) -> None:
+        try:
+            call(f"{self._base}/{path}", method=method, body=body, headers=self._headers)
+        except WebError as error:
+            raise _Refused(error) from None
+
+
+class _Refused(InstallFailed):
+    """One step; `why` is the platform's own name for the reason."""
+
+    def __init__(self, error: WebError) -> None:
         detail = _detail(error.body)
-        raise InstallFailed(f"{error}{f': {detail}' if detail else ''}") from None
-    return True
+        super().__init__(f"{error}{f': {detail}' if detail else ''}")
+        self.status, self.why = error.status, _code(error.body)
 
 
 def _problem(body: bytes) -> Mapping[str, object]:

@@ -20,7 +20,8 @@ from everyitem.faces.cyoda.frames import Answer, Asked, Connect, FromStream, Joi
 from everyitem.faces.cyoda.link import Link
 from everyitem.faces.cyoda.messages import LARGEST_ANSWER, Message, Request
 from everyitem.faces.cyoda.options import CyodaOptions, read_file
-from everyitem.faces.cyoda.processing import INITIALIZE, PROCESSORS, BatchProcessor, Refusal, check_size
+from everyitem.faces.cyoda.processing import INITIALIZE, PROCESSORS, BatchProcessor, check_size
+from everyitem.faces.cyoda.refusal import Refusal
 from everyitem.settings import Settings
 
 #: Seconds before a stream process that has died is started again.
@@ -84,6 +85,7 @@ class Member:
     def stop(self, reason: str) -> None:
         """Take nothing new; running batches drain, write a checkpoint, and their callers shall ask again."""
         self._stopping = True
+        self._processor.stop()
         for switch in self._running.values():
             switch.stop(reason)
         while self._queue:
@@ -210,8 +212,7 @@ class Member:
         def carry_out() -> None:
             answer: Message
             try:
-                entity = self._processor.initialize(waiter.entity, waiter.request)
-                answer = messages.succeed(waiter.request, entity, self._processor.warnings(waiter.request))
+                answer = self._success(waiter, self._processor.initialize(waiter.entity, waiter.request))
             except Refusal as refusal:
                 answer = _failure(waiter.request, refusal)
             except Exception as error:
@@ -240,15 +241,15 @@ class Member:
             if isinstance(landing, Refusal):
                 self._refuse(waiter.stream, waiter.request, landing)
             else:
-                self._answer(waiter.stream, self._success(waiter, landing))
+                # the entity as this request brought it
+                self._answer(waiter.stream, self._success(waiter, waiter.entity.with_outcome(landing)))
 
-    def _success(self, waiter: Waiter, outcome: Outcome) -> Message:
-        """The entity as this request brought it, with the outcome."""
-        entity = waiter.entity.with_outcome(outcome)
+    def _success(self, waiter: Waiter, entity: bytes) -> Message:
+        """The answer with a whole entity, or a refusal where the platform would not take it."""
         answer = messages.succeed(waiter.request, entity, self._processor.warnings(waiter.request))
         if len(answer.text) <= LARGEST_ANSWER:
             return answer
-        text = f"the entity with its results has {len(entity):,} bytes, more than the platform takes"
+        text = f"the entity as it would come back has {len(entity):,} bytes, more than the platform takes"
         return _failure(waiter.request, Refusal("ENTITY_TOO_LARGE", text, retryable=False))
 
     def _refuse(self, stream: int, request: Request, refusal: Refusal) -> None:

@@ -15,14 +15,17 @@ from typing import Any, Final
 
 import msgspec
 
+from everyitem import compose
 from everyitem.compose import Switch
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.session import ExecutionInterrupted, Session
 from everyitem.faces.api.views import Status
+from everyitem.faces.cyoda.delivering import Delivering, told
 from everyitem.faces.cyoda.entity import Entity, EntityStatus, Outcome
 from everyitem.faces.cyoda.messages import LARGEST_ANSWER, Request, printable
 from everyitem.faces.cyoda.options import CyodaOptions
+from everyitem.faces.cyoda.refusal import Refusal
 from everyitem.model.errors import (
     DocumentRefused,
     ErrorCode,
@@ -48,7 +51,7 @@ _TEXT: Final = 300
 #: Bytes of one text at worst: JSON writes a control character as six.
 _WIDEST: Final = 6 * _TEXT + 100
 #: Bytes an outcome may add to an entity: every list full, two texts a failed item, and the metadata.
-RESULT_ROOM: Final = 2 * _LISTED * _WIDEST + 4 * (_TEXTS + 1) * _WIDEST + (32 << 10)
+RESULT_ROOM: Final = 2 * _LISTED * _WIDEST + 5 * (_TEXTS + 1) * _WIDEST + (32 << 10)
 
 #: States with an answer that stays as it is until somebody asks for another run.
 _ENDS: Final = frozenset(
@@ -63,14 +66,6 @@ _ENDS: Final = frozenset(
 _log = logging.getLogger("everyitem")
 
 
-class Refusal(Exception):
-    """Nothing was calculated; `code` and text go to whoever caused the request."""
-
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
-        self.code, self.retryable = code, retryable
-        super().__init__(message)
-
-
 def check_size(entity: Entity) -> None:
     """Refuse an entity that could not come back with its results, before anything runs."""
     room = LARGEST_ANSWER - RESULT_ROOM
@@ -78,8 +73,8 @@ def check_size(entity: Entity) -> None:
         raise Refusal(
             "ENTITY_TOO_LARGE",
             f"the entity has {entity.size:,} bytes and must come back whole; the platform takes answers of "
-            f"{LARGEST_ANSWER:,} bytes, which leaves {room:,} for the entity. Keep the items outside "
-            "and name them by itemSource",
+            f"{LARGEST_ANSWER:,} bytes, which leaves {room:,} for the entity. Leave batchItems empty and say "
+            "by itemSource where the items are: entities (cyoda-search, cyoda-entities) or a file",
             retryable=False,
         )
 
@@ -89,7 +84,15 @@ class BatchProcessor:
 
     def __init__(self, settings: Settings, options: CyodaOptions) -> None:
         # each request has a session of its own, and only one of them could have the port
-        self._settings, self._options = replace(settings, metrics_port=None), options
+        self._settings = replace(
+            settings, metrics_port=None, sources=with_platform(settings.sources, options)
+        )
+        self._options = options
+        self._delivering = Delivering(lambda: compose.open_sink(options.results, options))
+
+    def stop(self) -> None:
+        """Deliver no more results; whoever waits for them shall ask again."""
+        self._delivering.stop.set()
 
     def execute(self, entity: Entity, request: Request, *, asked_at: float, switch: Switch) -> Outcome:
         """Execute, resume or redrive the batch of an entity, or answer from its record.
@@ -101,6 +104,7 @@ class BatchProcessor:
         how: RunOptions = {"processors": (), "switch": switch}
         if (hours := self._hours(entity, request, asked_at)) is not None:
             how["timeout_hours"] = hours
+        self._delivering.check(str(entity.item_source.get("kind", "inline")))
         with Session(self._settings) as session:
             try:
                 response = self._response(session, identity, document, entity, how)
@@ -206,17 +210,20 @@ class BatchProcessor:
         status = None if response.execution is None else session.status(identity)
         if status is None and said.get("errorCode") == ErrorCode.SYSTEM_ERROR:
             raise Refusal("STORE_UNAVAILABLE", str(response.error_message), retryable=True)
+        delivery = self._delivering.deliver(session, status, response, request)
         metadata = {
             **response.metadata,
+            **({} if delivery is None else {"resultsDelivered": told(delivery)}),
             "engineVersion": f"everyitem {version('everyitem')}",
             "processParamId": request.parameters.get("processParamId"),
             "resultReference": None if status is None else reference_of(identity, status),
         }
         failed = response.items_failed or 0
+        undelivered = 0 if delivery is None else delivery.refused
         if response.status == "ERROR":
             verdict = EntityStatus.FAILED
         else:
-            verdict = EntityStatus.COMPLETED_WITH_ERRORS if failed else EntityStatus.COMPLETED
+            verdict = EntityStatus.COMPLETED_WITH_ERRORS if failed + undelivered else EntityStatus.COMPLETED
         return Outcome(
             status=verdict,
             timestamp=said.get("result", {}).get("processingTimestamp"),
@@ -225,6 +232,19 @@ class BatchProcessor:
             failed_items=_listed(session, identity) if failed else (),
             error=_error(said) if verdict is EntityStatus.FAILED else None,
         )
+
+
+def with_platform(sources: Mapping[str, Any], options: CyodaOptions) -> Mapping[str, Any]:
+    """`[sources]`, where entities come from the member's own platform unless it names another one."""
+    if options.url is None or "cyoda" in sources:
+        return sources
+    access = {
+        "url": options.url,
+        "token-url": options.token_url,
+        "client-id": options.client_id,
+        "client-secret-file": options.client_secret_file,
+    }
+    return {**sources, "cyoda": {name: value for name, value in access.items() if value is not None}}
 
 
 def reference_of(identity: str, status: Status) -> str:

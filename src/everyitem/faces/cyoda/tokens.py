@@ -5,9 +5,9 @@ import json
 import time
 from typing import Final
 
-from everyitem.faces.cyoda.frames import Credentials
 from everyitem.faces.cyoda.web import WebError, call
 from everyitem.model.store_url import shown_url
+from everyitem.settings.credentials import Credentials
 
 #: Share of its life after which a token is replaced.
 _FRESH: Final = 0.8
