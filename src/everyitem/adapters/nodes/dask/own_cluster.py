@@ -131,7 +131,7 @@ def _local(spec: ClusterSpec, stack: contextlib.AsyncExitStack) -> Any:
 def _slurm(spec: ClusterSpec, _stack: contextlib.AsyncExitStack) -> Any:
     """A worker is a job; the scheduler runs here, and must be reached from where the jobs run."""
     with _handlers_kept():
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster
     security = _SECURITY.temporary()
     options = {
         "cores": spec.threads,
@@ -147,7 +147,7 @@ def _slurm(spec: ClusterSpec, _stack: contextlib.AsyncExitStack) -> Any:
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
     """For the import of dask-jobqueue, which sets a handler for SIGINT: no thread may, and ours stays."""
-    set_handler, signal.signal = signal.signal, lambda *_: None  # type: ignore[assignment]
+    set_handler, signal.signal = signal.signal, lambda *_: None
     try:
         yield
     finally:
