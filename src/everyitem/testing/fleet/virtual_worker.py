@@ -6,8 +6,8 @@ from everyitem.model.outcome import OutcomeBlock, Successes
 from everyitem.ports.node import ItemRunsLong, Lease, SliceFinished, SliceShortened
 from everyitem.testing.fleet.terrain import Terrain
 
-#: An item runs long (`ports.node.ItemRunsLong`) after so many seconds, or so many ways there and back where that
-#: is more: as on workers of Dask. Sooner it would be more trouble than it saves.
+#: An item runs long (`ports.node.ItemRunsLong`) after so many seconds, or so many round trips where that is
+#: more, as on workers of Dask: sooner it would be more trouble than it saves.
 LONG = 0.1
 LONG_ROUND_TRIPS = 10
 
