@@ -1,7 +1,8 @@
 """What a slice costs in decisions: the state machine alone, with workers that exist in virtual time.
 
-Eight workers do 400 items a second each, so a slice is some forty items whatever the size of the batch: few
-enough that slow start and the shrinking tail of a small batch do not make its slices smaller ones.
+However many items there are, and however many nodes. For the first, eight workers do 400 items a second
+each, so a slice is some forty items whatever the size of the batch: few enough that slow start and the
+shrinking tail of a small batch do not make its slices smaller ones.
 """
 
 import heapq
@@ -16,9 +17,12 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import OutcomeBlock, Successes
 from everyitem.model.plan import partition_items
 from everyitem.ports.node import HolderJoined, Lease, SliceFinished
+from everyitem.testing.fleet import Fleet, Setting
 
 WORKERS = 8
 RATE = 400.0
+#: Items of a millisecond for each node of a fleet: some ten slices.
+SHARE = 2000
 
 
 def measure(options: Options) -> Iterator[Figure]:
@@ -37,6 +41,24 @@ def measure(options: Options) -> Iterator[Figure]:
         values=[ours / bare for ours, bare in pairs],
         at_most=1.1,
     )
+    many, few = options.items(3000, 1000), 30
+    pairs = interleaved(
+        lambda: _cost_of_message(many),
+        lambda: statistics.mean(_cost_of_message(few) for _ in range(10)),
+        pairs=options.pairs,
+    )
+    yield Figure(
+        case="schedule",
+        what=f"decisions per message with {many:,} nodes, over those with {few:,}",
+        unit="×",
+        values=[ours / bare for ours, bare in pairs],
+        at_most=2.0,
+    )
+
+
+def _cost_of_message(nodes: int) -> float:
+    """Microseconds the state machine takes per message of a fleet."""
+    return Fleet(Setting(nodes=nodes, items=nodes * SHARE)).run().microseconds_per_message
 
 
 def _cost_of_slice(items: int) -> float:

@@ -287,12 +287,17 @@ class Dealer:
             return []
         commands: list[RunSlice | RevokeSlice] = []
         with closing(self._wanting.walk()) as waiting:
-            # asked for work first: thousands may wait where there is none
-            while self._has_work and (name := next(waiting, None)) is not None:
+            # thousands may wait where there is nothing to be had: that is asked before they are
+            while self._has_some(allowance) and (name := next(waiting, None)) is not None:
                 commands += self._serve(self._census.holders[name], at, allowance)
         if self._wanting and not self._has_work:
             commands += self._revoke_for_thieves(allowance)
         return commands
+
+    def _has_some(self, allowance: Allowance) -> bool:
+        """Whether there is work, and anybody may begin it."""
+        is_full = self._intent_limit is not None and self.leased >= self._intent_limit
+        return self._has_work and allowance.items >= self._unit and not is_full
 
     def _serve(self, holder: Holder, at: float, allowance: Allowance) -> Iterator[RunSlice]:
         """Leases for one holder until it has enough, or may have no more."""
@@ -307,7 +312,7 @@ class Dealer:
             self._changed(holder)
             yield RunSlice(holder.node_id, holder.name, held.lease)
         if not self._has_slot_for(holder):
-            # it asks again when there is one: another worker of its node is through by then, or lost
+            # it is asked again when its node uses more of them, or when a worker of the node is lost
             self._wanting.forget(holder.name)
 
     def _may_begin(self, holder: Holder, allowance: Allowance) -> bool:

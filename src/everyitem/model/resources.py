@@ -91,8 +91,10 @@ def spread(parallelism: int, nodes: tuple[NodeSpec, ...]) -> dict[str, int]:
 
 def spread_over(parallelism: int, slots: Mapping[str, int]) -> dict[str, int]:
     """As `spread`, for nodes given by their id and number of slots."""
-    used = dict.fromkeys(slots, 0)
-    left = min(parallelism, sum(slots.values()))
+    left = sum(slots.values())
+    if parallelism >= left:
+        return dict(slots)
+    used, left = dict.fromkeys(slots, 0), parallelism
     while left:
         for node_id, most in slots.items():
             if left and used[node_id] < most:

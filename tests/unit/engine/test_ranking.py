@@ -64,7 +64,7 @@ class RankingModel(RuleBasedStateMachine):
 
 
 TestRankingModel = RankingModel.TestCase
-TestRankingModel.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestRankingModel.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 def test_what_is_out_of_date_is_swept_up() -> None:

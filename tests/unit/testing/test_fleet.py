@@ -67,7 +67,7 @@ def test_memory_does_not_grow_with_the_items():
             tracemalloc.stop()
 
     most(10_000)
-    assert most(200_000) < 1.3 * most(50_000)
+    assert most(100_000) < 1.3 * most(30_000)
 
 
 def test_an_empty_batch_ends_at_once():

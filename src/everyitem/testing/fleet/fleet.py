@@ -1,5 +1,6 @@
 """The engine's real decisions, and thousands of nodes on virtual time."""
 
+import gc
 import heapq
 import random
 import time
@@ -99,14 +100,25 @@ class Fleet:
     def run(self) -> Findings:
         """Play the batch to its verdict; raises `AssertionError` where it does not come to one."""
         begun_at = time.perf_counter()
-        while self._finished_at is None:
-            if not self._coming:
-                raise AssertionError(f"the batch stands still with {self.state.ledger.open:,} items open")
-            at, _, what = heapq.heappop(self._coming)
-            message = self._message(at, what)
-            if message is not None:
-                self._deliver(at, message)
+        # as the runtime does: the collector need not look at what lives as long as the batch
+        gc.freeze()
+        try:
+            while self._finished_at is None:
+                message = self._next_message()
+                if message is not None:
+                    self._deliver(message)
+        finally:
+            gc.unfreeze()
         return self._findings(time.perf_counter() - begun_at)
+
+    def _next_message(self) -> Message | None:
+        """What comes next, or `TimePassed` when the state machine asked to be woken first."""
+        if self._wake_at is not None and (not self._coming or self._wake_at < self._coming[0][0]):
+            return TimePassed(self._wake_at)
+        if not self._coming:
+            raise AssertionError(f"the batch stands still with {self.state.ledger.open:,} items open")
+        at, _, what = heapq.heappop(self._coming)
+        return self._message(at, what)
 
     def _message(self, at: float, what: Message | VirtualWorker | VirtualDisk) -> Message | None:
         """What the coordinator hears now; None where that has been overtaken by something else."""
@@ -118,11 +130,9 @@ class Fleet:
             if next_end is not None:
                 self._come(next_end, what)
             return CheckpointSaved(at, saved)
-        if isinstance(what, TimePassed) and at != self._wake_at:
-            return None
         return what
 
-    def _deliver(self, at: float, message: Message) -> None:
+    def _deliver(self, message: Message) -> None:
         if isinstance(message, NodeFailed):
             gone = [worker.name for worker in self._workers.values() if worker.node_id == message.node_id]
             for name in gone:
@@ -133,11 +143,11 @@ class Fleet:
         self._deciding += time.thread_time() - begun_at
         self._messages += 1
         # one after the other: what arrives meanwhile waits
-        self._free_at = max(at, self._free_at) + self.setting.decision
+        self._free_at = max(message.at, self._free_at) + self.setting.decision
         for command in commands:
             self._carry_out(command, self._free_at)
         if self._told is not None and not self._messages % _LOOK:
-            self._told(self.state.ledger.succeeded, at)
+            self._told(self.state.ledger.succeeded, message.at)
 
     def _carry_out(self, command: Command, at: float) -> None:
         match command:
@@ -160,8 +170,6 @@ class Fleet:
                 if ends_at is not None:
                     self._come(ends_at, self._disk)
             case WakeAt():
-                if command.at is not None and command.at != self._wake_at:
-                    self._come(command.at, TimePassed(command.at))
                 self._wake_at = command.at
             case Finish():
                 self._finished_at = at

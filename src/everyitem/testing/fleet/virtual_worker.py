@@ -6,8 +6,10 @@ from everyitem.model.outcome import OutcomeBlock, Successes
 from everyitem.ports.node import ItemRunsLong, Lease, SliceFinished, SliceShortened
 from everyitem.testing.fleet.terrain import Terrain
 
-#: Seconds after which a worker says that its item runs long (`ports.node.ItemRunsLong`).
-LONG = 0.02
+#: An item runs long (`ports.node.ItemRunsLong`) after so many seconds, or so many round trips where that is
+#: more, as on workers of Dask: sooner it would be more trouble than it saves.
+LONG = 0.1
+LONG_ROUND_TRIPS = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,10 +38,11 @@ class VirtualWorker:
         reach = self.terrain.reach(self._first, lease.budget * self.speed)
         self._count = min(len(lease.indices), reach - self._first)
         self._plan()
-        long = self.terrain.first_longer(self._first, self._first + self._count, LONG * self.speed)
+        patience = max(LONG, LONG_ROUND_TRIPS * 2 * self.way)
+        long = self.terrain.first_longer(self._first, self._first + self._count, patience * self.speed)
         if long is None:
             return None
-        said_at = self._begun_at + self._takes(self._first, long) + LONG + self.way
+        said_at = self._begun_at + self._takes(self._first, long) + patience + self.way
         return ItemRunsLong(said_at, self.name, lease.lease_id)
 
     def give_back(self, lease_id: int, at: float) -> SliceShortened | None:
