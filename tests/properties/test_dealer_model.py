@@ -31,6 +31,8 @@ class DealerModel(RuleBasedStateMachine):
         self.held: dict[tuple[str, int], list[int]] = {}
         self.leases: dict[tuple[str, int], RunSlice] = {}
         self.alone: set[int] = set()
+        #: Leases of suspects, those that are over included.
+        self.suspected: set[tuple[str, int]] = set()
         #: The node of each holder, and whether it is a shared queue; the slots nodes use.
         self.homes: dict[str, str] = {}
         self.shared: dict[str, bool] = {}
@@ -48,11 +50,13 @@ class DealerModel(RuleBasedStateMachine):
             assert all(self.ledger.mark(index) == Mark.LEASED for index in indices)
             if self.alone.intersection(indices):
                 assert len(indices) == 1
+                self.suspected.add((command.holder, lease.lease_id))
             self.held[command.holder, lease.lease_id] = indices
             self.leases[command.holder, lease.lease_id] = command
             if not self.shared[command.holder]:
                 assert len(self.busy(command.node_id)) <= self.limits.get(command.node_id, self.names)
-        if self.dealer.queues.remaining and not self.alone:
+        # while a suspect's lease is in force everything else may have to wait, also once the item has failed
+        if self.dealer.queues.remaining and not self.alone and self.suspected.isdisjoint(self.held):
             self.nobody_idles()
 
     def busy(self, node: str) -> set[str]:

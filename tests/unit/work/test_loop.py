@@ -169,7 +169,10 @@ def test_an_item_that_cannot_be_decoded_fails_alone():
     """Damaged text of one item fails that item, not the stretch."""
     bench = Bench(lambda item, context: item, "abc", text=b'["a",{"x":"\xff"},"c"]')
     assert bench.work() == 3
-    assert bench.by_index() == {0: "a", 10: "UnicodeDecodeError", 20: "c"}
+    # the former before msgspec 0.22
+    assert bench.by_index() in [
+        {0: "a", 10: error, 20: "c"} for error in ("UnicodeDecodeError", "DecodeError")
+    ]
 
 
 def test_until_failure_stops_at_the_first_failure_without_retry():
