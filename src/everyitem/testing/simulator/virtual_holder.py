@@ -10,6 +10,7 @@ from everyitem.engine.messages import Message
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.ports.node import (
+    HolderJoined,
     HolderLost,
     ItemRunsLong,
     Lease,
@@ -74,6 +75,8 @@ class VirtualHolder:
         self.is_gone = False
         #: Its messages do not arrive any more, though it goes on working.
         self.is_cut_off = False
+        #: The engine was told that it is there.
+        self._is_known = False
         self._calls = 0
         self._last_post = 0.0
         #: Leases that are over.
@@ -101,6 +104,7 @@ class VirtualHolder:
             home.at(late, partial(home.deliver, message))
 
     def _arrive(self, message: Message, ends: VirtualLease | None) -> None:
+        self._is_known = self._is_known or isinstance(message, HolderJoined)
         if ends is not None:
             ends.is_heard = True
         self.home.deliver(message)
@@ -300,7 +304,8 @@ class VirtualHolder:
         self.is_gone = True
         if replaced is None:
             is_last = len(home.holders) <= 1
-            replaced = home.chance.random() < 0.9 or is_last
+            # a node that knows of a worker nobody was told of starts another one, or says that it failed
+            replaced = home.chance.random() < 0.9 or is_last or not self._is_known
         home.holders.pop(self.name, None)
         can_tell = recovered and not self.is_cut_off
         self.is_cut_off = False

@@ -1,6 +1,7 @@
 """The simulator's store: what is durable, written through the same `Transactions` as the real one's."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -76,6 +77,8 @@ class VirtualStore:
         #: Items of the round that needed more than one attempt; the last attempt recorded of each.
         self._retried: set[int] = set()
         self._attempts: dict[int, int] = {}
+        #: How often each failed (index, attempt) of this round was recorded.
+        self._told: Counter[tuple[int, int]] = Counter()
         # ownership
         self.token = self.writes = 0
         self.owner: Process | None = None
@@ -256,6 +259,7 @@ class VirtualStore:
                 raise SimulationFailed(f"a round opens over item {index}, which has not failed")
             self.marks[index] = OPEN
         self._attempts.clear()
+        self._told.clear()
         self._retried.clear()
         self.move(ExecutionStatus.RUNNING)
 
@@ -307,7 +311,11 @@ class VirtualStore:
             if failure.final:
                 self._record_outcome(failure.index, FAILED, failure.attempt)
             elif failure.retry_after is None:
-                if failure.attempt <= self._attempts.get(failure.index, 0):
+                # excused by an outage before it was written, an attempt is called, and recorded, once more
+                self._told[failure.index, failure.attempt] += 1
+                told = self._told[failure.index, failure.attempt]
+                called = self._world.witness.calls_of(self.round, failure.index, failure.attempt)
+                if failure.attempt <= self._attempts.get(failure.index, 0) and told > called:
                     raise SimulationFailed(
                         f"I3: attempt {failure.attempt} of item {failure.index} comes twice"
                     )

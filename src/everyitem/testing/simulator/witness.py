@@ -101,6 +101,10 @@ class Witness:
         if self._calls[own] > 1 + self._excused[own]:
             raise SimulationFailed(f"I8: attempt {lease.attempt} of item {index} is repeated without a cause")
 
+    def calls_of(self, round_: int, index: int, attempt: int) -> int:
+        """How often an attempt was called, by whomever."""
+        return self._ever[round_, index, attempt]
+
     def _check_intent(self, key: tuple[int, int, int], present: Intent | None) -> None:
         """At-most-once: no attempt is called twice by anybody, and none without an intent on disk before.
 
