@@ -290,6 +290,19 @@ def test_a_url_of_another_kind_is_refused():
             build_publisher(PublishingSettings(publisher="rabbitmq", url=url))
 
 
+@pytest.mark.parametrize("publisher", ["kafka", "rabbitmq", "redis", "webhook"])
+@pytest.mark.parametrize("place", ["u:s3c/ret@h", "u:s3cret@h:99999", ":s3cret@[::1", "u:s3cret@h/a b"])
+def test_a_url_that_is_refused_does_not_show_its_password(publisher, place):
+    """Not even a part of it, which a client takes for a port."""
+    scheme = {"rabbitmq": "amqp", "webhook": "https"}.get(publisher, publisher)
+    said = ""
+    try:
+        build_publisher(PublishingSettings(publisher=publisher, url=f"{scheme}://{place}/")).close()
+    except UsageError as refused:
+        said = str(refused)
+    assert "s3c" not in said
+
+
 def brought(number: int, document: dict[str, object]) -> dict[str, object]:
     """An event that starts a batch."""
     named = document | {"batchId": f"brought-{number}"}
