@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -272,6 +273,20 @@ def test_what_nats_has_already_it_drops_by_its_id():
         assert [one["sequence"] for one in broker.kept()] == [1, 2]
 
 
+@pytest.mark.parametrize("kind", ["kafka", "nats", "rabbitmq", "redis"])
+def test_why_a_broker_is_not_reached_is_said_both_ways(kind):
+    """'It timed out' helps nobody: whether it runs, its name and its certificate are to be looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url = f"{'amqp' if kind == 'rabbitmq' else kind}://127.0.0.1:{port}/"
+    publisher = build_publisher(PublishingSettings(publisher=kind, url=url, timeout_seconds=1.0))
+    with closing(publisher), pytest.raises(PublisherAway, match=r"refused|Connect call failed"):
+        publisher.publish([event(1)])
+    subscription = build_subscription(kind, url, INBOX, 1.0)
+    with closing(subscription), pytest.raises(BrokerAway, match=r"refused|Connect call failed"):
+        received(subscription, 1)
+
+
 def test_a_url_of_another_kind_is_refused():
     """At the start, not with the first event."""
     with pytest.raises(UsageError, match="url"):
@@ -288,6 +303,19 @@ def test_a_url_of_another_kind_is_refused():
     for url in ("http://x/", "amqp://x:port/", "amqp://x/?verify=no", "amqps://x/?cacertfile=/none"):
         with pytest.raises(UsageError, match="url"):
             build_publisher(PublishingSettings(publisher="rabbitmq", url=url))
+
+
+@pytest.mark.parametrize("publisher", ["kafka", "rabbitmq", "redis", "webhook"])
+@pytest.mark.parametrize("place", ["u:s3c/ret@h", "u:s3cret@h:99999", ":s3cret@[::1", "u:s3cret@h/a b"])
+def test_a_url_that_is_refused_does_not_show_its_password(publisher, place):
+    """Not even a part of it, which a client takes for a port."""
+    scheme = {"rabbitmq": "amqp", "webhook": "https"}.get(publisher, publisher)
+    said = ""
+    try:
+        build_publisher(PublishingSettings(publisher=publisher, url=f"{scheme}://{place}/")).close()
+    except UsageError as refused:
+        said = str(refused)
+    assert "s3c" not in said
 
 
 def brought(number: int, document: dict[str, object]) -> dict[str, object]:

@@ -19,12 +19,13 @@ from tests.services.postgres import PostgresServer
 from tests.services.stores import edit
 
 from everyitem.adapters.stores.opening import open_alerts, open_queue
-from everyitem.faces.service import orphans
+from everyitem.faces.service import intake, orphans
 from everyitem.faces.service.bell import Bell
 from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.children import Children
 from everyitem.faces.service.errors import ProcessorsUnusable
 from everyitem.model.alerts import Alert, AlertKind
+from everyitem.model.errors import DocumentRefused
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -145,6 +146,35 @@ def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
         assert time.monotonic() - wanted < 6
     when_gone(children, 5)
     assert rig.client.status("b").state == "QUEUED"
+
+
+def test_an_id_that_fits_on_no_command_line_keeps_nobody_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused; where one got in otherwise its batch fails, and the service goes on."""
+    with pytest.raises(DocumentRefused, match="takes 1,024"):
+        rig.submit("x" * 1025)
+    name = "x" * 140_000
+    with monkeypatch.context() as lenient:
+        lenient.setattr(intake, "_LONGEST_ID", len(name))
+        rig.submit(name)
+    rig.submit("b")
+    rig.start()
+    assert rig.when_in("COMPLETED").succeeded == 10
+    assert rig.when_in("FAILED", name).succeeded == 0
+
+
+def test_a_service_is_ready_again_once_nobody_wants_what_it_cannot_start(rig: Rig) -> None:
+    """Else no request would reach it any more, and nothing would ever show that it is well."""
+    (rig.folder / "logs").touch()
+    service = rig.client
+    service.start()
+    rig.submit("b")
+    while not any("no process can be started" in one for one in service.health().obstacles):
+        time.sleep(0.02)
+    service.cancel("b", actor="ada")
+    while not service.health().ready:
+        time.sleep(0.02)
 
 
 def test_a_look_for_dead_processes_that_fails_is_not_the_last_one(

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import amqp
 
 from everyitem.model.errors import UsageError
-from everyitem.model.store_url import shown_url
+from everyitem.model.store_url import port_in, shown_url
 
 
 def amqp_connection(url: str, *, timeout: float) -> amqp.Connection:
@@ -18,7 +18,7 @@ def amqp_connection(url: str, *, timeout: float) -> amqp.Connection:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or {"amqp": 5672, "amqps": 5671}[parts.scheme]
+        port = port_in(parts) or {"amqp": 5672, "amqps": 5671}[parts.scheme]
         options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
         authorities = options.pop("cacertfile", None)
         if options:
@@ -29,7 +29,7 @@ def amqp_connection(url: str, *, timeout: float) -> amqp.Connection:
         raise UsageError(
             f"[events] url {shown_url(url)!r}: "
             f"RabbitMQ's is like amqp://USER:PASSWORD@HOST:5672/VHOST ({error})"
-        ) from error
+        ) from None
     host = parts.hostname or "localhost"
     return amqp.Connection(
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

@@ -43,6 +43,8 @@ class KafkaPublisher:
         }
         self._producer: Producer | None = None
         self._errors: list[KafkaError] = []
+        #: What the client says of its connections: why a message was not acknowledged in time.
+        self._trouble = ""
         try:
             # a file that is not there, a mechanism nobody knows
             self._open()
@@ -52,6 +54,7 @@ class KafkaPublisher:
     def publish(self, events: Sequence[OutboxEvent]) -> None:
         producer = self._producer or self._open()
         self._errors.clear()
+        self._trouble = ""
         try:
             for event in events:
                 producer.produce(
@@ -65,7 +68,7 @@ class KafkaPublisher:
         except KafkaException as error:
             self._errors.append(error.args[0])
         if producer.flush(self._timeout + 1) and not self._errors:
-            raise self._away("it does not acknowledge in time")
+            raise self._away(self._trouble or "it does not acknowledge in time")
         if self._errors:
             raise self._wrong(self._errors[0])
 
@@ -73,8 +76,13 @@ class KafkaPublisher:
         self._forget()
 
     def _open(self) -> Producer:
-        self._producer = Producer({**self._properties, "error_cb": _ignore})
+        self._producer = Producer({**self._properties, "error_cb": self._tell})
         return self._producer
+
+    def _tell(self, error: KafkaError) -> None:
+        # that all brokers are down follows what is wrong with each of them
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - so librdkafka's own are named
+            self._trouble = error.str()
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
@@ -87,7 +95,7 @@ class KafkaPublisher:
             return EventsRefused(f"the broker does not take it: {error.str()}")
         if error.code() in _NO_TOPIC:
             return self._away(f"there is no topic {self._topic!r}; make one")
-        return self._away(error.str())
+        return self._away(self._trouble or error.str())
 
     def _away(self, reason: str) -> PublisherAway:
         self._forget()
@@ -99,7 +107,3 @@ class KafkaPublisher:
         if producer is not None:
             producer.purge()
             producer.flush(0)
-
-
-def _ignore(_: KafkaError) -> None:
-    """What is wrong with a broker is told by the events it does not take."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 
+from everyitem.adapters.nats_client import nats_client
 from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_json
 from everyitem.model.store_url import shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
@@ -60,8 +60,7 @@ class NatsPublisher:
     async def _publish(self, events: Sequence[OutboxEvent]) -> None:
         if self._client is None:
             # a connection that is lost is told by the next publish, and the relay says when to try again
-            async with asyncio.timeout(self._timeout):
-                self._client = await nats.connect(self._url, allow_reconnect=False, error_cb=_ignore)
+            self._client = await nats_client(self._url, timeout=self._timeout)
         stream = self._client.jetstream(timeout=self._timeout)
         for event in events:
             headers = {"Nats-Msg-Id": header_id(event), "content-type": STRUCTURED}
@@ -77,7 +76,3 @@ class NatsPublisher:
         if client is not None and self._runner is not None:
             with suppress(nats.errors.Error, OSError, TimeoutError):
                 self._runner.run(asyncio.wait_for(client.close(), self._timeout))
-
-
-async def _ignore(_: Exception) -> None:
-    """What goes wrong is raised where it does; the client would write it to the log as well."""

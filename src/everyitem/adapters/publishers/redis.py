@@ -24,8 +24,11 @@ class RedisPublisher:
         self._topic, self._shown = topic, shown_url(url)
         try:
             self._client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
-        except ValueError as error:
-            raise UsageError(f"[events] url {self._shown!r}: {error}") from error
+        except ValueError:
+            # what the client says may hold a part of the password
+            raise UsageError(
+                f"[events] url {self._shown!r}: Redis' is like redis://USER:PASSWORD@HOST:6379/0"
+            ) from None
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
         try:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from everyitem.adapters.publishers.messages import STRUCTURED, to_json
 from everyitem.model.errors import UsageError
-from everyitem.model.store_url import shown_url
+from everyitem.model.store_url import port_in, shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
 
@@ -65,15 +65,16 @@ class WebhookPublisher:
         try:
             place = urlsplit(url)
             usual = {"http": 80, "https": 443}[place.scheme]
-            port = place.port or usual
+            port = port_in(place) or usual
             if not place.hostname or "@" in place.netloc:
                 raise ValueError("it names a host, and nobody who logs in there")
             if not _PRINTABLE.fullmatch(url):
                 raise ValueError("percent-encode what is no printable ASCII")
         except (ValueError, KeyError) as error:
+            # not quoted: it may be a secret as a whole
             raise UsageError(
-                f"[events] url {shown_url(url)!r}: name it like https://events.example/everyitem ({error})"
-            ) from error
+                f"[events] url: name it like https://events.example/everyitem ({error})"
+            ) from None
         self.at_once = at_once
         self._secret, self._token = _key(secret), token
         self._shown = shown_url(f"{place.scheme}://{place.netloc}")

@@ -30,7 +30,8 @@ class KafkaSubscription:
             "session.timeout.ms": 10_000,
         }
         self._consumer: Consumer | None = None
-        self._trouble = ""
+        #: What is wrong with a connection, and with all of them, if anything is.
+        self._latest = self._trouble = ""
         #: By partition: received and not taken, in order.
         self._open: dict[int, list[Received]] = {}
         try:
@@ -80,14 +81,16 @@ class KafkaSubscription:
         return found
 
     def _consume(self) -> Consumer:
-        self._trouble = ""
+        self._latest = self._trouble = ""
         self._consumer = Consumer({**self._properties, "error_cb": self._tell})
         self._consumer.subscribe([self._topic])
         return self._consumer
 
     def _tell(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - so librdkafka's own are named
-            self._trouble = "no broker answers"
+            self._trouble = self._latest or "no broker answers"
+        else:
+            self._latest = error.str()
 
     def _away(self, reason: str) -> BrokerAway:
         self._forget()

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from everyitem.adapters.nats_client import nats_client
 from everyitem.adapters.subscriptions import AT_ONCE, GROUP, REDELIVERY
 from everyitem.model.store_url import shown_url
 from everyitem.ports.subscription import BrokerAway, Message
@@ -41,12 +41,10 @@ class NatsSubscription:
 
     async def _receive(self, seconds: float) -> list[Message]:
         if self._messages is None:
-            async with asyncio.timeout(self._timeout):
-                self._client = await nats.connect(self._url, allow_reconnect=False, error_cb=_ignore)
-                how = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=REDELIVERY)
-                self._messages = await self._client.jetstream().pull_subscribe(
-                    self._topic, durable=GROUP, config=how
-                )
+            self._client = await nats_client(self._url, timeout=self._timeout)
+            how = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=REDELIVERY)
+            stream = self._client.jetstream(timeout=self._timeout)
+            self._messages = await stream.pull_subscribe(self._topic, durable=GROUP, config=how)
         try:
             found = await self._messages.fetch(AT_ONCE, timeout=seconds)
         except nats.errors.TimeoutError:
@@ -75,7 +73,3 @@ class NatsSubscription:
 
 async def _awaited(what: Awaitable[T]) -> T:
     return await what
-
-
-async def _ignore(_: Exception) -> None:
-    """What goes wrong is raised where it does; the client would write it to the log as well."""

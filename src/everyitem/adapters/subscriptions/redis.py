@@ -28,8 +28,11 @@ class RedisSubscription:
             self._client = redis.Redis.from_url(
                 url, socket_timeout=timeout + 10, socket_connect_timeout=timeout
             )
-        except ValueError as error:
-            raise UsageError(f"[events] url {self._shown!r}: {error}") from error
+        except ValueError:
+            # what the client says may hold a part of the password
+            raise UsageError(
+                f"[events] url {self._shown!r}: Redis' is like redis://USER:PASSWORD@HOST:6379/0"
+            ) from None
 
     def receive(self, seconds: float) -> Sequence[Message]:
         try:

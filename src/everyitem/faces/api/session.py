@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from everyitem import compose
 from everyitem.compose import Conclusion, Switch, Watching
-from everyitem.faces.api import alerting, redriving, settling, steering
+from everyitem.faces.api import redriving, steering
 from everyitem.faces.api.actor import local_actor
 from everyitem.faces.api.conduct import Inbox, conduct
+from everyitem.faces.api.controls import Controls
 from everyitem.faces.api.forecast import Forecast, forecast
-from everyitem.faces.api.incoming import Receipt, take_in
 from everyitem.faces.api.options import RunOptions, check_options
 from everyitem.faces.api.planning import Plan, plan_batch
 from everyitem.faces.api.reading import (
@@ -24,16 +24,14 @@ from everyitem.faces.api.reading import (
     read,
     rebuild,
 )
-from everyitem.faces.api.records import Records
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.remembering import remembering
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_outputs, write_outputs
-from everyitem.faces.api.retention import PrunedExecution, kept, prune, prune_by_policy
+from everyitem.faces.api.retention import kept, prune_by_policy
 from everyitem.faces.api.sampling import measure_sample
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.configuration import Priority
 from everyitem.model.errors import (
     DocumentRefused,
     EveryitemError,
@@ -43,7 +41,6 @@ from everyitem.model.errors import (
     WrongState,
 )
 from everyitem.ports.observer import Observer
-from everyitem.ports.queue import BatchQueue
 from everyitem.ports.source import SourceOpener
 from everyitem.ports.store import ExecutionRecord, Store
 from everyitem.settings import Settings, load_settings
@@ -67,7 +64,7 @@ class ExecutionInterrupted(EveryitemError):
         )
 
 
-class Session(Records):
+class Session(Controls):
     """What one can do with a store. Use it from one thread; several sessions may share a store.
 
     Methods that execute items return a `Response`, also for an `ERROR`. They raise `UsageError` (no such
@@ -362,137 +359,7 @@ class Session(Records):
         except (DocumentRefused, UsageError):
             return False
 
-    # ------------------------------------------------------------- steer
-
-    # `actor` is who asks, for the batch's history; the user and machine where it is not given
-
-    def pause(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
-        """Pause an execution, in whatever process it runs or waits; returns where it stands then."""
-        return self._steer(steering.pause, batch_id, execution, actor)
-
-    def unpause(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
-        """Let a paused execution go on where it is; unlike `resume`, nothing is carried out here."""
-        return self._steer(steering.unpause, batch_id, execution, actor)
-
-    def cancel(self, batch_id: str, *, execution: int | None = None, actor: str | None = None) -> Status:
-        """Cancel an execution, in whatever process it runs or waits; `resume` may still go on with it."""
-        return self._steer(steering.cancel, batch_id, execution, actor)
-
-    def set_priority(
-        self,
-        batch_id: str,
-        priority: str,
-        *,
-        execution: int | None = None,
-        actor: str | None = None,
-    ) -> Status:
-        """Change the priority (LOW, NORMAL, HIGH, CRITICAL) of what services are to carry out."""
-        if priority not in list(Priority):
-            raise UsageError(f"priority must be one of {', '.join(Priority)}, not {priority!r}")
-
-        def act(_store: Store, queue: BatchQueue, record: ExecutionRecord, who: str) -> None:
-            steering.change_priority(queue, record, Priority(priority), who)
-
-        return self._steer(act, batch_id, execution, actor)
-
-    def settle(
-        self,
-        batch_id: str,
-        item_id: str,
-        *,
-        succeeded: bool = False,
-        failed: bool = False,
-        again: bool = False,
-        result: Any = None,
-        reason: str = "",
-        execution: int | None = None,
-        actor: str | None = None,
-    ) -> Status:
-        """Say what became of an item in doubt, in whatever process its batch runs, or where it does not.
-
-        Exactly one of `succeeded` (with a JSON `result`, if there is one), `failed` and `again` (it may be
-        called again, as its next attempt). The decision is recorded with who made it. Raises `UsageError`
-        when the batch has no such item or it is not in doubt.
-        """
-        decision, text = settling.read_decision(
-            succeeded=succeeded, failed=failed, again=again, result=result, reason=reason
-        )
-
-        def act(store: Store, queue: BatchQueue, record: ExecutionRecord, who: str) -> None:
-            settling.settle(store, record, item_id, decision, text, reason, who)
-            noted = steering.action("settle", who, itemId=item_id, decision=decision, reason=reason)
-            queue.note(record.execution_key, noted)
-
-        return self._steer(act, batch_id, execution, actor)
-
-    def prune(self, *, older_than: float | None = None, dry_run: bool = False) -> Sequence[PrunedExecution]:
-        """Give up items, outcomes, checkpoints and events of executions that finished long ago.
-
-        `older_than` is in days, the setting `retentionDays` by default; a `dry_run` only says which. Their
-        counts and responses are kept, and what is not finished is never touched.
-
-        Raises:
-            UsageError: there is no store; none is made.
-            StoreError: the store cannot be written.
-        """
-        days = self._settings.retention_days if older_than is None else older_than
-        if older_than is None and not days:
-            return []
-        return prune(self.store_url, days, dry_run=dry_run)
-
-    def acknowledge(self, alert_id: str, *, actor: str | None = None) -> None:
-        """Say that somebody looks after an alert: nobody is told of it again. Raises `UsageError`."""
-        alerting.acknowledge(self.store_url, alert_id, actor)
-
-    def silence(self, seconds: float, *, batch_id: str = "*", kind: str = "*", reason: str = "") -> None:
-        """Have nobody told of these alerts for a while; they are recorded all the same.
-
-        `batch_id` and `kind` may be patterns with `*`.
-        """
-        alerting.silence(self.store_url, seconds, batch=batch_id, kind=kind, reason=reason)
-
-    def end_silences(self) -> int:
-        """End every silence in force; returns how many that were."""
-        return alerting.end_silences(self.store_url)
-
-    def push(self, events: bytes) -> Sequence[Receipt]:
-        """Take in events from outside, as CloudEvents in JSON: one, an array, or one on each line.
-
-        Each counts once, by its source and id. An `ItemProcessingCompleted` ends the deferral of an item, in
-        whatever process its batch runs; it may also come before that, or while nobody runs it.
-        """
-        inbox = compose.open_inbox(self.store_url)
-        try:
-            return take_in(inbox, events)
-        finally:
-            inbox.close()
-
-    def resend(self, batch_id: str | None = None) -> int:
-        """Offer events that nobody wanted once more, of one batch or of all; how many that are."""
-        with closing(compose.open_outlet(self.store_url)) as outlet:
-            return outlet.unpark(batch_id)
-
     # ------------------------------------------------------------- how it is done
-
-    def _steer(
-        self,
-        act: Callable[[Store, BatchQueue, ExecutionRecord, str], None],
-        batch_id: str,
-        execution: int | None,
-        actor: str | None,
-    ) -> Status:
-        record = self._record(batch_id, execution)
-        with (
-            closing(compose.open_store(self.store_url)) as store,
-            closing(compose.open_queue(self.store_url)) as queue,
-        ):
-            act(store, queue, record, actor or local_actor())
-        return self.status(batch_id, execution=execution)
-
-    def _note(self, record: ExecutionRecord, name: str, **detail: object) -> None:
-        """Write into the batch's history what is about to be done."""
-        with closing(compose.open_queue(self.store_url)) as queue:
-            queue.note(record.execution_key, steering.action(name, local_actor(), **detail))
 
     def _rebuilding(self, record: ExecutionRecord, options: RunOptions) -> Callable[[], "ReadDocument"]:
         return lambda: rebuild(

@@ -5,6 +5,7 @@ who runs (`engine.allocation`) or what an end means (`endings`), and keeps nothi
 but its children: killed at any moment, it leaves nothing that its successor would not find.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -231,13 +232,18 @@ class Dispatcher:
     def _share(self, queue: BatchQueue, tickets: list[Ticket], services: list[ServiceRecord]) -> None:
         """Start those that find a place, and change what the others have."""
         now = time.monotonic()
-        at_work, in_line = [], {}
+        at_work, in_line, is_wanted = [], {}, False
         for ticket in tickets:
             if (child := self._children.of(ticket.execution_key)) is not None:
                 at_work.append(running(ticket, slots=child.slots, memory_mb=child.memory_mb))
-            elif ticket.wish is Wish.RUN and not ticket.owned and self._is_free(ticket, now):
-                in_line[ticket.execution_key] = ticket
+            elif ticket.wish is Wish.RUN and not ticket.owned:
+                is_wanted = True
+                if self._is_free(ticket, now):
+                    in_line[ticket.execution_key] = ticket
         self._waiting = len(in_line)
+        if not is_wanted:
+            # nobody will find out whether processes can be started again, unless requests come here
+            self._trouble.pop("machine", None)
         allocation = allocate(self._capacity, at_work, map(waiting, in_line.values()), at=queue.now())
         self._obstacles = {**allocation.obstacles, **allocation.impossible}
         if not self._are_processors_there(now):
@@ -286,14 +292,14 @@ class Dispatcher:
         try:
             with self._logs.open(ticket.execution_key) as log:
                 child = Child(ticket, start, self._settings, self._desks.store_url, log)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) or error.errno == errno.E2BIG:
+                self._fail(queue, ticket, None, f"it cannot be named on a command line: {error}")
+                return
             # no more processes, memory, descriptors or disk: that is not the batch's fault, and may pass
             self._note_trouble("machine", f"no process can be started: {error}")
             self._crashes.rest(ticket.execution_key, time.monotonic() + _TRY_AGAIN)
             queue.give_back(self._me.service_id, [ticket.execution_key])
-            return
-        except ValueError as error:
-            self._fail(queue, ticket, None, f"it cannot be named on a command line: {error}")
             return
         self._trouble.pop("machine", None)
         self._children.add(child)

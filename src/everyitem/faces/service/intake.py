@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Final
 
 from everyitem import compose
 from everyitem.faces.api import steering
@@ -11,11 +12,14 @@ from everyitem.faces.service.catalogue import Catalogue
 from everyitem.faces.service.errors import QueueFull
 from everyitem.faces.service.machine import demand_of
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import ContentDiffers, WrongState
+from everyitem.model.errors import ContentDiffers, DocumentRefused, Problem, WrongState
 from everyitem.ports.inbox import IncomingEvent
 from everyitem.ports.queue import Action, BatchQueue, NewTicket, QueueIsFull
 from everyitem.ports.store import ExecutionRecord, NewExecution, Store
 from everyitem.settings import Settings
+
+#: Characters of a batch's id: it stands in URLs, in events, and on the command line of its process.
+_LONGEST_ID: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,17 @@ class Intake:
 
         Raises `DocumentRefused` with all problems.
         """
-        return read_document(
+        read = read_document(
             document if isinstance(document, bytes) else os.fspath(document),
             settings=self.settings,
             overrides=overrides,
             is_async=self.catalogue.is_async,
             open_source=compose.open_source if self.allow_sources else None,
         )
+        if (length := len(read.batch.batch_id)) > _LONGEST_ID:
+            too_long = f"has {length:,} characters; a service, whose URLs it is in, takes {_LONGEST_ID:,}"
+            raise DocumentRefused([Problem("$.batchId", too_long)])
+        return read
 
     def accept(
         self,

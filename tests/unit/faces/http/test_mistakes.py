@@ -1,39 +1,12 @@
 """What a client hears of a mistake of the server's own."""
 
-import asyncio
 import json
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from tests.services.asgi import asked
 
-from everyitem.faces.http.app import build_routes
-from everyitem.faces.http.context import Context
 from everyitem.faces.service.errors import ProcessorsUnusable
-
-
-def asked(path: str, service: object) -> list[dict[str, Any]]:
-    """The messages a server whose service is this one answers with."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [],
-    }
-    app = Context(build_routes(SimpleNamespace(service=service)))  # type: ignore[arg-type]
-    asyncio.run(app(scope, receive, send))
-    return sent
 
 
 def test_a_mistake_is_a_problem_document_and_nothing_of_it_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from everyitem.model.errors import (
     UsageError,
     WrongState,
 )
+from everyitem.model.store_url import port_in, shown_url
 
 #: Bytes of an answer read at a time, and of one that is read whole.
 _PART = 64 << 10
@@ -61,9 +62,13 @@ class Transport:
         Raises:
             UsageError: the URL is none of these.
         """
-        place = urlsplit(url)
+        try:
+            place = urlsplit(url)
+            port = port_in(place)
+        except ValueError as error:
+            raise UsageError(f"server {shown_url(url)!r}: {error}") from None
         if place.scheme not in ("http", "https") or not place.hostname or place.query or place.fragment:
-            raise UsageError(f"server {url!r}: name it like http://127.0.0.1:8484")
+            raise UsageError(f"server {shown_url(url)!r}: name it like http://127.0.0.1:8484")
         self.url = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path.rstrip('/')}"
         self._base = place.path.rstrip("/")
         self._headers = {"Accept": "application/json"}
@@ -74,10 +79,10 @@ class Transport:
         if place.scheme == "https":
             context = ssl.create_default_context(cafile=ca)
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                place.hostname, place.port, timeout=timeout, context=context
+                place.hostname, port, timeout=timeout, context=context
             )
         else:
-            self._connection = http.client.HTTPConnection(place.hostname, place.port, timeout=timeout)
+            self._connection = http.client.HTTPConnection(place.hostname, port, timeout=timeout)
 
     def close(self) -> None:
         """Free the connection."""

@@ -9,7 +9,7 @@ from everyitem.faces.http.problems import Refused
 from everyitem.faces.http.serving import ServingNow
 from everyitem.faces.http.shapes import Alive, Queue, json_of, refuses, returns
 from everyitem.faces.service.views import Health
-from everyitem.model.errors import EveryitemError, UsageError
+from everyitem.model.errors import UsageError
 
 router = APIRouter(tags=["operation"])
 
@@ -28,17 +28,15 @@ async def healthz() -> Response:
 )
 def readyz(serving: ServingNow) -> Response:
     """Whether requests should come here: the store answers, and the server is not about to end."""
-    try:
-        health = serving.service.health()
-    except EveryitemError as error:
-        return _unready(f"the store does not answer: {type(error).__name__}")
-    if serving.stopping.is_set() or not health.ready:
-        return _unready("; ".join(health.obstacles) or "the server is ending")
+    if serving.stopping.is_set():
+        return _unready("the server is ending")
+    if not serving.service.health().ready:
+        # no particulars, which may name hosts and paths: anybody may ask
+        return _unready("something is in the way; /v1/service says what to who has a token")
     return json_of(Alive(status="ready"))
 
 
 def _unready(detail: str) -> Response:
-    # without particulars: anybody may ask
     return json_of(Alive(status="unready", detail=detail), status=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
