@@ -21,7 +21,7 @@ PERMITTED: Final = 50
 STRICT_CALL: Final = 0.02
 #: What a memory-hungry item takes, and seconds it keeps it.
 HUNGRY_MB: Final = 60
-HUNGRY_CALL: Final = 0.05
+HUNGRY_CALL: Final = 0.25
 _PAGE: Final = 4096
 
 
@@ -168,11 +168,11 @@ def workloads() -> list[Workload]:
             name=f"{HUNGRY_MB} MB each on processes that may take 512 MB",
             processor="bench-hungry",
             items=[{"megabytes": HUNGRY_MB}],
-            count=800,
+            count=300,
             kind="process",
             slots=8,
-            share=20,
-            most=100,
+            share=6,
+            most=40,
             memory_mb=512,
         ),
         Workload(
