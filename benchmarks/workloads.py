@@ -21,7 +21,7 @@ PERMITTED: Final = 50
 STRICT_CALL: Final = 0.02
 #: What a memory-hungry item takes, and seconds it keeps it.
 HUNGRY_MB: Final = 60
-HUNGRY_CALL: Final = 0.05
+HUNGRY_CALL: Final = 0.25
 _PAGE: Final = 4096
 
 
@@ -137,7 +137,7 @@ def workloads() -> list[Workload]:
             share=1_000,
             most=2_500,
         ),
-        _waiting(0.001, count=60_000, share=500, most=5_000),
+        _waiting(0.001, count=120_000, share=500, most=5_000),
         _waiting(0.01, count=45_000, share=100, most=3_000),
         _waiting(0.1, count=6_000, share=15, most=600),
         Workload(
@@ -152,7 +152,7 @@ def workloads() -> list[Workload]:
             name=f"a dependency that refuses beyond {PERMITTED} calls a second",
             processor="bench-strict",
             items=[{}],
-            count=1_000,
+            count=750,
             share=60,
             most=120,
         ),
@@ -168,18 +168,18 @@ def workloads() -> list[Workload]:
             name=f"{HUNGRY_MB} MB each on processes that may take 512 MB",
             processor="bench-hungry",
             items=[{"megabytes": HUNGRY_MB}],
-            count=800,
+            count=300,
             kind="process",
             slots=8,
-            share=20,
-            most=100,
+            share=6,
+            most=40,
             memory_mb=512,
         ),
         Workload(
             name="no-ops",
             processor="bench-timed-no-op",
             items=[{}],
-            count=90_000,
+            count=400_000,
             share=20_000,
             most=20_000,
         ),

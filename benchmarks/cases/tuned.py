@@ -13,7 +13,7 @@ from typing import Any
 
 import everyitem
 from benchmarks.measure import Figure, Options, interleaved
-from benchmarks.ours import document, run_batch
+from benchmarks.ours import document, run_batch, setting
 from benchmarks.workloads import Workload, workloads
 
 #: The part of the items after which the engine should have found its level.
@@ -80,7 +80,8 @@ def _throughput(workload: Workload, count: int, slots: int | None, store: Path) 
         batch["parallelismLevel"] = slots
     if workload.memory_mb is not None:
         batch["allocatedResources"]["nodes"][0]["memoryMb"] = workload.memory_mb
-    run_batch(batch, store)
+    with setting("MAX_BATCH_SIZE", str(max(count, 1))):
+        run_batch(batch, store)
     with everyitem.open(f"sqlite:///{store}") as session:
         began = sorted(outcome.result for outcome in session.results(batch["batchId"]))
     skipped = int(SEARCH * len(began))

@@ -38,11 +38,14 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(dir=build, prefix="soak-") as directory:
         folder = Path(directory).resolve()
         found: dict[str, Any] = {"seed": options.seed}
-        if options.minutes:
-            found["soak"] = _long(folder / "long", options)
-        if options.batches:
-            found["batches"] = _batches(folder / "batches", options)
-    print(json.dumps(found, indent=2))
+        try:
+            if options.minutes:
+                found["soak"] = _long(folder / "long", options)
+            if options.batches:
+                found["batches"] = _batches(folder / "batches", options)
+        finally:
+            # half an hour is not to be lost for what comes after it
+            print(json.dumps(found, indent=2), flush=True)
     return 0
 
 

@@ -66,6 +66,10 @@ class Allotment:
         """Whether the number is found, not fixed."""
         return self._tuning is not None
 
+    def awaits_slots(self, at: float) -> bool:
+        """Whether the number was changed so lately that workers may still be starting."""
+        return self._tuning is not None and self._tuning.awaits_slots(at)
+
     def of(self, node_id: str) -> int:
         """Slots one node uses."""
         return self._in_use.get(node_id, 0)

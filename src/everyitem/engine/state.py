@@ -380,7 +380,8 @@ class ExecutionState:
 
     def _adapt(self, at: float) -> list[Command]:
         """Let the number of slots follow what was observed, where nothing else explains that."""
-        if not self.pacing.is_undisturbed:
+        is_starting = self.allotment.awaits_slots(at) and self.dealer.slots < self.allotment.total
+        if is_starting or not self.pacing.is_undisturbed:
             self.allotment.stand_still(at)
             return []
         return self.roster.resize(self.allotment.look(at), at)

@@ -15,6 +15,8 @@ CLIMBING_ROUNDS: Final = 2
 ROUNDS: Final = 6
 #: Seconds after a change, beside the time of a call, until what arrives began after it.
 SETTLING: Final = 0.1
+#: Seconds after a change for which slots that are not there yet are waited for: workers take time to start.
+ARRIVING: Final = 5.0
 #: So many changes are remembered.
 REMEMBERED: Final = 20
 
@@ -28,12 +30,17 @@ class Tuning:
         self.changes: deque[Decision] = deque(maxlen=REMEMBERED)
         #: Seconds a call takes.
         self._call = 0.0
+        self._changed_at = at
         self._begin(at)
 
     @property
     def slots(self) -> int:
         """Slots in use."""
         return self._controller.slots
+
+    def awaits_slots(self, at: float) -> bool:
+        """Whether slots that are in use, and not there, may still be on their way."""
+        return at < self._changed_at + ARRIVING
 
     def note(self, at: float, *, succeeded: int, failed: int, busy: float) -> None:
         """Outcomes have arrived; `busy` is how many seconds they took in all."""
@@ -77,6 +84,7 @@ class Tuning:
             self._begin(decision.at, settled=True)
         else:
             self.changes.append(decision)
+            self._changed_at = decision.at
             self._begin(decision.at)
         return decision
 

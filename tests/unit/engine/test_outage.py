@@ -63,10 +63,3 @@ def test_a_minute_without_a_dependency_fails_nothing_and_costs_little_more(
     assert disturbed.verdict is not None and disturbed.verdict.ending is Ending.COMPLETED
     assert not disturbed.state.ledger.runs(Mark.FAILED)
     assert disturbed.now - undisturbed.now <= LONGER
-    print(
-        undisturbed.now,
-        disturbed.now,
-        disturbed.now - undisturbed.now,
-        sum(disturbed.calls) - ITEMS,
-        disturbed.state.pacing.breaker.openings,
-    )

@@ -3,7 +3,10 @@
 import random
 
 import pytest
+from tests.unit.engine.virtual_batch import VirtualBatch
 from tests.unit.engine.virtual_work import Call, run
+
+from everyitem.engine.tuning import ARRIVING
 
 
 def waiting(seconds: float) -> Call:
@@ -70,3 +73,20 @@ def test_from_a_tenth_of_the_batch_on_nearly_as_much_is_done_as_could_be(
 def test_of_numbers_that_are_as_good_the_smallest_is_found() -> None:
     """Work on two cores leaves the other six slots, and their memory, alone."""
     assert run(on_two_cores, 12_000, most=8).slots <= 2
+
+
+def test_workers_that_take_a_second_to_start_are_waited_for() -> None:
+    """Twice as many workers that are not there yet do no more: that says nothing about them."""
+    batch = VirtualBatch(4_000, lambda *_: (0.1, None), slots=5, most=20, arriving=lambda _: 1.0).run()
+    assert [slots for _, slots in batch.changes[:2]] == [10, 20]
+    assert all(slots >= 16 for _, slots in batch.changes[1:])
+
+
+def test_workers_that_never_come_are_not_waited_for_for_ever() -> None:
+    """What the others do is judged after a while, whoever is missing."""
+    workers = VirtualBatch(
+        1_000, lambda *_: (0.1, None), slots=5, most=20, arriving=lambda number: 0.0 if number <= 5 else 1e6
+    )
+    (grown, slots), (judged, _), *_ = workers.run().changes
+    assert slots == 10
+    assert ARRIVING < judged - grown < ARRIVING + 1.0

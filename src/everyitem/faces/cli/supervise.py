@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from everyitem.faces.cli.exits import RESPONSE_ERROR
-from everyitem.faces.cli.terminal import note, print_json, safe
+from everyitem.faces.cli.terminal import note, print_json, safe, write_out
 from everyitem.faces.supervision.link import link
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def supervise(arguments: Sequence[str]) -> int:
 
     from everyitem.faces.supervision.supervisor import GaveUp, Supervisor
 
-    with tempfile.TemporaryFile() as spool:
+    # a process that is killed between its answer and its end answers again: only the last one is passed on
+    with tempfile.TemporaryFile() as spool, tempfile.TemporaryFile() as answer:
         if "-" in arguments:
             # every process reads the document from its beginning
             with open(0, "rb", closefd=False) as stdin:
@@ -37,12 +38,16 @@ def supervise(arguments: Sequence[str]) -> int:
         supervisor = Supervisor(
             [sys.executable, "-m", "everyitem", *arguments],
             stdin=spool if "-" in arguments else None,
+            stdout=answer,
             say=lambda text: note(f"everyitem: {text}"),
         )
         try:
-            return supervisor.run()
+            code = supervisor.run()
         except GaveUp as gave_up:
             return _answer(gave_up)
+        answer.seek(0)
+        write_out([answer.read()])
+        return code
 
 
 def _answer(gave_up: "GaveUp") -> int:

@@ -44,11 +44,15 @@ class Supervisor:
         command: Sequence[str],
         *,
         stdin: IO[bytes] | None = None,
+        stdout: IO[bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None],
     ) -> None:
-        """`stdin` is a file every child reads from its beginning, `say` tells people what happens."""
-        self._command, self._stdin, self._say = command, stdin, say
+        """`stdin` is a file every child reads from its beginning, `say` tells people what happens.
+
+        `stdout` is a file that holds what the last child has written, and nothing of those that crashed.
+        """
+        self._command, self._stdin, self._stdout, self._say = command, stdin, stdout, say
         self._environment = os.environ if environment is None else environment
         self._recovery: Recovery | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -150,10 +154,14 @@ class Supervisor:
     def _start(self, pipe: int) -> subprocess.Popen[bytes]:
         if self._stdin is not None:
             self._stdin.seek(0)
+        if self._stdout is not None:
+            self._stdout.seek(0)
+            self._stdout.truncate()
         # a group of its own: Ctrl-C reaches the child through us, once
         child = subprocess.Popen(
             self._command,
             stdin=self._stdin or subprocess.DEVNULL,
+            stdout=self._stdout,
             pass_fds=[pipe],
             process_group=0,
             env={**self._environment, VARIABLE: told(pipe, self._recovery)},

@@ -69,6 +69,15 @@ def test_a_crash_after_the_answer_was_given_changes_nothing() -> None:
     assert supervise("link().ends(3); os.kill(os.getpid(), signal.SIGSEGV)") == (3, [])
 
 
+def test_of_two_processes_that_answer_only_the_last_one_is_heard(tmp_path: Path) -> None:
+    """The first was killed when its answer was out and before it could say so: there is one document."""
+    with (tmp_path / "out").open("w+b") as out:
+        script = "print('a long answer' if life == 1 else 'the answer', flush=True)\n"
+        script += "if life == 1: os.kill(os.getpid(), signal.SIGKILL)\nlink().ends(0)"
+        assert supervise(script, stdout=out)[0] == 0
+    assert (tmp_path / "out").read_text() == "the answer\n"
+
+
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
 def test_a_process_somebody_has_stopped_is_not_started_again(number: str) -> None:
     """Also when the signal went to the child itself and nobody handled it."""
