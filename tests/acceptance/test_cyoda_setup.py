@@ -53,9 +53,11 @@ def test_install_imports_models_and_workflow_in_order(workspace, web):
         ("POST", f"{MODEL}/workflow/import"),
         ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchItemResult/1"),
         ("PUT", "/api/model/BatchItemResult/1/unique-keys"),
+        ("POST", "/api/model/BatchItemResult/1/changeLevel/STRUCTURAL"),
         ("PUT", "/api/model/BatchItemResult/1/lock"),
         ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchEvent/1"),
         ("PUT", "/api/model/BatchEvent/1/unique-keys"),
+        ("POST", "/api/model/BatchEvent/1/changeLevel/STRUCTURAL"),
         ("PUT", "/api/model/BatchEvent/1/lock"),
     ]
     assert web.bodies[f"{MODEL}/workflow/import"]["importMode"] == "REPLACE"
