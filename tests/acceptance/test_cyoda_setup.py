@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from tests.faults.rigs.cyoda_platform import PATIENCE, Platform
+from tests.faults.rigs.cyoda_rest import CyodaRest, Model
 from tests.faults.rigs.cyoda_web import CLIENT, SECRET, CyodaWeb
 
 from everyitem.faces.cyoda.installing import model_sample, workflow
@@ -52,9 +53,11 @@ def test_install_imports_models_and_workflow_in_order(workspace, web):
         ("POST", f"{MODEL}/workflow/import"),
         ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchItemResult/1"),
         ("PUT", "/api/model/BatchItemResult/1/unique-keys"),
+        ("POST", "/api/model/BatchItemResult/1/changeLevel/STRUCTURAL"),
         ("PUT", "/api/model/BatchItemResult/1/lock"),
         ("POST", "/api/model/import/JSON/SAMPLE_DATA/BatchEvent/1"),
         ("PUT", "/api/model/BatchEvent/1/unique-keys"),
+        ("POST", "/api/model/BatchEvent/1/changeLevel/STRUCTURAL"),
         ("PUT", "/api/model/BatchEvent/1/lock"),
     ]
     assert web.bodies[f"{MODEL}/workflow/import"]["importMode"] == "REPLACE"
@@ -195,7 +198,9 @@ def test_tls_trusts_the_authorities_that_are_named_and_no_other(workspace):
 def checks_of(workspace, settings):
     """What doctor finds of the platform."""
     config = workspace.folder / "everyitem.toml"
-    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    results = settings.get("results", {})
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items() if name != "results"]
+    lines += ["[cyoda.results]", *(f"{name} = {json.dumps(value)}" for name, value in results.items())]
     config.write_text("[cyoda]\n" + "\n".join(lines) + "\n")
     done = workspace.do("doctor", "--cyoda", "--json", "--config", config)
     checks = json.loads(done.stdout)["checks"]
@@ -222,3 +227,21 @@ def test_doctor_tries_token_endpoint_and_tag(workspace, web, guarded):
     assert (code, checks["cyoda token"]["verdict"]) == (1, "fault")
     code, checks = checks_of(workspace, {"endpoints": ["127.0.0.1:9"], "plaintext": True})
     assert "UNAVAILABLE" in checks["cyoda 127.0.0.1:9"]["found"]
+
+
+def test_doctor_says_whether_results_can_go_where_they_are_to(workspace):
+    """Before a batch is refused for it."""
+    rest = CyodaRest()
+    platform = Platform().start()
+    try:
+        settings = {"endpoints": [platform.address], "plaintext": True, "url": rest.url}
+        settings["results"] = {"to": "entities"}
+        code, checks = checks_of(workspace, settings)
+        assert (code, checks["cyoda results to entities"]["verdict"]) == (1, "fault")
+        assert "cyoda install" in checks["cyoda results to entities"]["found"]
+        rest.models["BatchItemResult/1"] = Model()
+        code, checks = checks_of(workspace, settings)
+        assert (code, checks["cyoda results to entities"]["verdict"]) == (0, "warning")
+    finally:
+        platform.stop()
+        rest.stop()

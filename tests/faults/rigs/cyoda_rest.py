@@ -39,6 +39,8 @@ class Stored:
     data: dict[str, Any]
     state: str = "new"
     transaction: str = field(default_factory=lambda: str(uuid.uuid4()))
+    #: Transitions that were carried out.
+    moves: int = 0
 
 
 class Refused(Exception):
@@ -226,6 +228,7 @@ class CyodaRest:
             raise Refused(400, "TRANSITION_NOT_FOUND")
         entity.data |= patch
         entity.state, entity.transaction = following, str(uuid.uuid4())
+        entity.moves += 1
         return {"transactionId": entity.transaction, "entityIds": [entity_id]}
 
     # ------------------------------------------------------------- searches

@@ -57,13 +57,12 @@ def _examine_platform(config: Path | None) -> Sequence[Check]:
     from everyitem.faces.cyoda.serving import require_extra
 
     require_extra()
-    from everyitem.faces.cyoda.examining import examine_platform
+    from everyitem.faces.cyoda.examining import examine_platform, examine_results
     from everyitem.faces.cyoda.member import connect_frame
     from everyitem.faces.cyoda.options import read_options
 
-    return examine_platform(
-        connect_frame(read_options(load_settings(None if config is None else str(config))))
-    )
+    options = read_options(load_settings(None if config is None else str(config)))
+    return [*examine_platform(connect_frame(options)), *examine_results(options)]
 
 
 def _show(checks: Sequence[Check]) -> None:

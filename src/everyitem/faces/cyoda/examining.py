@@ -5,12 +5,16 @@ import asyncio
 import grpc
 import grpc.aio
 
+from everyitem import compose
 from everyitem.faces.api.machine import Check, Verdict
 from everyitem.faces.cyoda.channel import Stream, open_channel, start_streaming, text_of, to_event
 from everyitem.faces.cyoda.conversation import Conversation, Joined, Part, Say
 from everyitem.faces.cyoda.frames import Connect
+from everyitem.faces.cyoda.options import CyodaOptions
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
 from everyitem.faces.cyoda.tokens import TokenRefused, request_token
+from everyitem.model.errors import UsageError
+from everyitem.ports.sink import SinkAway, SinkUnfit
 
 #: Seconds one endpoint has for all of it.
 _PATIENCE = 15.0
@@ -35,6 +39,27 @@ def examine_platform(setup: Connect) -> list[Check]:
             return [Check(name="cyoda token", verdict=Verdict.FAULT, found=str(refused), advice=advice)]
         checks.append(Check(name="cyoda token", verdict=Verdict.OK, found=f"valid for {lifetime:g} s"))
     return [*checks, *(asyncio.run(_try_out(setup, endpoint, token)) for endpoint in setup.endpoints)]
+
+
+def examine_results(options: CyodaOptions) -> list[Check]:
+    """A check of where the results of items go; none where they stay in the store."""
+    name = f"cyoda results to {options.results.to}"
+    try:
+        sink = compose.open_sink(options.results, options)
+        if sink is None:
+            return []
+        try:
+            odd = sink.check("cyoda-search")
+        finally:
+            sink.close()
+    except (SinkUnfit, UsageError) as unfit:
+        return [Check(name=name, verdict=Verdict.FAULT, found=str(unfit), advice="no batch is executed so")]
+    except SinkAway as away:
+        return [Check(name=name, verdict=Verdict.FAULT, found=str(away), advice="check cyoda.url and client")]
+    if odd:
+        advice = "declare one before the model is locked, as `everyitem cyoda install` does"
+        return [Check(name=name, verdict=Verdict.WARNING, found=odd[0], advice=advice)]
+    return [Check(name=name, verdict=Verdict.OK, found=f"they can be delivered to {options.url}")]
 
 
 async def _try_out(setup: Connect, endpoint: str, token: str | None) -> Check:

@@ -95,6 +95,8 @@ class _Installation:
             self._say(f"model {named}: without a unique key on $.{key}, this platform keeps none")
         else:
             self._say(f"model {named}: unique key on $.{key}")
+        # texts may look like dates, which some servers take for another type
+        self._step("POST", f"model/{named}/changeLevel/STRUCTURAL")
         self._lock(named)
 
     def _import(self, named: str, content: bytes) -> bool:
