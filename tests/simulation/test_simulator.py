@@ -51,7 +51,7 @@ def test_an_attempt_that_is_excused_twice_is_recorded_twice() -> None:
 
 
 def test_a_node_whose_only_worker_was_never_heard_of_gets_another() -> None:
-    """29872: its word that it is there was lost, and later its death; without another the run stands still."""
+    """29872: its word that it is there was lost. Without another worker the run stands still."""
     live_through(29872, 1)
 
 
