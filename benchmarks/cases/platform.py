@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ _WAIT, _SLOTS = 0.001, 10
 #: What the member may take longer than `everyitem run`, beside its share, in seconds.
 _ALLOWED = 0.1
 #: Seconds for anything that is waited for.
-_PATIENCE = 120.0
+_PATIENCE = 600.0
 
 _PROCESSORS = Path(__file__).parents[1] / "processors.py"
 
@@ -114,27 +115,42 @@ def _next_to(member: "_Member", batches: _Batches) -> float:
 def _memory(options: Options) -> Iterator[Figure]:
     """Peak memory of a member that takes entities in and gives results back, over one with a few of them."""
     count = options.items(100_000, 5_000)
-    few, many = _peak(options, 1_000), _peak(options, count)
-    yield Figure(
-        case="platform",
-        what=f"peak memory of the member: {count:,} entities from a search, results as entities, over 1,000",
-        unit="MB",
-        values=[(many[0] - few[0]) / 1e6],
-        at_most=None if options.quick else 150.0,
-    )
-    yield Figure(case="platform", what=f"the same {count:,}, dispatch to answer", unit="s", values=[many[1]])
+    for kind, source in (("from a search", _searched), ("by their ids", _listed)):
+        few, many = _peak(options, 1_000, source), _peak(options, count, source)
+        yield Figure(
+            case="platform",
+            what=f"peak memory of the member: {count:,} entities {kind}, results as entities, over 1,000",
+            unit="MB",
+            values=[(many[0] - few[0]) / 1e6],
+            at_most=None if options.quick else 150.0,
+        )
+        what = f"the same {count:,}, dispatch to answer"
+        yield Figure(case="platform", what=what, unit="s", values=[many[1]])
 
 
-def _peak(options: Options, count: int) -> tuple[int, float]:
+def _searched(_directory: Path, _count: int) -> dict[str, Any]:
+    return {"kind": "cyoda-search", "reference": "Position/1"}
+
+
+def _listed(directory: Path, count: int) -> dict[str, Any]:
+    """A file of ids, as the platform in `tests.faults.rigs.cyoda_rest` makes them."""
+    (directory / "ids").write_text("\n".join(str(uuid.UUID(int=number + 1)) for number in range(count)))
+    return {"kind": "cyoda-entities", "reference": "ids"}
+
+
+def _peak(options: Options, count: int, source: Callable[[Path, int], dict[str, Any]]) -> tuple[int, float]:
     """Bytes, and seconds."""
     command = [sys.executable, "-m", "tests.faults.rigs.cyoda_rest", str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as rest:
         assert rest.stdout is not None
         url = rest.stdout.readline().strip()
         config = options.directory / "platform.toml"
-        config.write_text(f'[cyoda]\nurl = "{url}"\n[cyoda.results]\nto = "entities"\n')
+        folder = json.dumps(str(options.directory))
+        config.write_text(
+            f'[cyoda]\nurl = "{url}"\nsource-folder = {folder}\n[cyoda.results]\nto = "entities"\n'
+        )
         batch = document([], "bench-no-op", kind="thread", slots=_SLOTS)
-        batch["itemSource"] = {"kind": "cyoda-search", "reference": "Position/1"}
+        batch["itemSource"] = source(options.directory, count)
         try:
             with _member(options.directory, config) as member:
                 seconds = member.execute(batch)
@@ -203,7 +219,7 @@ def _plain() -> Iterator[_Member]:
 
 @contextmanager
 def _joined(command: list[str]) -> Iterator[_Member]:
-    platform = Platform(probe_every=1.0).start()
+    platform = Platform(probe_every=1.0, patience=_PATIENCE).start()
     process = subprocess.Popen([*command, platform.address], stderr=subprocess.DEVNULL)
     try:
         platform.joined.get(timeout=_PATIENCE)

@@ -93,8 +93,11 @@ class Platform:
         probe_every: float = 1.0,
         read_slowly: float = 0.0,
         certificate: tuple[bytes, bytes] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self._token, self._probe_every, self._read_slowly = token, probe_every, read_slowly
+        #: Seconds a member has for an answer.
+        self._patience = patience
         #: Key and certificate, PEM; without them the server speaks plaintext.
         self._certificate = certificate
         self.entities: dict[str, dict[str, Any]] = {}
@@ -270,7 +273,9 @@ class Platform:
                 self.move(entity_id, "executing")
             entity["version"] += 1
             version, body = entity["version"], self.bodies[entity_id]
-        answer = self.dispatch("executeBatchProcessing", entity_id, body, **options).answer.result(PATIENCE)
+        answer = self.dispatch("executeBatchProcessing", entity_id, body, **options).answer.result(
+            self._patience
+        )
         data = self.outcome(answer)
         with self._lock:
             if entity["version"] != version:

@@ -68,6 +68,12 @@ class Generated(Sequence[tuple[str, str]]):
         entity_id = str(uuid.UUID(int=index + 1))
         return entity_id, _envelope(entity_id, Stored("Position/1", {"n": index, "text": self._text}, "open"))
 
+    def by_id(self, entity_id: str) -> str | None:
+        try:
+            return str(self[uuid.UUID(entity_id).int - 1][1])
+        except (ValueError, IndexError):
+            return None
+
 
 class CyodaRest:
     """A server on a free port of the loopback interface."""
@@ -170,7 +176,7 @@ class CyodaRest:
             case "POST", ["entity", "JSON", name, version]:
                 return self._create(f"{name}/{version}", json.loads(body))
             case "GET", ["entity", entity_id]:
-                return _envelope(entity_id, self._entity(unquote(entity_id)))
+                return self._read(unquote(entity_id))
             case "PATCH", ["entity", "JSON", entity_id, transition]:
                 return self._patch(request, unquote(entity_id), transition, json.loads(body))
             case "POST", ["search", kind, name, version]:
@@ -201,6 +207,12 @@ class CyodaRest:
         if entity_id not in self.entities:
             raise Refused(404, "ENTITY_NOT_FOUND")
         return self.entities[entity_id]
+
+    def _read(self, entity_id: str) -> str:
+        for generated in self.generated.values():
+            if entity_id not in self.entities and (found := generated.by_id(entity_id)) is not None:
+                return found
+        return _envelope(entity_id, self._entity(entity_id))
 
     def _create(self, name: str, content: Any) -> Any:
         model = self._model(name)
