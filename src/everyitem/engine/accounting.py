@@ -4,8 +4,9 @@ Pure. An outcome counts when its lease covers the item and the item had none; wh
 twice is dropped. A failed attempt is retried, leaves its item in doubt, or was its outcome.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import attrgetter
 
 from everyitem.engine.allotment import Allotment
 from everyitem.engine.breaker import Breaker, Standing
@@ -101,19 +102,21 @@ class Accounting:
         held = self._dealer.held(holder, lease_id)
         if held is None:
             return
-        count = succeeded = 0
+        count = 0
         busy_before = self.busy_us
+        ranges: list[tuple[int, int]] = []
         for arrived in block.successes:
             run = self._succeeded(held, arrived)
             if run.ranges:
                 count += len(run)
+                ranges += run.ranges
                 self._recorder.add_successes(run)
                 self.busy_us += sum(run.durations_us)
-        if count:
-            succeeded = count
-            self._breaker.succeeded(at, count)
-        for failure in block.failures:
-            if self._awaits(held, failure.index):
+        succeeded = count
+        for before, failure in in_their_order(ranges, block.failures):
+            if before:
+                self._breaker.succeeded(at, before)
+            if failure is not None and self._awaits(held, failure.index):
                 held.settle(failure.index)
                 count += 1
                 if failure.deferred is None:
@@ -266,6 +269,30 @@ class Accounting:
         self._recorder.add_failure(failure)
         self.tally.add(failure)
         self.troubles.add(failure, final=True)
+
+
+def in_their_order(
+    ranges: Sequence[tuple[int, int]], failures: Sequence[Failure]
+) -> Iterator[tuple[int, Failure | None]]:
+    """Failures by item, each with how many succeeded since the one before it; last those that follow.
+
+    A block tells successes and failures apart, but its items were worked through in their order: of every
+    twentieth that fails, a hundred look like an outage when they are heard of one behind the other.
+    """
+    spans = sorted(ranges)
+    place = 0
+    for failure in sorted(failures, key=attrgetter("index")):
+        before = 0
+        while place < len(spans) and spans[place][0] < failure.index:
+            first, count = spans[place]
+            inside = min(count, failure.index - first)
+            before += inside
+            if inside < count:
+                spans[place] = (first + inside, count - inside)
+                break
+            place += 1
+        yield before, failure
+    yield sum(count for _, count in spans[place:]), None
 
 
 def _unrecorded(failure: Failure) -> str:

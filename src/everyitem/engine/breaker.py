@@ -69,10 +69,8 @@ class Breaker:
         self.cause = ""
         self.openings = 0
         self._since = 0.0
-        #: (when, cause or empty for a success, index), the latest last.
-        self._recent: deque[tuple[float, str, int]] = deque(maxlen=EVIDENCE)
+        self._recent = _Evidence(EVIDENCE)
         self._has_succeeded = False
-        self._needed = EVIDENCE
         self._closed_at = 0.0
         self._wait = FIRST_WAIT
         self._probe_at = 0.0
@@ -90,7 +88,7 @@ class Breaker:
         """So many attempts have succeeded."""
         self._has_succeeded = True
         if self.standing is Standing.CLOSED:
-            self._recent.extend((at, "", -1) for _ in range(min(count, self._needed)))
+            self._recent.add(at, "", count=count)
             return
         self._in_a_row = 0
         if self.standing is Standing.HALF_OPEN:
@@ -105,7 +103,7 @@ class Breaker:
         if self.standing is Standing.CLOSED:
             if failure.attempt == 1 and failure.retry_after is None:
                 # what is no outage speaks against one, as a success does
-                self._recent.append((at, cause, failure.index))
+                self._recent.add(at, cause, failure.index)
                 if cause and self._is_outage(cause, at):
                     self._open(cause, at)
                     return FIRST_WAIT
@@ -128,7 +126,7 @@ class Breaker:
 
     def excused(self) -> list[int]:
         """The items whose failures were the evidence it opened by."""
-        return [index for _, cause, index in self._recent if cause == self.cause and index >= 0]
+        return self._recent.items(self.cause)
 
     def allowance(self, at: float, *, leased: int, slots: int, unit: int) -> int | None:
         """How many more items may begin now; None for as many as there are slots for."""
@@ -157,16 +155,9 @@ class Breaker:
     def _is_outage(self, cause: str, at: float) -> bool:
         if not self._has_succeeded and not _OUTSIDE.search(cause):
             return False
-        if self._needed > EVIDENCE and at - self._closed_at > SPAN:
-            self._need(EVIDENCE)
-        fresh = [one for one in self._recent if at - one[0] <= SPAN]
-        if len(fresh) < self._needed:
-            return False
-        return Counter(one[1] for one in fresh)[cause] >= MOSTLY * len(fresh)
-
-    def _need(self, evidence: int) -> None:
-        self._needed = evidence
-        self._recent = deque(self._recent, maxlen=evidence)
+        if self._recent.needed > EVIDENCE and at - self._closed_at > SPAN:
+            self._recent.need(EVIDENCE)
+        return self._recent.share(cause, since=at - SPAN) >= MOSTLY
 
     def _open(self, cause: str, at: float) -> None:
         self.standing, self.cause, self._since = Standing.OPEN, cause, at
@@ -183,9 +174,49 @@ class Breaker:
     def _close(self, at: float) -> None:
         self.standing, self.cause = Standing.CLOSED, ""
         self._closed_at = at
-        self._recent.clear()
         # the very first probe succeeded: it may have been items after all, so the next time takes more
-        self._need(EVIDENCE if self._has_failed_probe else min(MOST_EVIDENCE, 2 * self._needed))
+        more = min(MOST_EVIDENCE, 2 * self._recent.needed)
+        self._recent = _Evidence(EVIDENCE if self._has_failed_probe else more)
+
+
+class _Evidence:
+    """The latest `needed` attempts that say something, and how many of them say what."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        #: (when, cause or empty for a success, index), the latest last.
+        self._attempts: deque[tuple[float, str, int]] = deque()
+        self._alike: Counter[str] = Counter()
+
+    def add(self, at: float, cause: str, index: int = -1, *, count: int = 1) -> None:
+        """One more; of successes any number."""
+        count = min(count, self.needed)
+        while len(self._attempts) > self.needed - count:
+            self._drop()
+        self._attempts.extend([(at, cause, index)] * count)
+        self._alike[cause] += count
+
+    def share(self, cause: str, *, since: float) -> float:
+        """The part of them with this cause; 0 while there are not as many as needed, from `since` on."""
+        if len(self._attempts) < self.needed or self._attempts[0][0] < since:
+            return 0.0
+        return self._alike[cause] / self.needed
+
+    def items(self, cause: str) -> list[int]:
+        """The items that failed by it."""
+        return [index for _, one, index in self._attempts if one == cause]
+
+    def need(self, needed: int) -> None:
+        """So many count from now on."""
+        self.needed = needed
+        while len(self._attempts) > needed:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, cause, _ = self._attempts.popleft()
+        self._alike[cause] -= 1
+        if not self._alike[cause]:
+            del self._alike[cause]
 
 
 def cause_of(failure: Failure) -> str:

@@ -4,6 +4,8 @@ Pure. Causes that are alike count together, so that a message with an id in it i
 as there are items.
 """
 
+from functools import lru_cache
+
 from everyitem.model.causes import cause_of, pattern_of
 from everyitem.model.outcome import Failure
 from everyitem.ports.store import CauseNow
@@ -22,8 +24,7 @@ class Troubles:
 
     def add(self, failure: Failure, *, final: bool) -> None:
         """One attempt failed; `final`: and with it its item."""
-        cause = cause_of(failure.type, failure.message)
-        pattern = pattern_of(cause)
+        cause, pattern = _told_apart(failure.type, failure.message)
         if pattern not in self._found and len(self._found) >= MOST_CAUSES:
             cause = pattern = _OTHERS
         example, failed, retried = self._found.get(pattern, (cause, 0, 0))
@@ -33,3 +34,10 @@ class Troubles:
         """The most frequent ones; those that cost items before those that only cost attempts."""
         ordered = sorted(self._found.values(), key=lambda one: (-one[1], -one[2]))
         return tuple(CauseNow(*one) for one in ordered[:limit])
+
+
+@lru_cache(maxsize=MOST_CAUSES)
+def _told_apart(type_: str, message: str) -> tuple[str, str]:
+    """The cause and its pattern; thousands of items may fail with the same words."""
+    cause = cause_of(type_, message)
+    return cause, pattern_of(cause)
