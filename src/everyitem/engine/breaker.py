@@ -16,7 +16,7 @@ those that were the evidence, too.
 """
 
 import re
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -186,21 +186,24 @@ class _Evidence:
         self.needed = needed
         #: (when, cause or empty for a success, index), the latest last.
         self._attempts: deque[tuple[float, str, int]] = deque()
-        self._alike: Counter[str] = Counter()
+        self._alike: dict[str, int] = {}
 
     def add(self, at: float, cause: str, index: int = -1, *, count: int = 1) -> None:
         """One more; of successes any number."""
-        count = min(count, self.needed)
+        if count >= self.needed:
+            count = self.needed
+            self._attempts.clear()
+            self._alike.clear()
         while len(self._attempts) > self.needed - count:
             self._drop()
         self._attempts.extend([(at, cause, index)] * count)
-        self._alike[cause] += count
+        self._alike[cause] = self._alike.get(cause, 0) + count
 
     def share(self, cause: str, *, since: float) -> float:
         """The part of them with this cause; 0 while there are not as many as needed, from `since` on."""
         if len(self._attempts) < self.needed or self._attempts[0][0] < since:
             return 0.0
-        return self._alike[cause] / self.needed
+        return self._alike.get(cause, 0) / self.needed
 
     def items(self, cause: str) -> list[int]:
         """The items that failed by it."""
