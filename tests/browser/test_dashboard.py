@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from tests.services.browser import browsing
 from tests.services.http_server import HttpServer, serving
 
 import everyitem
+from everyitem.adapters.stores.opening import open_alerts
+from everyitem.model.alerts import Alert, AlertKind, Level
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
@@ -238,6 +241,35 @@ def test_an_item_in_doubt_is_settled_and_its_alert_looked_after(server, page, su
     expect(page.locator("#events")).to_contain_text("asked the clearing house")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#state")).to_have_text("completed with errors")
+
+
+def test_an_alert_about_no_batch_leads_to_none(server, page, folder):
+    """Events that nobody takes are a matter of the store."""
+    stuck = Alert(
+        alert_id="e1",
+        batch_id="(events)",
+        execution=0,
+        kind=AlertKind.OUTBOX_STUCK,
+        level=Level.WARNING,
+        text="5 events wait",
+        raised_at=time.time(),
+        seen_at=time.time(),
+    )
+    with closing(open_alerts(f"sqlite:///{folder}/store.db")) as alerts:
+        alerts.put(stuck)
+    page.goto(server.url)
+    expect(page.locator("#alerts")).to_contain_text("outbox stuck")
+    expect(page.locator("#alerts").get_by_role("link", name="(events)")).to_have_count(0)
+    page.get_by_role("button", name="Acknowledge outbox-stuck").click()
+
+
+def test_a_report_is_one_click_away_and_has_its_looks(server, page, submit):
+    """What its policy and the server's allow: a style of its own, and nothing else."""
+    submit("reported")
+    page.goto(f"{server.url}/batches/reported")
+    page.get_by_role("link", name="report").click()
+    expect(page.locator("h1")).to_have_text("reported")
+    assert page.locator(".figures").evaluate("one => getComputedStyle(one).display") == "grid"
 
 
 def test_names_are_text_and_never_code(server, page, submit):

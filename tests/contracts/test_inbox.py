@@ -1,5 +1,7 @@
 """What every store does with events that come in, and with the deferrals they are about."""
 
+from contextlib import closing
+
 import pytest
 from tests.contracts.test_stores import accept, successes
 from tests.services.stores import edit
@@ -178,3 +180,27 @@ def test_an_event_without_an_effect_is_remembered(inbox):
     assert not inbox.is_known(known)
     assert inbox.receive([(known, BatchKnown())]) == [True]
     assert inbox.is_known(known)
+
+
+def test_old_events_nobody_waits_for_are_given_up(inbox, store, store_url):
+    """Their batch has not come, or had finished long before; those of others stay, and what is young."""
+    _, ownership = accept(store)
+    defer(ownership, 3)
+    inbox.receive([event("1"), event("2", batch_id="never"), allocated("4", 1, batch_id="never")])
+    edit(store_url, "UPDATE incoming_events SET received_at = 10.0")
+    inbox.receive([event("3", batch_id="late")])
+    with closing(compose.open_retention(store_url)) as retention:
+        assert retention.forget_events(received_before=10.0) == 0
+        assert retention.forget_events(received_before=20.0) == 2
+    assert told(ownership) == [(3, 1, b"null", None)]
+    assert {one for (one,) in edit(store_url, "SELECT batch_id FROM completions")} == {"b", "late"}
+    assert edit(store_url, "SELECT count(*) FROM allocations")[0][0] == 0
+    assert inbox.receive([event("1"), event("2", batch_id="never")]) == [False, True]
+    ownership.commit(Commit(status=ExecutionStatus.RUNNING))
+    ownership.release(ExecutionStatus.COMPLETED)
+    with closing(compose.open_retention(store_url)) as retention:
+        retention.forget_events(received_before=20.0)
+    assert inbox.receive([event("1")]) == [False]
+    edit(store_url, "UPDATE execution_states SET finished_at = 15.0")
+    with closing(compose.open_retention(store_url)) as retention:
+        assert retention.forget_events(received_before=20.0) == 1

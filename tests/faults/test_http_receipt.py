@@ -3,11 +3,13 @@
 import json
 import select
 import socket
+import ssl
 import statistics
 import time
 from pathlib import Path
 
 import pytest
+from tests.services.authority import Authority
 from tests.services.http_server import PATIENCE, serving
 
 _HEAD = b"POST /v1/batches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -118,6 +120,24 @@ def test_a_slow_line_that_keeps_its_pace_is_waited_for(server):
             connection.sendall(document[start : start + 5_000])
             select.select([], [], [], 0.2)
         assert status_of(connection) == 422
+
+
+@pytest.mark.service
+def test_who_dribbles_a_tls_handshake_is_let_go(tmp_path, root):
+    """Before it no request can be too slow; whoever is through with it is served."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    (tmp_path / "everyitem.toml").write_text("[http]\nhead-seconds = 1\n")
+    with serving(tmp_path, root / "src", "--certificate", certificate, "--key", key) as server:
+        silent, begun = connect(server), time.monotonic()
+        trusting = ssl.create_default_context(cafile=authority.certificate)
+        with trusting.wrap_socket(connect(server), server_hostname="localhost") as served:
+            served.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status_of(served) == 200
+        assert status_of(silent) is None
+        # on a busy machine; asyncio's own patience is a minute
+        assert time.monotonic() - begun < 20
+        silent.close()
 
 
 @pytest.mark.long

@@ -6,10 +6,12 @@ import queue
 import random
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,10 +24,12 @@ from everyitem.adapters.stores.opening import open_alerts, open_queue
 from everyitem.faces.service import intake, orphans
 from everyitem.faces.service.bell import Bell
 from everyitem.faces.service.catalogue import Catalogue
+from everyitem.faces.service.child import Child
 from everyitem.faces.service.children import Children
+from everyitem.faces.service.dispatcher import Dispatcher
 from everyitem.faces.service.errors import ProcessorsUnusable
 from everyitem.model.alerts import Alert, AlertKind
-from everyitem.model.errors import DocumentRefused
+from everyitem.model.errors import DocumentRefused, StoreDamaged
 
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "CRITICAL")
 
@@ -162,6 +166,32 @@ def test_an_id_that_fits_on_no_command_line_keeps_nobody_waiting(
     rig.start()
     assert rig.when_in("COMPLETED").succeeded == 10
     assert rig.when_in("FAILED", name).succeeded == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("a mistake"), pytest.param(StoreDamaged("its row is gone"), marks=pytest.mark.long)],
+)
+def test_what_is_wrong_with_one_batch_keeps_no_other_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """Whatever that is, and however often it is met; it is said once."""
+    bury, met = Dispatcher._bury, threading.Semaphore(0)
+
+    def stumble(self: Dispatcher, tickets: Any, child: Child, *, stopping: bool) -> None:
+        if child.ticket.batch_id == "bad":
+            met.release()
+            raise error
+        bury(self, tickets, child, stopping=stopping)
+
+    monkeypatch.setattr(Dispatcher, "_bury", stumble)
+    rig.submit("bad")
+    rig.client.start()
+    for _ in range(3):
+        assert met.acquire(timeout=PATIENCE)
+    rig.submit("b")
+    assert rig.when_in("COMPLETED").succeeded == 10
+    assert caplog.text.count(f"batch 'bad': {error if isinstance(error, StoreDamaged) else repr(error)}") == 1
 
 
 def test_a_service_is_ready_again_once_nobody_wants_what_it_cannot_start(rig: Rig) -> None:

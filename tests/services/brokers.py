@@ -49,7 +49,7 @@ class _Server:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="everyitem-broker-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -181,7 +181,7 @@ class RabbitBroker(_Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self._names_port = _free_port()
+        self._names_port = free_port()
         self._names: subprocess.Popen[bytes] | None = None
 
     @property
@@ -203,7 +203,7 @@ class RabbitBroker(_Server):
             "RABBITMQ_NODENAME": "everyitem@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(_free_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "ERL_EPMD_PORT": str(self._names_port),
         }
 
@@ -271,7 +271,7 @@ class KafkaBroker(_Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self._controller_port = _free_port()
+        self._controller_port = free_port()
 
     @property
     def url(self) -> str:
@@ -333,8 +333,13 @@ class KafkaBroker(_Server):
 
     def _configuration(self) -> Path:
         path = self.folder / "server.properties"
+        path.write_text("".join(f"{name}={value}\n" for name, value in self.settings().items()))
+        return path
+
+    def settings(self) -> dict[str, str]:
+        """What the server is started with."""
         here, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self._controller_port}"
-        settings = {
+        return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{controller}",
@@ -353,11 +358,10 @@ class KafkaBroker(_Server):
             "broker.heartbeat.interval.ms": "300",
             "broker.session.timeout.ms": "1500",
         }
-        path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens at."""
     with closing(socket.socket()) as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -166,7 +166,8 @@ def look_after(settings: Settings, store_url: str) -> Watching:
     """
     from everyitem.adapters.alerts import build_channels
 
-    desk = AlertDesk(settings.alerts, build_channels(settings.alerts), lambda: open_alerts(store_url))
+    channels = build_channels(settings.alerts)
+    desk = AlertDesk(settings.alerts, channels, lambda: open_alerts(store_url), adopts=True)
     return Watching(None, None, desk, _relay(settings, store_url, desk), flush=settings.events.flush_seconds)
 
 

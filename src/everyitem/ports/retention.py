@@ -38,6 +38,13 @@ class Retention(Protocol):
         """
         ...
 
+    def forget_events(self, *, received_before: float) -> int:
+        """Give up events that came in before then (epoch seconds) and that nobody waits for; how many.
+
+        Their batch has not come, or had finished before then. One that is sent again is new.
+        """
+        ...
+
     def close(self) -> None:
         """Free the connection."""
         ...

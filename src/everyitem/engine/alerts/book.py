@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from everyitem.model.alerts import LASTING, Alert, Condition, Page, Reason, Silence
+from everyitem.model.alerts import LASTING, Alert, Condition, Level, Page, Reason, Silence
 from everyitem.settings.alerting import AlertSettings
+
+#: Seconds after which an alert that is due has nobody who tells it.
+_FORSAKEN = 60.0
 
 #: An execution: batch id and number.
 Scope = tuple[str, int]
@@ -70,6 +73,18 @@ class AlertBook:
                 )
             elif known.alert_id == recorded.alert_id:
                 self._alerts[known.incident] = _followed(known, recorded)
+
+    def adopt(self, alerts: Iterable[Alert], at: float) -> None:
+        """Take over critical alerts that nobody repeats: whoever told of them is gone."""
+        for recorded in alerts:
+            is_urgent = recorded.level is Level.CRITICAL and recorded.acknowledged_at is None
+            if (
+                is_urgent
+                and recorded.resolved_at is None
+                and recorded.incident not in self._alerts
+                and at >= self._next_page(recorded) + _FORSAKEN
+            ):
+                self._alerts[recorded.incident] = recorded
 
     def silence(self, silences: Sequence[Silence]) -> None:
         """Take the silences in force."""
@@ -259,10 +274,18 @@ class AlertBook:
 
 
 def _followed(known: Alert, recorded: Alert) -> Alert:
-    """An alert with what others did to it: a person who looks after it, a process that saw it end."""
+    """An alert with what others did to it: who looks after it, who told of it, who saw its end."""
     if recorded.acknowledged_at is not None:
         known = replace(
             known, acknowledged_at=recorded.acknowledged_at, acknowledged_by=recorded.acknowledged_by
+        )
+    if recorded.paged_at is not None and (known.paged_at is None or recorded.paged_at > known.paged_at):
+        known = replace(
+            known,
+            pages=recorded.pages,
+            paged_at=recorded.paged_at,
+            channel=recorded.channel,
+            step=recorded.step,
         )
     if (
         recorded.resolved_at is not None

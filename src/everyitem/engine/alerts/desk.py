@@ -26,6 +26,8 @@ _log = logging.getLogger("everyitem")
 #: Seconds between two looks, and between two looks into the store while an alert stands.
 LOOK = 1.0
 LOOK_UP = 5.0
+#: Seconds between two looks for alerts nobody repeats.
+LOOK_ROUND = 30.0
 #: Seconds the store's answer is waited for before somebody is told.
 PATIENCE = 2.0
 #: Pages that may wait for one channel.
@@ -40,9 +42,14 @@ class AlertDesk:
         settings: AlertSettings,
         channels: Mapping[str, AlertChannel],
         open_store: Callable[[], AlertStore],
+        *,
+        adopts: bool = False,
     ) -> None:
-        """`channels` has one for every name of the escalation; `open_store` may block and raise."""
-        self._settings = settings
+        """`channels` has one for every name of the escalation; `open_store` may block and raise.
+
+        A desk that `adopts` repeats what other processes left critical, once nobody else does.
+        """
+        self._settings, self._adopts = settings, adopts
         self._book = AlertBook(settings, new_id=lambda: secrets.token_hex(4))
         self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._couriers = {name: _Courier(one, self._results.put, self) for name, one in channels.items()}
@@ -154,6 +161,8 @@ class AlertDesk:
         scopes = self._runs.keys() | self._noticed
         mine = [one for one in alerts if (one.batch_id, one.execution) in scopes or one.incident in known]
         self._book.remember(mine)
+        if self._adopts:
+            self._book.adopt(alerts, self.now())
         self._book.silence(silences)
 
     def _live(self) -> None:
@@ -179,7 +188,8 @@ class AlertDesk:
         for scope, run in list(self._runs.items()):
             if run.vitals is not None and scope not in self._leaving:
                 self._book.see(scope, run.watch.look(*run.vitals), now)
-        if self._book.standing and now >= self._looked_up + LOOK_UP:
+        is_due = now >= self._looked_up + (LOOK_UP if self._book.standing else LOOK_ROUND)
+        if is_due and (self._book.standing or self._adopts):
             self._look_up()
         if self._is_asking and now < self._looked_up + PATIENCE:
             return  # what the store knows may make a page needless

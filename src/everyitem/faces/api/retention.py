@@ -60,6 +60,9 @@ def prune(
                 break
             if dry_run or retention.prune(one.execution_key, finished_before=before):
                 pruned.append(PrunedExecution.of(one))
+        if limit is None and not dry_run:
+            # looks at all there are: not what a run's user should wait for
+            retention.forget_events(received_before=before)
     finally:
         retention.close()
     return pruned

@@ -1,5 +1,6 @@
 """The server: a socket, an event loop on a thread of its own, and the order in which all of it ends."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -7,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -92,6 +94,7 @@ class Server:
                 backlog=_BACKLOG,
             ),
             self._tls,
+            handshake_seconds=options.head_seconds,
         )
 
     @property
@@ -155,14 +158,39 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn that leaves signals alone and takes a TLS context as it is."""
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, tls: ssl.SSLContext | None, *, handshake_seconds: float
+    ) -> None:
         super().__init__(config)
         config.load()
         config.ssl = tls
+        self._handshake_seconds = handshake_seconds
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.ssl is None:
+            super().run(sockets)
+            return
+        with asyncio.Runner(loop_factory=lambda: _TlsLoop(self._handshake_seconds)) as runner:
+            runner.run(self.serve(sockets))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _TlsLoop(asyncio.SelectorEventLoop):
+    """An event loop that lets go who dribbles a TLS handshake.
+
+    asyncio has a minute's patience, and uvicorn no setting for it.
+    """
+
+    def __init__(self, handshake_seconds: float) -> None:
+        super().__init__()
+        self._handshake_seconds = handshake_seconds
+
+    async def create_server(self, *what: Any, **how: Any) -> asyncio.Server:
+        how["ssl_handshake_timeout"] = self._handshake_seconds
+        return await super().create_server(*what, **how)
 
 
 def _bind(options: HttpOptions) -> socket.socket:

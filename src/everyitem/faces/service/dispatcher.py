@@ -28,6 +28,7 @@ from everyitem.faces.service.desk import Desks
 from everyitem.faces.service.endings import Ending, ending_of
 from everyitem.faces.service.logs import Logs
 from everyitem.faces.service.machine import capacity, capacity_of, running, waiting
+from everyitem.faces.service.mishaps import Mishaps
 from everyitem.faces.service.views import Health
 from everyitem.model.errors import ErrorCode, Problem, StoreError, UsageError
 from everyitem.model.response import Response, parse_response, refuse
@@ -77,6 +78,7 @@ class Dispatcher:
         #: What is in the way of all batches; when (monotonic) to look again.
         self._trouble: dict[str, str] = {}
         self._look_at_processors = 0.0
+        self._mishaps = Mishaps()
         self._obstacles: Mapping[int, str] = {}
         self._typical: float | None = None
         self._waiting = self._services = 0
@@ -173,17 +175,21 @@ class Dispatcher:
             queue.renew(self._me)
             self._renewed = now
         for ended in self._children.ended():
-            self._bury(queue, ended, stopping=False)
+            with self._mishaps.apart(ended.ticket):
+                self._bury(queue, ended, stopping=False)
         services = queue.services()
         tickets = []
         for ticket in queue.tickets():
-            if ticket.execution_key not in self._children and self._tidy(queue, ticket):
-                continue
-            tickets.append(ticket)
+            is_over = False
+            with self._mishaps.apart(ticket):
+                is_over = ticket.execution_key not in self._children and self._tidy(queue, ticket)
+            if not is_over:
+                tickets.append(ticket)
         for ticket in tickets:
             if (child := self._children.of(ticket.execution_key)) is not None:
-                self._logs.trim(child.key)
-                self._steer(child, ticket)
+                with self._mishaps.apart(ticket):
+                    self._logs.trim(child.key)
+                    self._steer(child, ticket)
         self._share(queue, tickets, services)
         self._services = len(services)
 
@@ -253,11 +259,14 @@ class Dispatcher:
             slots = allocation.changes.get(ticket.execution_key)
             child = self._children.of(ticket.execution_key)
             if slots is not None and child is not None and ticket.owned:
-                self._grant(child, slots)
+                with self._mishaps.apart(ticket):
+                    self._grant(child, slots)
         for start in allocation.starts:
-            self._start(queue, in_line[start.key], start)
+            with self._mishaps.apart(in_line[start.key]):
+                self._start(queue, in_line[start.key], start)
         for key in allocation.impossible:
-            self._give_up_impossible(queue, in_line[key], services)
+            with self._mishaps.apart(in_line[key]):
+                self._give_up_impossible(queue, in_line[key], services)
 
     def _grant(self, child: Child, slots: int) -> None:
         """Let a running batch use more or fewer slots from now on."""
@@ -330,6 +339,7 @@ class Dispatcher:
             case _ if ticket is not None:
                 self._count_crash(queue, ticket, f"its process was ended by {life.text}")
         self._children.drop(child)
+        self._mishaps.forget(key)
 
     def _can_load(self) -> bool:
         self._trouble["processors"] = "the item processors are looked at again"

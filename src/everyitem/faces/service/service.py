@@ -99,6 +99,7 @@ class Service:
         subscription = compose.subscribe(self.settings)
         self._dispatcher.start()
         self._care.publish()
+        self._care.desk.begin()
         self._orphans = Orphans(self.store_url, self._care.desk.notice)
         self._orphans.begin()
         if subscription is not None:

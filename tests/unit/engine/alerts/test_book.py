@@ -185,6 +185,37 @@ def test_what_another_process_saw_end_is_repeated_by_nobody():
     assert len(here.book.standing) == 1
 
 
+def test_who_looks_after_a_store_repeats_what_nobody_else_does():
+    """A run that failed has no process any more; somebody must still be told, one channel further."""
+    gone, service = Desk(), Desk()
+    gone.at(0.0)
+    gone.book.end(SCOPE, [DEAD, Condition(AlertKind.RUN_FAILED, "cancelled")], 0.0)
+    gone.deliver(0.0)
+    recorded = gone.book.changes()
+    service.book.adopt(recorded, REPEAT + 59.0)
+    assert service.deliver(REPEAT + 59.0) == []
+    service.book.adopt(recorded, REPEAT + 60.0)
+    assert service.deliver(REPEAT + 60.0) == [("mail", Reason.ESCALATED, DEAD.kind)]
+    (repeated,) = service.book.changes()
+    assert repeated.pages == 2
+
+
+def test_of_two_who_look_after_a_store_one_tells():
+    """Each sees what the other has told."""
+    left = Desk()
+    left.at(0.0)
+    left.book.end(SCOPE, [DEAD], 0.0)
+    left.deliver(0.0)
+    one, other = Desk(), Desk()
+    for desk in (one, other):
+        desk.book.adopt([left.alert], REPEAT + 60.0)
+    assert one.deliver(REPEAT + 60.0) != []
+    other.book.remember([one.alert])
+    assert other.deliver(REPEAT + 60.0) == []
+    other.book.remember([replace(one.alert, acknowledged_at=1000.0, acknowledged_by="ada")])
+    assert other.deliver(3 * REPEAT) == []
+
+
 @pytest.mark.parametrize("kind", [AlertKind.OWNER_GONE, AlertKind.EVENT_PARKED])
 def test_what_somebody_looks_after_all_the_time_is_over_when_he_says_so(kind):
     """No run has to end for it: somebody went on with the batch, or offered the event again."""

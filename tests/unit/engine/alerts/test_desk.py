@@ -64,10 +64,10 @@ class Kept:
         pass
 
 
-def made(*channels, store=None, **settings):
+def made(*channels, store=None, adopts=False, **settings):
     names = [channel.name for channel in channels]
     wanted = AlertSettings(escalation=names, channels=dict.fromkeys(names, LOG), **settings)
-    return AlertDesk(wanted, {one.name: one for one in channels}, lambda: store or Kept())
+    return AlertDesk(wanted, {one.name: one for one in channels}, lambda: store or Kept(), adopts=adopts)
 
 
 def fail(desk, message="the disk is gone"):
@@ -181,6 +181,30 @@ def test_what_an_earlier_process_noticed_is_over_once_somebody_sees_that_all_is_
     second.notice(about, [])
     until(lambda: all(alert.resolved_at is not None for alert in store.kept.values()))
     second.close()
+
+
+def test_a_desk_of_a_service_goes_on_with_what_a_dead_process_left():
+    """As soon as it begins, without a run of its own."""
+    store, channel = Kept(), Reached("ops")
+    left = Alert(
+        alert_id="1",
+        batch_id="b",
+        execution=1,
+        kind=AlertKind.CRITICAL_ERROR,
+        level=Level.CRITICAL,
+        text="the run ended with SYSTEM_ERROR",
+        raised_at=1.0,
+        seen_at=1.0,
+        pages=1,
+        paged_at=1.0,
+    )
+    store.put(left)
+    desk = made(channel, store=store, adopts=True)
+    desk.begin()
+    assert channel.reached.wait(60)
+    until(lambda: store.kept["1"].pages == 2)
+    desk.close()
+    assert [page.reason for page in channel.pages] == [Reason.REPEATED]
 
 
 def test_a_run_that_ends_before_the_store_answers_leaves_no_alert_of_earlier_ones(monkeypatch):

@@ -20,13 +20,11 @@ from everyitem.adapters.nodes.dask.cluster_view import ClusterView, Place
 from everyitem.adapters.nodes.dask.flights import Flight
 from everyitem.adapters.nodes.dask.frames import Ask, Glimpse, Opening, Report, Task, encode
 from everyitem.adapters.nodes.dask.link import Link, LinkLost, Lost
-from everyitem.adapters.nodes.worker_process import holder_name
+from everyitem.adapters.nodes.dask.seats import Seats
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import (
-    HolderJoined,
-    HolderLost,
     ItemRunsLong,
     Lease,
     NodeFailed,
@@ -74,17 +72,6 @@ class Patience:
     idle: float = 30.0
 
 
-class _Slot:
-    """One holder's place, and how many have sat in it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.generation = 0
-        #: The holder that is there now; empty while there is none.
-        self.holder = ""
-        self.done = 0
-
-
 class Dispatch:
     """Keeps `slots` leases going through Dask and carries messages between it and the engine.
 
@@ -107,7 +94,7 @@ class Dispatch:
         self._opening, self._packed = opening, encode(opening)
         self._at_most_once = opening.assignment.at_most_once
         self._connect, self._patience = connect, patience
-        self._slots = [_Slot(number) for number in range(slots)]
+        self._seats = Seats(node_id, slots, post=post, clock=clock)
         self._flights: dict[str, Flight] = {}
         self._bisection = Bisection()
         self._cluster = ClusterView()
@@ -186,7 +173,7 @@ class Dispatch:
                     return
             if self._cluster.fit:
                 capable = now
-                self._fill_slots()
+                self._fill_seats()
             elif now - capable > self._patience.cluster or self._is_unfit():
                 raise _Hopeless(
                     self._cluster.problems
@@ -243,7 +230,7 @@ class Dispatch:
 
     def run_slice(self, holder: str, lease: Lease) -> None:
         """Hand a lease on to Dask, unless its holder is gone."""
-        if self._is_ending or holder not in {slot.holder for slot in self._slots}:
+        if self._is_ending or holder not in self._seats:
             return
         flight = Flight(holder, lease, self._bisection.length(lease.indices), time.monotonic())
         self._flights[holder] = flight
@@ -298,9 +285,9 @@ class Dispatch:
 
     def resize(self, slots: int) -> None:
         """Have a holder for each slot in use; idle ones there are too many of stay."""
-        self._slots += [_Slot(number) for number in range(len(self._slots), slots)]
+        self._seats.add(slots)
         if self._link is not None and self._cluster.fit:
-            self._fill_slots()
+            self._fill_seats()
 
     def interrupt(self) -> None:
         """End items in flight by force; nobody is charged."""
@@ -331,8 +318,7 @@ class Dispatch:
             if self._flights and waiting:
                 await asyncio.wait(waiting, timeout=_GRACE)
         self._lose_all(reason)
-        for slot in self._slots:
-            self._leave(slot, "the node was interrupted")
+        self._seats.lose_all("the node was interrupted")
         self._wake.set()
 
     def close(self) -> None:
@@ -352,51 +338,27 @@ class Dispatch:
 
     def views(self) -> list[WorkerView]:
         """What each holder does now, as last seen."""
-        views = []
-        for slot in self._slots:
-            flight = self._flights.get(slot.holder)
-            index = None if flight is None else flight.index
-            since = 0.0 if flight is None else flight.since
-            done = slot.done + (0 if flight is None else len(flight.answered))
-            if slot.holder:
-                views.append(WorkerView(slot.holder, index, since, done))
-        return views
+        return self._seats.views(self._flights)
 
     # -- holders ---------------------------------------------------------------------------------------
 
-    def _fill_slots(self) -> None:
+    def _fill_seats(self) -> None:
         """Announce a holder for every slot that has none."""
-        for slot in self._slots:
-            if not slot.holder and not self._is_ending:
-                slot.generation += 1
-                slot.holder = holder_name(self._node_id, slot.number, slot.generation)
-                self._post(
-                    HolderJoined(
-                        self._clock(), slot.holder, self._node_id, slots=1, round_trip=self._round_trip
-                    )
-                )
+        if not self._is_ending:
+            self._seats.fill(round_trip=self._round_trip)
 
-    def _leave(self, slot: _Slot, reason: str, block: OutcomeBlock | None = None, **known: Any) -> None:
-        """The holder of this slot is no more; `known` is what `HolderLost` can say of it."""
-        if slot.holder:
-            holder, slot.holder = slot.holder, ""
-            replaced = not self._is_ending
-            self._post(
-                HolderLost(self._clock(), holder, block or OutcomeBlock(), reason, replaced=replaced, **known)
-            )
+    def _leave(self, flight: Flight, reason: str, block: OutcomeBlock, **known: Any) -> None:
+        """The holder of this flight is no more."""
+        self._end(flight)
+        self._seats.lose(flight.holder, reason, block, replaced=not self._is_ending, **known)
 
-    def _slot_of(self, flight: Flight) -> _Slot:
-        return next(slot for slot in self._slots if slot.holder == flight.holder)
-
-    def _end(self, flight: Flight) -> _Slot:
-        """The flight is over for us; returns the slot it was in."""
+    def _end(self, flight: Flight) -> None:
+        """The flight is over for us."""
         del self._flights[flight.holder]
-        slot = self._slot_of(flight)
-        slot.done += len(flight.answered)
+        self._seats.count(flight.holder, len(flight.answered))
         if self._link is not None and flight.future is not None:
             self._do(self._link.drop(flight.future))
         flight.future = None
-        return slot
 
     def _give_back(self, flight: Flight) -> None:
         """Nothing of what has no outcome was begun."""
@@ -407,14 +369,10 @@ class Dispatch:
         """The worker or the way to it is gone; with `blame` one of the items may have been at fault."""
         unanswered = flight.unanswered
         failures = self._bisection.lost(unanswered, flight.lease.attempt) if blame and unanswered else []
-        self._leave(
-            self._end(flight),
-            reason,
-            OutcomeBlock([], failures),
-            begun=tuple(unanswered) if flight.tries else (),
-        )
+        begun = tuple(unanswered) if flight.tries else ()
+        self._leave(flight, reason, OutcomeBlock([], failures), begun=begun)
         if self._link is not None and self._cluster.fit:
-            self._fill_slots()
+            self._fill_seats()
 
     def _lose_all(self, reason: str) -> None:
         for flight in list(self._flights.values()):
@@ -425,8 +383,7 @@ class Dispatch:
         was_ending, self._is_ending = self._is_ending, True
         for flight in list(self._flights.values()):
             self._lose(flight, reason)
-        for slot in self._slots:
-            self._leave(slot, reason)
+        self._seats.lose_all(reason)
         if not was_ending:
             logger.warning("node %s: %s", self._node_id, reason)
             self._post(NodeFailed(self._clock(), self._node_id, reason, code))
@@ -491,8 +448,8 @@ class Dispatch:
         elif report.loss is not None:
             block = flight.take(report.glimpse.first, report.glimpse.blocks)
             loss = report.loss
-            self._leave(self._end(flight), loss.reason, block, isolate=loss.isolate, begun=loss.begun)
-            self._fill_slots()
+            self._leave(flight, loss.reason, block, isolate=loss.isolate, begun=loss.begun)
+            self._fill_seats()
         else:
             block = flight.take(report.glimpse.first, report.glimpse.blocks)
             self._bisection.done(list(flight.answered))

@@ -34,10 +34,33 @@ _EVENTS: Final = (
         "AND incoming_events.received_at <= finished_at)"
     ),
 )
+_FINISHED: Final = ", ".join(f"'{status}'" for status in ExecutionStatus if status.is_finished)
+#: What events said of a batch that has not come, although none of them is young.
+_OF_NO_BATCH: Final = (
+    "NOT EXISTS (SELECT 1 FROM executions WHERE executions.batch_id = {table}.batch_id) "
+    "AND NOT EXISTS (SELECT 1 FROM incoming_events "
+    "WHERE incoming_events.batch_id = {table}.batch_id AND received_at >= ?)"
+)
+_COMPLETIONS: Final = (
+    "DELETE FROM completions WHERE position IN "
+    f"(SELECT position FROM completions WHERE {_OF_NO_BATCH.format(table='completions')} LIMIT ?)"
+)
+_ALLOCATIONS: Final = (
+    "DELETE FROM allocations WHERE (batch_id, execution) IN (SELECT batch_id, execution FROM allocations "
+    f"WHERE {_OF_NO_BATCH.format(table='allocations')} LIMIT ?)"
+)
+#: Events of such batches, and those that came when every execution of theirs had long finished.
+_INCOMING: Final = (
+    "DELETE FROM incoming_events WHERE (source, event_id) IN (SELECT source, event_id FROM incoming_events "
+    "WHERE received_at < ? AND NOT EXISTS (SELECT 1 FROM executions JOIN execution_states "
+    "USING (execution_key) WHERE executions.batch_id = incoming_events.batch_id "
+    f"AND (status NOT IN ({_FINISHED}) OR finished_at >= ?)) LIMIT ?)"
+)
+#: Small rows deleted at a time.
+_EVENTS_AT_ONCE: Final = 5000
 #: Large rows deleted at a time: some megabytes, some ten milliseconds of the write lock.
 _AT_ONCE: Final = 64
 
-_FINISHED: Final = ", ".join(f"'{status}'" for status in ExecutionStatus if status.is_finished)
 _IS_FINISHED: Final = f"status IN ({_FINISHED}) AND finished_at < ?"
 _IS_KEPT: Final = (
     "(pruned_at IS NULL OR EXISTS (SELECT 1 FROM input_chunks "
@@ -96,3 +119,19 @@ def _delete_some(connection: Connection, table: str, number: str, execution_key:
             (execution_key, execution_key, _AT_ONCE),
         ).rowcount
     return deleted == _AT_ONCE
+
+
+def forget_events(connection: Connection, received_before: float) -> int:
+    """Delete what nobody waits for any more; how many events that were."""
+    for statement in (_COMPLETIONS, _ALLOCATIONS):
+        while _delete_rows(connection, statement, received_before):
+            pass
+    forgotten = 0
+    while some := _delete_rows(connection, _INCOMING, received_before, received_before):
+        forgotten += some
+    return forgotten
+
+
+def _delete_rows(connection: Connection, statement: str, *values: float) -> int:
+    with connection.writing() as database:
+        return database.execute(statement, (*values, _EVENTS_AT_ONCE)).rowcount

@@ -308,6 +308,9 @@ class TableStore:
             pruning.delete(self._connection, execution_key)
         return marked
 
+    def forget_events(self, *, received_before: float) -> int:
+        return pruning.forget_events(self._connection, received_before)
+
     def close(self) -> None:
         self._connection.close()
 

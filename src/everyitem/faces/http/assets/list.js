@@ -91,7 +91,7 @@ function showAlerts(alerts) {
   place.dataset.key = key;
   place.replaceChildren(...alerts.map((one) => {
     const line = element("div", { class: `alert ${one.level}` },
-      element("p", {}, element("b", {}, one.kind.replaceAll("-", " ")), " ", one.batchId ? element("a", { href: `/batches/${encodeURIComponent(one.batchId)}` }, one.batchId) : null),
+      element("p", {}, element("b", {}, one.kind.replaceAll("-", " ")), " ", one.execution ? element("a", { href: `/batches/${encodeURIComponent(one.batchId)}` }, one.batchId) : null),
       element("p", { class: "soft" }, one.text));
     if (one.acknowledgedBy) line.append(element("span", { class: "soft" }, `${one.acknowledgedBy} looks after it`));
     else if (mayRun()) {
