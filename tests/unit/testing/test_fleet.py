@@ -55,6 +55,13 @@ def test_a_slow_coordinator_is_what_everybody_waits_for():
     assert findings.makespan > 2 * play(items=20_000, nodes=100).makespan
 
 
+def test_slices_do_not_shrink_where_messages_wait():
+    """Waiting is not being slow. Taken for that, it makes more messages, and more waiting."""
+    overloaded = play(items=100_000, nodes=50, decision=0.01)
+    assert overloaded.messages < 1.3 * play(items=100_000, nodes=50).messages
+    assert overloaded.makespan < 1.1 * 0.01 * overloaded.messages
+
+
 def test_a_message_looks_at_no_more_holders_where_there_are_more():
     """Calls are a cost no other load of the machine changes: as many with 200 nodes as with 20."""
 
