@@ -142,7 +142,7 @@ class Runtime:
             elif isinstance(message, NodeMessage):
                 self._meter.hear(message)
                 self._observers.heard(message)
-            for command in self._state.handle(message):
+            for command in self._state.handle(message, now=time.monotonic()):
                 if isinstance(command, Finish):
                     self._report(time.monotonic())
                     return command.verdict

@@ -162,7 +162,7 @@ class ExecutionState:
         self._deadline = deadline
         self._interrupt_at = math.inf
         self._interrupted = False
-        self._started_at = at
+        self._started_at = self._heard_at = at
         self._paused_at = at
         self._paused = 0.0
         self._ended_at = math.inf
@@ -191,9 +191,13 @@ class ExecutionState:
             for start, stop in self.ledger.runs(Mark.OPEN, partition.first, partition.last + 1):
                 self.dealer.queues.put(node_id, start, stop)
 
-    def handle(self, message: Message) -> list[Command]:
-        """Take note of what happened and answer with what to do about it, in order."""
+    def handle(self, message: Message, *, now: float | None = None) -> list[Command]:
+        """Take note of what happened and answer with what to do about it, in order.
+
+        `now` (monotonic seconds) is when it is heard, where messages have waited: what is dealt begins then.
+        """
         at = message.at
+        self._heard_at = at if now is None else max(at, now)
         commands: list[Command] = []
         match message:
             case OutcomesArrived():
@@ -266,7 +270,8 @@ class ExecutionState:
     def _deal(self, at: float) -> Sequence[Command]:
         """New leases; under at-most-once those that need no intent any more are told, others wait for it."""
         allowance = self.pacing.allowance(at, self.dealer)
-        dealt = self.dealer.deal(at, allowance)
+        # not `at`: waiting for us says nothing about how fast a holder is
+        dealt = self.dealer.deal(self._heard_at, allowance)
         self.pacing.dealt(
             sum(len(command.lease.indices) for command in dealt if isinstance(command, RunSlice)),
             more_wanted=self.dealer.wants_more,

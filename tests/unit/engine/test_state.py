@@ -12,6 +12,7 @@ from everyitem.engine.messages import (
     InterruptNodes,
     PauseAsked,
     ResumeAsked,
+    RunSlice,
     SaveCheckpoint,
     StopAsked,
     StoreFailed,
@@ -23,7 +24,14 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.retry import RetryPolicy
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.node import HolderLost, ItemRunsLong, NodeFailed, SliceShortened
+from everyitem.ports.node import (
+    HolderJoined,
+    HolderLost,
+    ItemRunsLong,
+    NodeFailed,
+    SliceFinished,
+    SliceShortened,
+)
 
 NO_WAIT = RetryPolicy(max_retries=3, initial_delay=0.0)
 
@@ -122,6 +130,25 @@ def test_a_shared_queue_of_many_slots_ramps_up_by_doubling_before_a_rate_is_know
         given.append(max(len(lease.indices) for lease in leases))
     assert given[0] <= 8
     assert given[-1] >= 64
+
+
+def test_waiting_for_us_is_not_being_slow() -> None:
+    """Messages that are heard late begin leases late; slices stay as long as they were."""
+
+    def sizes(late: float) -> list[int]:
+        state, now, found = Driver(100_000).state, 0.0, list[int]()
+        message: HolderJoined | SliceFinished = HolderJoined(0.0, "n/1", "n", 1)
+        for _ in range(15):
+            (told,) = (one for one in state.handle(message, now=now) if isinstance(one, RunSlice))
+            found.append(len(told.lease.indices))
+            done_at = now + found[-1] / 1000
+            message = SliceFinished(done_at, "n/1", told.lease.lease_id, successes(told.lease.indices))
+            now = done_at + late
+        return found
+
+    # times are sums of floats: an item more or less
+    assert sizes(late=1.0) == pytest.approx(sizes(late=0.0), abs=1)
+    assert sizes(late=1.0)[-1] in range(95, 106)
 
 
 def test_competing_workers_never_get_more_than_a_fair_half_of_the_rest() -> None:

@@ -1,5 +1,6 @@
 """Many virtual nodes and the engine's real decisions: what a fleet finds is true of its batch."""
 
+import sys
 import tracemalloc
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_slow_coordinator_is_what_everybody_waits_for():
     findings = play(items=20_000, nodes=100, decision=0.001)
     assert findings.makespan > 0.9 * 0.001 * findings.messages
     assert findings.makespan > 2 * play(items=20_000, nodes=100).makespan
+
+
+def test_slices_do_not_shrink_where_messages_wait():
+    """Waiting is not being slow. Taken for that, it makes more messages, and more waiting."""
+    overloaded = play(items=100_000, nodes=50, decision=0.01)
+    assert overloaded.messages < 1.3 * play(items=100_000, nodes=50).messages
+    assert overloaded.makespan < 1.1 * 0.01 * overloaded.messages
+
+
+def test_a_message_looks_at_no_more_holders_where_there_are_more():
+    """Calls are a cost no other load of the machine changes: as many with 200 nodes as with 20."""
+
+    def calls_per_message(nodes):
+        calls = 0
+
+        def note(frame, event, argument):
+            nonlocal calls
+            calls += event == "call"
+
+        fleet = Fleet(Setting(items=50 * nodes, nodes=nodes))
+        sys.setprofile(note)
+        try:
+            messages = fleet.run().messages
+        finally:
+            sys.setprofile(None)
+        return calls / messages
+
+    assert calls_per_message(200) < 1.05 * calls_per_message(20)
 
 
 def test_memory_does_not_grow_with_the_items():

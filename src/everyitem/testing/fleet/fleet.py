@@ -137,13 +137,14 @@ class Fleet:
             gone = [worker.name for worker in self._workers.values() if worker.node_id == message.node_id]
             for name in gone:
                 del self._workers[name]
+        # one after the other: what arrives meanwhile waits
+        heard_at = max(message.at, self._free_at)
+        self._free_at = heard_at + self.setting.decision
         # processor time: what else runs on this machine takes nothing away from it
         begun_at = time.thread_time()
-        commands = self.state.handle(message)
+        commands = self.state.handle(message, now=heard_at)
         self._deciding += time.thread_time() - begun_at
         self._messages += 1
-        # one after the other: what arrives meanwhile waits
-        self._free_at = max(message.at, self._free_at) + self.setting.decision
         for command in commands:
             self._carry_out(command, self._free_at)
         if self._told is not None and not self._messages % _LOOK:
