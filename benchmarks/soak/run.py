@@ -132,27 +132,38 @@ class SoakRun:
                 deck = self.chance.sample(_DECK, len(_DECK))
             kind = deck.pop()
             at = time.monotonic()
-            self._strike(kind, process.pid)
+            if not self._strike(kind, process.pid):
+                # whoever was to be struck is just being replaced
+                deck.append(kind)
+                continue
             self.strikes.append(Strike(kind, at, time.monotonic()))
             next_strike = at + self.shape.every * self.chance.uniform(0.5, 1.5)
             say(f"{at - self.began:7.1f} s  {kind}")
 
-    def _strike(self, kind: str, supervisor: int) -> None:
+    def _strike(self, kind: str, supervisor: int) -> bool:
+        """Do it; whether there was anybody to do it to."""
         if kind == AWAY:
             volume, elsewhere = self.folder / "volume", self.folder / "elsewhere"
             volume.rename(elsewhere)
             time.sleep(self.chance.uniform(*_OUTAGE))
             elsewhere.rename(volume)
-            return
+            return True
         coordinator = _coordinator(supervisor)
+        if coordinator is None:
+            return False
         if kind == KILLED:
-            victims = [coordinator] if coordinator else []
-        else:
-            workers = _workers(coordinator) if coordinator else []
-            victims = [self.chance.choice(workers)] if workers else []
+            return _send(coordinator.pid, signal.SIGKILL)
+        workers = self._workers(coordinator)
         number = signal.SIGSTOP if kind == "worker stopped" else signal.SIGKILL
-        for victim in victims:
-            _send(victim, number)
+        return bool(workers) and _send(self.chance.choice(workers), number)
+
+    def _workers(self, coordinator: psutil.Process) -> list[int]:
+        """The workers, known by the calls they have written down."""
+        known = {int(line.split()[1]) for line in self._calls()}
+        try:
+            return sorted(known & {one.pid for one in coordinator.children(recursive=True)})
+        except psutil.NoSuchProcess:
+            return []
 
     def _sample(self, supervisor: int) -> None:
         coordinator = _coordinator(supervisor)
@@ -172,7 +183,10 @@ class SoakRun:
 
     def ends(self) -> list[float]:
         """When each call that came to its end did so (monotonic seconds)."""
-        return [int(line.split()[3]) / 1e9 for line in self.witness.read_text().splitlines()]
+        return [int(line.split()[3]) / 1e9 for line in self._calls()]
+
+    def _calls(self) -> list[str]:
+        return self.witness.read_text().splitlines() if self.witness.exists() else []
 
     def check(self) -> None:
         """Every item has the outcome it must have, once; raises RuntimeError where one has not."""
@@ -204,17 +218,6 @@ def _coordinator(supervisor: int) -> psutil.Process | None:
         return None
 
 
-def _workers(coordinator: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for one in coordinator.children(recursive=True):
-        try:
-            if "everyitem.worker" in one.cmdline():
-                found.append(one)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def _resident(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)
@@ -222,8 +225,9 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
+def _send(pid: int, number: signal.Signals) -> bool:
     try:
-        os.kill(process.pid, number)
+        os.kill(pid, number)
     except ProcessLookupError:
-        pass  # it has ended by itself
+        return False  # it has ended by itself
+    return True

@@ -35,13 +35,14 @@ def gaps(
 ) -> list[Gap]:
     """The times longer than `normal` without an end of a call, from `began` to `ended`.
 
+    What struck within `normal` before a gap counts as its cause, too: calls that were under way still end.
     A run that begins takes its time, which is no gap: `began` is best the end of the first call.
     """
     found = []
     before = began
     for at in (*sorted(ends), ended):
         if at - before > normal:
-            causes = [strike.kind for strike in strikes if strike.at < at and strike.until > before]
+            causes = [strike.kind for strike in strikes if strike.at < at and strike.until > before - normal]
             found.append(Gap(before, at, causes[-1] if causes else ""))
         before = at
     return found

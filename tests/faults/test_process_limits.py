@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -318,6 +319,30 @@ def test_deaths_are_noticed_without_process_descriptors(
     (failure,) = driver.failures
     assert "exit code 7" in failure.message
     assert set(driver.results) == {0, 2}
+
+
+def test_a_worker_that_is_stopped_between_two_items_is_replaced(
+    start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No item runs whose time could be over, and still nothing waits for it for ever; nobody is charged."""
+    monkeypatch.setattr("everyitem.adapters.nodes.supervision._STALLED", 10)
+    code = """
+    import os
+    @item_processor("p")
+    def p(item, context):
+        return os.getpid()
+    """
+    driver = start(code, ["1", "2"], size=1).run(1)
+    os.kill(int(driver.results[0]), signal.SIGSTOP)
+    driver.lease((1,))
+    lost = driver.wait_for(HolderLost)
+    assert "did nothing with what it was given" in lost.reason
+    assert lost.replaced
+    driver.wait_for(HolderJoined)
+    driver.lease((1,))
+    driver.wait_for(SliceFinished)
+    assert driver.failures == []
+    assert driver.results[1] != driver.results[0]
 
 
 def test_a_worker_that_closes_its_socket_is_put_down(start: Callable) -> None:

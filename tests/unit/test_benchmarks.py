@@ -69,7 +69,7 @@ def test_a_run_replaces_the_generated_part_of_the_page_only(tmp_path):
 
 def test_time_is_lost_where_no_item_ends_for_more_than_a_second():
     """What struck in a gap is its cause; a gap nothing struck in has none."""
-    strikes = [Strike("worker killed", 2.0, 2.0), Strike(KILLED, 10.5, 10.5), Strike(AWAY, 20.0, 24.0)]
+    strikes = [Strike("worker killed", 2.0, 2.0), Strike(KILLED, 9.5, 9.5), Strike(AWAY, 20.0, 24.0)]
     still = [(10, 13), (22, 24), (35, 38)]
     ends = [
         at for at in (number / 2 for number in range(81)) if not any(one < at < two for one, two in still)

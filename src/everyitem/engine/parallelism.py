@@ -134,12 +134,15 @@ class ParallelismController:
 
     def limit(self, most: int, at: float, reason: str) -> Decision:
         """No more than `most` can be used from now on (nodes came or went, memory is short)."""
-        before, self.most = self.slots, max(1, most)
+        before, former, self.most = self.slots, self.most, max(1, most)
         self.least = min(self.least, self.most)
         self._high = self.most + 1
         self.best = min(self.best, self.most)
         if before <= self.most:
             self._low = min(self._low, before - 1)
+            if before == former < self.most and self._phase in (_Phase.HOLD, _Phase.PROBE):
+                # that it could not be more is what has kept it there
+                return self._follow_limit(at, reason)
             return self._hold(at, reason)
         self._start_holding(self.most)
         self._reference = self._given = 0.0
@@ -244,16 +247,24 @@ class ParallelismController:
             return self._probe(at, step, f"{window.failing:.0%} of the attempts fail")
         if window.used < USED:
             return self._hold(at, "holding")
-        if self.slots >= self.most:
-            self._direction = -1
-        elif self.slots <= self.least:
-            self._direction = 1
+        turned = -1 if self.slots >= self.most else 1 if self.slots <= self.least else self._direction
+        if turned != self._direction:
+            self._direction = turned
+            if self._step:
+                # long strides led here, and are none to go back by
+                self._step, self._patience = 0, PATIENCE
         step = self._step or max(1, self.slots // 8)
         # one slot less of two costs half of what is done meanwhile
         dear = step / self.slots / PROBING if self._direction < 0 and not self._step else 0.0
         if self._held < max(self._patience, dear):
             return self._hold(at, "holding")
         return self._probe(at, step, "probing")
+
+    def _follow_limit(self, at: float, reason: str) -> Decision:
+        if self._phase is _Phase.HOLD:
+            self.best = self.slots
+        self._phase, self._direction, self._step = _Phase.PROBE, 1, self.most - self.slots
+        return self._move(at, self.most, reason)
 
     def _probe(self, at: float, step: int, reason: str) -> Decision:
         target = min(self.most, max(self.least, self.slots + self._direction * step))
@@ -268,7 +279,7 @@ class ParallelismController:
     def _judge_probe(self, at: float, window: Window) -> Decision:
         gain = window.score / self._reference - 1 if self._reference else 0.0
         reason = _rise(self.slots, self.best, gain)
-        if self._is_better(gain):
+        if not self._reference or self._is_better(gain):
             # so far so good: soon on, in the same direction, with longer strides
             step = 2 * self._step
             self._take(window, gain)

@@ -1,5 +1,6 @@
 """A dependency is away for a minute in the middle of a batch: what it costs, in virtual time."""
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +12,9 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
 
 #: Seconds of a call while all is well, and of the outage: from when to when.
-CALL = 0.2
+CALL = 0.4
 AWAY, BACK = 40.0, 100.0
-ITEMS, SLOTS = 5_600, 5
+ITEMS, SLOTS = 2_800, 5
 #: Seconds a batch may take longer (issue 7).
 LONGER = 75.0
 
@@ -41,6 +42,7 @@ def says_when(index: int, attempt: int) -> tuple[float, Failure]:
     return 0.2, Failure(index, attempt, ErrorCode.ITEM_ERROR, "RetryLater", "later", retry_after=10.0)
 
 
+@functools.cache
 def run(outage: Outage | None, *, most: int | None) -> VirtualBatch:
     """The batch with or without an outage."""
 

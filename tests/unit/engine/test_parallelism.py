@@ -150,3 +150,35 @@ def test_few_long_calls_are_counted_by_how_long_they_took() -> None:
     short = Window(slots=10, seconds=0.95, succeeded=90, failed=0, busy=9.0)
     long = Window(slots=10, seconds=1.05, succeeded=110, failed=0, busy=11.0)
     assert short.score == pytest.approx(long.score)
+
+
+def test_what_memory_gives_back_is_used_at_once() -> None:
+    """It was memory that kept the number down; after each step it is kept where it helps."""
+    controller = ParallelismController(slots=5, least=1, most=8)
+    follow(controller, waiting, 10)
+    controller.limit(2, 10.0, "memory leaves 2 slots")
+    for left in (3, 4, 5):
+        decision = controller.limit(left, float(left), f"memory leaves {left} slots")
+        assert (decision.move, controller.slots) == (Move.GROW, left)
+        follow(controller, waiting, 2)
+        assert controller.best == left
+
+
+def test_what_is_given_back_and_does_not_help_is_left_alone() -> None:
+    """More slots than there are cores are no use, whoever offers them."""
+    controller = ParallelismController(slots=2, least=1, most=8)
+    follow(controller, on_two_cores, 20)
+    controller.limit(2, 20.0, "memory leaves 2 slots")
+    follow(controller, on_two_cores, 3)
+    controller.limit(3, 24.0, "memory leaves 3 slots")
+    follow(controller, on_two_cores, 1)
+    assert controller.slots == 2
+
+
+def test_strides_that_reach_the_end_are_not_made_backwards() -> None:
+    """Having grown by eight at last, it does not try eight fewer next."""
+    controller = ParallelismController(slots=16, least=1, most=40)
+    follow(controller, on_two_cores, 30)
+    decisions = follow(controller, waiting, 60)
+    grown = [decision.slots for decision in decisions].index(40)
+    assert all(decision.slots >= 35 for decision in decisions[grown:])

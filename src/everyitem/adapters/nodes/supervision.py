@@ -47,6 +47,9 @@ _FIRST_LOOK: Final = 0.02
 _LOOK: Final = 0.02
 #: Seconds an item may run before `ItemRunsLong`.
 _LONG: Final = 0.02
+#: Looks after which a worker that does nothing between two items is taken for stopped: some ten seconds. They
+#: are counted, not timed: after a stop of this process itself nobody is late.
+_STALLED: Final = 500
 #: Seconds between two drains of a ring whose slice runs on.
 _DRAIN: Final = 0.1
 #: Seconds between lowering `end` and reading `begun` (design section 3).
@@ -353,6 +356,8 @@ class Supervision:
             self._drain(worker, lease)
         flight = worker.in_flight
         if not flight:
+            if worker.stands_still() >= _STALLED:
+                worker.kill(Verdict.STALLED)
             return
         if now - worker.since > _LONG and worker.reported != flight.stop:
             worker.reported = flight.stop
@@ -461,6 +466,7 @@ class Supervision:
 _REASONS: Final = {
     Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
     Verdict.OUT_OF_MEMORY: "an item took too much memory; its worker process was killed",
+    Verdict.STALLED: "the worker process did nothing with what it was given; it was killed",
     Verdict.RECYCLED: "the worker process had grown and is replaced by a fresh one",
     Verdict.INTERRUPTED: "the worker process was interrupted",
 }

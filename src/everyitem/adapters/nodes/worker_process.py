@@ -64,6 +64,7 @@ class Verdict(Enum):
 
     ITEM_TIMEOUT = auto()
     OUT_OF_MEMORY = auto()
+    STALLED = auto()
     RECYCLED = auto()
     INTERRUPTED = auto()
     CLOSED = auto()
@@ -89,6 +90,8 @@ class WorkerProcess:
         self.leased_at = self.drained_at = 0.0
         #: Positions begun when a long run was last reported; 0 for not yet in this lease.
         self.reported = 0
+        #: Looks in a row in which it had a lease, no item, and got nowhere; where it stood then.
+        self._still, self._stood = 0, (-1, -1)
         #: Position of the item for whose time or memory the worker was killed.
         self.condemned_at = -1
         #: Bytes it took before its first item; 0 while it starts.
@@ -196,6 +199,7 @@ class WorkerProcess:
         self.phase, self.lease, self.kept = Phase.BUSY, lease, len(lease.indices)
         self.revoked = False
         self.reported = 0
+        self._still, self._stood = 0, (-1, -1)
         self.leased_at = self.drained_at = time.monotonic()
         self._words[END], self._words[CANCELLED] = self.kept, 0
         self._ring.begin(lease.lease_id, lease.indices, lease.attempt)
@@ -236,6 +240,13 @@ class WorkerProcess:
         """Positions of the lease begun but not finished: none, one item, or a chunk."""
         begun = self.begun
         return range(self._ring.finished, min(begun, self.kept))
+
+    def stands_still(self) -> int:
+        """For how many looks in a row, this one included, it has been between the same two items."""
+        stands = (self.begun, self.finished)
+        self._still = self._still + 1 if stands == self._stood else 0
+        self._stood = stands
+        return self._still
 
     @property
     def finished(self) -> int:
