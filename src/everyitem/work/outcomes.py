@@ -136,9 +136,12 @@ class StretchOutcomes:
         first = taken
         if self.failures:
             failed = {position - stretch.first: failure for position, failure in self.failures}
-            failures = [failure for place, failure in failed.items() if taken <= place < count]
-            indices = [index for place, index in enumerate(indices, taken) if place not in failed]
-            durations = [took for place, took in enumerate(durations, taken) if place not in failed]
+            places = sorted(place for place in failed if taken <= place < count)
+            failures = [failed[place] for place in places]
+            indices = list(indices)
+            # from behind, so that the places before keep their numbers; failures are few
+            for place in reversed(places):
+                del indices[place - taken], durations[place - taken]
             first -= sum(place < taken for place in failed)
         last = first + len(indices)
         return Returned(indices, durations, self._texts[first:last], self._results[first:last]), failures
