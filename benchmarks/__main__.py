@@ -17,6 +17,7 @@ CASES = (
     "tuned",
     "scaling",
     "stealing",
+    "dask",
     "command",
     "guarded",
     "scheduling",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import everyitem
@@ -28,14 +29,20 @@ class Timing:
 
 
 def document(
-    items: Sequence[Any], processor: str, *, kind: str, slots: int, **configuration: Any
+    items: Sequence[Any],
+    processor: str,
+    *,
+    kind: str,
+    slots: int,
+    node: Mapping[str, Any] = MappingProxyType({}),
+    **configuration: Any,
 ) -> dict[str, Any]:
-    """A batch of its own that runs `items` on one node with `slots` slots."""
+    """A batch of its own that runs `items` on one node with `slots` slots; `node` says more about that."""
     return {
         "batchId": f"bench-{os.getpid()}-{next(_numbers)}",
         "batchItems": items,
         "processingConfiguration": {"processor": processor, **configuration},
-        "allocatedResources": {"nodes": [{"nodeId": "bench", "kind": kind, "slots": slots}]},
+        "allocatedResources": {"nodes": [{"nodeId": "bench", "kind": kind, "slots": slots, **node}]},
         "executionPlan": {},
         "checkpointInterval": 1000,
         "parallelismLevel": slots,

@@ -145,8 +145,6 @@ class Dispatch:
             try:
                 self._link = await self._connect(self._begun, self._gone)
                 await self._census(self._link, wait=True)
-                if self._cluster.fit:
-                    self._round_trip = await self._link.round_trip()
                 return
             except LinkLost as lost:
                 await self._hang_up()
@@ -173,6 +171,8 @@ class Dispatch:
                     return
             if self._cluster.fit:
                 capable = now
+                # workers may come long after the connection: measured when the first one is there
+                self._round_trip = self._round_trip or await link.round_trip()
                 self._fill_seats()
             elif now - capable > self._patience.cluster or self._is_unfit():
                 raise _Hopeless(

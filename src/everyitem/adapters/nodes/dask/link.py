@@ -120,7 +120,8 @@ class Link:
         for _ in range(_TRIALS):
             begun = time.monotonic()
             with contextlib.suppress(Exception):
-                await self._client.submit(station.nothing, pure=False)
+                # a worker that is frozen just now is not waited for
+                await asyncio.wait_for(self._client.submit(station.nothing, pure=False), CONNECT)
             times.append(time.monotonic() - begun)
         return min(times)
 
