@@ -203,7 +203,7 @@ def test_kafka_keeps_the_order_of_each_batch_over_partitions():
         publisher.publish([of_batch(batch, number) for number in range(5) for batch in batches])
         kept = broker.kept()
         for batch in batches:
-            assert [one["sequence"] for one in kept if one["subject"] == batch] == list(range(5))
+            assert [one["sequence"] for one in kept if one["data"]["batchId"] == batch] == list(range(5))
         with pytest.raises(EventsRefused, match="larger than the broker takes"):
             publisher.publish([event(1, b'"' + b"x" * (2 << 20) + b'"')])
         publisher.publish([event(2)])
@@ -212,7 +212,10 @@ def test_kafka_keeps_the_order_of_each_batch_over_partitions():
 
 
 def of_batch(batch: str, number: int) -> OutboxEvent:
-    return OutboxEvent(f"{batch}@1/checkpoint/{number}", "CheckpointCreated", batch, 0.0, b"{}", number)
+    """An event of a batch; every other one is about an item of it."""
+    kind, subject = ("ItemFailed", f"{batch}/{number}") if number % 2 else ("CheckpointCreated", batch)
+    data = json.dumps({"batchId": batch}).encode()
+    return OutboxEvent(f"{batch}@1/{kind}/{number}", kind, subject, 0.0, data, number)
 
 
 def received(subscription, count):

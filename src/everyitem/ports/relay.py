@@ -27,10 +27,10 @@ class ParkedEvent(msgspec.Struct, frozen=True):
 class PublisherAway(Exception):
     """Nobody takes events now, whichever they are: they are offered again later, for ever."""
 
-    def __init__(self, reason: str, *, wait: float | None = None) -> None:
-        """`wait`: seconds the other side asks for."""
+    def __init__(self, reason: str, *, wait: float | None = None, partly: bool = False) -> None:
+        """`wait`: seconds the other side asks for; `partly`: it has taken some of a group and others not."""
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.partly = wait, partly
 
 
 class EventsRefused(Exception):

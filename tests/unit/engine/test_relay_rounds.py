@@ -62,21 +62,23 @@ def test_what_is_taken_is_forgotten() -> None:
 def test_all_wait_while_nobody_is_there_and_nothing_is_given_up() -> None:
     """For ever, with waits that grow up to a few seconds, and as long as the other side asks for."""
     state = rounds(tries=2)
-    waits = [state.away([outgoing(1)], 100.0, None) for _ in range(50)]
+    waits = [state.away(100.0, None) for _ in range(50)]
     assert waits[:3] == [0.2, 0.4, 0.8]
     assert max(waits) == waits[-1] == 5.0
-    assert state.away([outgoing(1)], 100.0, 30.0) == 30.0
+    assert state.away(100.0, 30.0) == 30.0
     assert state.not_before == 130.0
     state.taken([outgoing(1)])
     assert state.not_before == 0.0
 
 
-def test_after_a_group_not_all_of_which_may_have_arrived_each_goes_by_itself() -> None:
+def test_after_a_group_of_which_a_part_has_arrived_each_goes_by_itself() -> None:
     """Else those that do would arrive again with each try, for as long as one of them does not."""
     state = rounds()
     events = [outgoing(position) for position in range(1, 8)]
     first, *_ = state.groups(events, 3)
-    state.away(first, 0.0, None)
+    state.away(0.0, None)
+    assert positions(state.groups(events, 3)) == [[1, 2, 3], [4, 5, 6], [7]]
+    state.away(0.0, None, partly=first)
     assert positions(state.groups(events, 3)) == [[1], [2], [3], [4, 5, 6], [7]]
     state.taken([events[0]])
     assert positions(state.groups(events[1:], 3)) == [[2], [3], [4, 5, 6], [7]]

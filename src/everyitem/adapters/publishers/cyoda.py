@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, CyodaApis, PlatformAway, PlatformRefused
-from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_json
+from everyitem.adapters.publishers.messages import STRUCTURED, batch_of, header_id, to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.identity import entity_of
 from everyitem.model.response import rfc3339
@@ -98,7 +98,7 @@ class EdgeMessages:
 
 def _entity(event: OutboxEvent) -> dict[str, Any]:
     """Of the same types whatever the event: a locked model knows one for each field."""
-    batch = _batch_of(event)
+    batch = batch_of(event)
     return {
         "eventId": event.event_id,
         "type": event.type,
@@ -112,24 +112,17 @@ def _entity(event: OutboxEvent) -> dict[str, Any]:
 
 
 def _message(event: OutboxEvent) -> bytes:
-    about = {"type": event.type, "batch": _batch_of(event), "eventId": event.event_id}
+    about = {"type": event.type, "batch": batch_of(event), "eventId": event.event_id}
     return _encode({"payload": msgspec.Raw(to_json(event)), "metaData": about | {"sequence": event.position}})
 
 
 def _headers(event: OutboxEvent) -> dict[str, str]:
-    about = msgspec.structs.replace(event, event_id=_batch_of(event))
+    about = msgspec.structs.replace(event, event_id=batch_of(event))
     return {
         "Content-Type": STRUCTURED,
         "X-Message-ID": header_id(event)[:_HEADER],
         "X-Correlation-ID": header_id(about)[:_HEADER],
     }
-
-
-def _batch_of(event: OutboxEvent) -> str:
-    """The identity of the batch: the subject, but for an event about one item."""
-    found = msgspec.json.decode(event.data)
-    named = found.get("batchId") if isinstance(found, dict) else None
-    return named if isinstance(named, str) else event.subject
 
 
 def _translated(refused: PlatformRefused) -> Exception:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from everyitem.adapters.kafka_url import kafka_properties
-from everyitem.adapters.publishers.messages import STRUCTURED, to_json
+from everyitem.adapters.publishers.messages import STRUCTURED, batch_of, to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
@@ -42,6 +42,8 @@ class KafkaPublisher:
             "topic.metadata.propagation.max.ms": min(2000, round(timeout * 500)),
         }
         self._producer: Producer | None = None
+        #: What became of the events of a group: how many are acknowledged, and errors of others.
+        self._acknowledged = 0
         self._errors: list[KafkaError] = []
         #: What the client says of its connections: why a message was not acknowledged in time.
         self._trouble = ""
@@ -54,14 +56,14 @@ class KafkaPublisher:
     def publish(self, events: Sequence[OutboxEvent]) -> None:
         producer = self._producer or self._open()
         self._errors.clear()
-        self._trouble = ""
+        self._acknowledged, self._trouble = 0, ""
         try:
             for event in events:
                 producer.produce(
                     self._topic,
                     to_json(event),
                     # its partition: events of a batch keep their order
-                    key=event.subject.encode(),
+                    key=batch_of(event).encode(),
                     headers={"content-type": STRUCTURED.encode()},
                     on_delivery=self._delivered,
                 )
@@ -85,7 +87,9 @@ class KafkaPublisher:
             self._trouble = error.str()
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
+        if error is None:
+            self._acknowledged += 1
+        else:
             self._errors.append(error)
 
     def _wrong(self, error: KafkaError) -> Exception:
@@ -99,7 +103,8 @@ class KafkaPublisher:
 
     def _away(self, reason: str) -> PublisherAway:
         self._forget()
-        return PublisherAway(f"{shown_url(self._url)}: {reason}")
+        # partitions whose leader is gone say nothing about the others
+        return PublisherAway(f"{shown_url(self._url)}: {reason}", partly=self._acknowledged > 0)
 
     def _forget(self) -> None:
         """The next events go by a new producer; what this one still holds is offered again by the relay."""

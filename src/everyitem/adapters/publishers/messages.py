@@ -28,6 +28,13 @@ def to_json(event: OutboxEvent) -> bytes:
     )
 
 
+def batch_of(event: OutboxEvent) -> str:
+    """The identity of the batch: the subject, but for an event about one item."""
+    found = msgspec.json.decode(event.data)
+    named = found.get("batchId") if isinstance(found, dict) else None
+    return named if isinstance(named, str) else event.subject
+
+
 def header_id(event: OutboxEvent) -> str:
     """The event's id where only printable ASCII may stand; the same whenever it is sent again."""
     return quote(event.event_id, safe="/@")

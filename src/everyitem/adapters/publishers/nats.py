@@ -34,9 +34,12 @@ class NatsPublisher:
         self._url, self._topic, self._timeout = url, topic, timeout
         self._runner: asyncio.Runner | None = None
         self._client: Client | None = None
+        #: Events of a group the stream has.
+        self._taken = 0
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
         runner = self._runner = self._runner or asyncio.Runner()
+        self._taken = 0
         try:
             runner.run(self._publish(events))
         except nats.errors.MaxPayloadError as error:
@@ -65,10 +68,11 @@ class NatsPublisher:
         for event in events:
             headers = {"Nats-Msg-Id": header_id(event), "content-type": STRUCTURED}
             await stream.publish(self._topic, to_json(event), headers=headers)
+            self._taken += 1
 
     def _away(self, reason: str) -> PublisherAway:
         self._forget()
-        return PublisherAway(f"{shown_url(self._url)}: {reason}")
+        return PublisherAway(f"{shown_url(self._url)}: {reason}", partly=self._taken > 0)
 
     def _forget(self) -> None:
         """The next events go over a new connection."""

@@ -62,13 +62,15 @@ class RabbitPublisher:
         while confirms.are_awaited:
             connection.drain_events(timeout=self._timeout)
         if confirms.returned:
-            raise self._away(f"no queue is bound to the exchange {self._topic!r} for {confirms.returned!r}")
+            reason = f"no queue is bound to the exchange {self._topic!r} for {confirms.returned!r}"
+            raise self._away(reason, partly=True)
         if confirms.refused:
-            raise self._away(f"a queue bound to the exchange {self._topic!r} takes no more now")
+            reason = f"a queue bound to the exchange {self._topic!r} takes no more now"
+            raise self._away(reason, partly=True)
 
-    def _away(self, reason: str) -> PublisherAway:
+    def _away(self, reason: str, *, partly: bool = False) -> PublisherAway:
         self._forget()
-        return PublisherAway(f"{shown_url(self._url)}: {reason}")
+        return PublisherAway(f"{shown_url(self._url)}: {reason}", partly=partly)
 
     def _forget(self) -> None:
         """The next events go over a new connection."""

@@ -162,7 +162,7 @@ class Relay:
         try:
             self._publisher.publish([one.event for one in group])
         except PublisherAway as away:
-            self._rounds.away(group, time.monotonic(), away.wait)
+            self._rounds.away(time.monotonic(), away.wait, partly=group if away.partly else ())
             raise
         self._rounds.taken(group)
         sent += [one.event.position for one in group]

@@ -79,13 +79,13 @@ class Rounds:
         self._refusals[one.execution_key] = _Refusals(one.event.position, count, again_at)
         return False
 
-    def away(self, events: Sequence[Outgoing], at: float, wait: float | None) -> float:
+    def away(self, at: float, wait: float | None, *, partly: Sequence[Outgoing] = ()) -> float:
         """Nobody takes events now; seconds until the next try, at least those the other side asked for.
 
-        Some of `events` may have arrived. They go one by one next, so that those which do are not sent again
-        for as long as another one does not.
+        Of the events in `partly` some have arrived. They go one by one next, so that those which do are not
+        sent again for as long as another one does not.
         """
-        self._singly_until = max(self._singly_until, *(one.event.position for one in events))
+        self._singly_until = max([self._singly_until, *(one.event.position for one in partly)])
         self._failures += 1
         seconds = max(AWAY.backoff(self._failures) * self._jitter(), wait or 0.0)
         self.not_before = at + seconds
