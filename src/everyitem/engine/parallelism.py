@@ -263,8 +263,10 @@ class ParallelismController:
     def _follow_limit(self, at: float, reason: str) -> Decision:
         if self._phase is _Phase.HOLD:
             self.best = self.slots
-        self._phase, self._direction, self._step = _Phase.PROBE, 1, self.most - self.slots
-        return self._move(at, self.most, reason)
+        # a quarter at a time: memory that is left for some more need not be left for all
+        step = min(self.most - self.slots, max(1, self.slots // 4))
+        self._phase, self._direction, self._step = _Phase.PROBE, 1, step
+        return self._move(at, self.slots + step, reason)
 
     def _probe(self, at: float, step: int, reason: str) -> Decision:
         target = min(self.most, max(self.least, self.slots + self._direction * step))

@@ -43,8 +43,10 @@ class MemoryPolicy:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        #: How many of them may work at a time when intake is not paused.
-        self.parallelism = slots
+        #: How many slots memory leaves, be more of them in use or not; None: as many as there are.
+        self.left: int | None = None
+        #: Slots in use when memory ran short: up to there it is given back step by step.
+        self._before = slots
         self.is_paused = False
         #: Nothing but ending helps: one at a time goes on above `PAUSE_AT`.
         self._has_tried_all = False
@@ -52,19 +54,22 @@ class MemoryPolicy:
         self._calm_since: float | None = None
 
     def resize(self, slots: int) -> None:
-        """The node uses another number of slots; whatever memory leaves it stays as it is, at most that."""
-        self.parallelism = min(self.parallelism, slots) if self.is_limited else slots
+        """The node uses another number of slots; what memory leaves stays as it is.
+
+        Who uses no more slots than are left must still hear when more are.
+        """
+        self._before = max(self._before, slots)
         self._slots = slots
+
+    @property
+    def parallelism(self) -> int:
+        """How many slots may work at a time when intake is not paused."""
+        return self._slots if self.left is None else min(self._slots, self.left)
 
     @property
     def intake(self) -> int:
         """How many slots may begin items now."""
         return 0 if self.is_paused else self.parallelism
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether memory leaves fewer slots than are in use."""
-        return self.parallelism < self._slots
 
     @property
     def is_active(self) -> bool:
@@ -101,11 +106,15 @@ class MemoryPolicy:
         has_helped, self._has_recycled = self._has_recycled and not self._has_tried_all, False
         if has_helped:
             return Measure.RESUME
-        self.parallelism = 1 if self._has_tried_all else max(1, self.parallelism // 2)
+        if self.left is None:
+            self._before = self._slots
+        left = 1 if self._has_tried_all else max(1, self.parallelism // 2)
+        self.left = left if left < self._before else None
         return Measure.SHRINK
 
     def _when_calm(self, at: float, pressure: float) -> Measure:
-        if pressure >= CALM_AT or self.parallelism == self._slots:
+        if pressure >= CALM_AT or self.left is None or self._slots < self.left:
+            # with fewer in use than are left, calm says nothing about one more
             self._calm_since = None
             return Measure.HOLD
         if self._calm_since is None:
@@ -113,7 +122,7 @@ class MemoryPolicy:
         if at - self._calm_since < GROW_AFTER:
             return Measure.HOLD
         self._calm_since = at
-        self.parallelism += 1
+        self.left = self.left + 1 if self.left + 1 < self._before else None
         return Measure.RESUME
 
 

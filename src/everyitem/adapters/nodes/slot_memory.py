@@ -78,7 +78,7 @@ class SlotMemory:
                 self._queue.limit_claims(0)
             case Measure.SHRINK | Measure.RESUME:
                 self._queue.limit_claims(self._policy.intake)
-                self._on_limit(self._policy.parallelism if self._policy.is_limited else None)
+                self._on_limit(self._policy.left)
             case Measure.END:
                 self._on_end(self._reason(used))
 

@@ -56,7 +56,7 @@ class WorkerMemory:
     @property
     def left(self) -> int | None:
         """How many slots memory leaves; None: as many as the node uses."""
-        return self._policy.parallelism if self._policy.is_limited else None
+        return self._policy.left
 
     def look(self, now: float, workers: Collection[WorkerProcess]) -> Measure:
         """What to do about memory now (monotonic seconds)."""

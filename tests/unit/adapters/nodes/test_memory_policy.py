@@ -81,6 +81,28 @@ def test_after_a_calm_the_parallelism_grows_back_step_by_step():
     assert not policy.is_active
 
 
+def test_who_uses_no_more_slots_than_are_left_hears_when_more_are():
+    """The engine follows what memory leaves, and must not be left there for ever."""
+    policy = MemoryPolicy(4)
+    measures(policy, (0.85, 4, False), (0.3, 4, False))
+    policy.resize(2)
+    assert policy.left == 2
+    assert [policy.observe(at, 0.3, running=2, recyclable=False) for at in (1.0, 1.0 + GROW_AFTER)] == [
+        HOLD,
+        RESUME,
+    ]
+    assert policy.left == 3
+    # with two at work nobody knows yet what three would take
+    assert policy.observe(2.0 + 2 * GROW_AFTER, 0.3, running=2, recyclable=False) is HOLD
+    assert policy.observe(3.0 + 3 * GROW_AFTER, 0.3, running=2, recyclable=False) is HOLD
+    policy.resize(3)
+    assert [policy.observe(at, 0.3, running=3, recyclable=False) for at in (20.0, 20.0 + GROW_AFTER)] == [
+        HOLD,
+        RESUME,
+    ]
+    assert policy.left is None
+
+
 def test_far_from_the_limit_nobody_looks_often():
     """The next look is due before memory could have grown to the limit, within bounds."""
     assert look_again_in(-1) == look_again_in(0) == SOONEST
