@@ -57,12 +57,13 @@ def _best_fixed(workload: Workload, store: Path, options: Options) -> int:
     def short(slots: int) -> float:
         return _throughput(workload, min(workload.most, workload.share * slots), slots, store)[0]
 
-    numbers = range(1, workload.slots + 1, 5 if options.quick and workload.slots > 10 else 1)
+    numbers = range(1, workload.slots + 1, workload.slots // 4 if options.quick else 1)
     found = {slots: [short(slots)] for slots in numbers}
-    for slots in sorted(found, key=lambda slots: found[slots][0])[-_FINALISTS:]:
+    finalists = 1 if options.quick else _FINALISTS
+    for slots in sorted(found, key=lambda slots: found[slots][0])[-finalists:]:
         found[slots] += [short(slots) for _ in range(_AGAIN)]
-    finalists = {slots: statistics.median(rates) for slots, rates in found.items() if len(rates) > 1}
-    return max(finalists, key=lambda slots: finalists[slots])
+    settled = {slots: statistics.median(rates) for slots, rates in found.items() if len(rates) > 1}
+    return max(settled, key=lambda slots: settled[slots])
 
 
 def _throughput(workload: Workload, count: int, slots: int | None, store: Path) -> tuple[float, float]:
