@@ -275,3 +275,21 @@ def test_a_run_of_any_kind_tells_the_platform(workspace, rest):
     types = [message["payload"]["type"] for message in rest.messages.values()]
     assert types[-1] == "BatchExecuted"
     assert {message["header"]["subject"] for message in rest.messages.values()} == {"batches"}
+
+
+def test_a_platform_that_is_away_while_items_are_read_is_asked_again_later(workspace, platform, rest, start):
+    """The batch has not failed: the answer is a failure to be repeated, and then it runs."""
+    rest.create("Position/1", {"n": 1}, "open")
+    start()
+    entity_id = platform.create(of_positions(workspace))
+
+    def away(_method, _path):
+        raise Refused(503, "NOT_NOW", retryable=True)
+
+    rest.before = away
+    pending = platform.dispatch("executeBatchProcessing", entity_id, platform.bodies[entity_id])
+    error = pending.answer.result(PATIENCE)["error"]
+    assert error["retryable"] is True
+    assert error["code"] == "ITEMS_UNAVAILABLE"
+    rest.before = lambda *_: None
+    assert platform.execute(entity_id) == "completed"

@@ -56,10 +56,13 @@ class WrongState(UsageError):
 
 
 class DocumentRefused(EveryitemError):
-    """The batch document is not acceptable; carries *all* problems found."""
+    """The batch document is not acceptable; carries *all* problems found.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+    `may_pass`: there is nothing wrong but that its items are at a place that does not answer now.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, may_pass: bool = False) -> None:
+        self.problems, self.may_pass = tuple(problems), may_pass
         super().__init__("; ".join(str(problem) for problem in self.problems[:3]))
 
     @property

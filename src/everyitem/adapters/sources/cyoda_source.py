@@ -19,7 +19,7 @@ from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefuse
 from everyitem.adapters.cyoda_search import EVERYTHING, SearchBroken, found
 from everyitem.adapters.sources.regular_file import open_regular, source_path
 from everyitem.model.errors import UsageError
-from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec, SourceUnavailable
+from everyitem.ports.source import SourceAway, SourceChunk, SourceFault, SourceSpec, SourceUnavailable
 from everyitem.settings.credentials import Credentials
 
 #: Entities asked for by id that are handed over together, and how many are on their way at once.
@@ -64,11 +64,11 @@ class Platform:
             raise SourceUnavailable(f"[sources.cyoda]: {wrong}") from None
 
     def get(self, path: str, **query: object) -> bytes:
-        """The answer to a GET. Raises `SourceUnavailable`."""
+        """The answer to a GET. Raises `SourceUnavailable`, as a `SourceAway` where none came."""
         return self._ask("GET", path, None, query)
 
     def post(self, path: str, body: bytes, **query: object) -> bytes:
-        """The answer to a POST. Raises `SourceUnavailable`."""
+        """The answer to a POST. Raises as `get` does."""
         return self._ask("POST", path, body, query)
 
     def _ask(self, method: str, path: str, body: bytes | None, query: Mapping[str, object]) -> bytes:
@@ -79,7 +79,7 @@ class Platform:
                 raise SourceUnavailable(str(refused)) from None
             except PlatformAway as away:
                 if number == _TRIES:
-                    raise SourceUnavailable(str(away)) from None
+                    raise SourceAway(str(away)) from None
                 time.sleep(max(_PAUSE * 2 ** (number - 1), min(away.wait or 0.0, _TIMEOUT)))
         raise AssertionError("the last try answers or raises")
 

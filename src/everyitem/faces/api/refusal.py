@@ -11,7 +11,11 @@ def refusal(error: EveryitemError, *, batch_id: str | None = None) -> Response:
     """The response to a batch that could not be executed; nothing was stored of it."""
     problems = _problems_of(error)
     code = error.refusal_code if isinstance(error, DocumentRefused) else error.code
-    return Response(refuse(code, _message(error, problems), problems).to_json(), batch_id=batch_id)
+    return Response(
+        refuse(code, _message(error, problems), problems).to_json(),
+        batch_id=batch_id,
+        may_pass=isinstance(error, DocumentRefused) and error.may_pass,
+    )
 
 
 def _problems_of(error: EveryitemError) -> Sequence[Problem]:

@@ -27,6 +27,7 @@ class Response:
         execution_key: int | None = None,
         fresh: bool = False,
         attached: bool = False,
+        may_pass: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
         self._document = document
@@ -39,6 +40,8 @@ class Response:
         self.fresh = fresh
         #: Whether another process executed while this one waited.
         self.attached = attached
+        #: Nothing was stored, for its items are at a place that does not answer now: later it may.
+        self.may_pass = may_pass
         #: Things worth knowing that did not stop the batch.
         self.warnings = tuple(warnings)
 

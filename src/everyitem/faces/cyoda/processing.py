@@ -125,7 +125,9 @@ class BatchProcessor:
                 plan = session.plan(document, processors=())
                 find_processor(plan.processor)
             except (DocumentRefused, UnknownProcessor, UsageError) as error:
-                raise Refusal("INVALID_BATCH", str(error), retryable=False) from error
+                may_pass = isinstance(error, DocumentRefused) and error.may_pass
+                code = "ITEMS_UNAVAILABLE" if may_pass else "INVALID_BATCH"
+                raise Refusal(code, str(error), retryable=may_pass) from error
             average = _average_item_time(session, plan.processor)
         estimate = None if average is None else round(average * plan.items / max(1, plan.parallelism))
         read = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
@@ -207,6 +209,8 @@ class BatchProcessor:
 
     def _outcome(self, session: Session, identity: str, response: Response, request: Request) -> Outcome:
         said = response.to_dict()
+        if response.may_pass:
+            raise Refusal("ITEMS_UNAVAILABLE", str(response.error_message), retryable=True)
         status = None if response.execution is None else session.status(identity)
         if status is None and said.get("errorCode") == ErrorCode.SYSTEM_ERROR:
             raise Refusal("STORE_UNAVAILABLE", str(response.error_message), retryable=True)

@@ -122,10 +122,17 @@ class ItemsIntake:
                 return
             self._read_lines(chunk.texts)
 
-    def refuse(self, path: str, message: str, code: ErrorCode = ErrorCode.EXECUTION_ERROR) -> None:
+    def refuse(
+        self,
+        path: str,
+        message: str,
+        code: ErrorCode = ErrorCode.EXECUTION_ERROR,
+        *,
+        may_pass: bool = False,
+    ) -> None:
         """Something after which nobody knows how many items there are."""
         self._countable = False
-        self._problems.add(path, message, code)
+        self._problems.add(path, message, code, may_pass=may_pass)
 
     @property
     def count(self) -> int | None:

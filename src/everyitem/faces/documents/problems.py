@@ -15,6 +15,8 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: dict[str, Problem] = {}
+        #: Paths of problems that may be none if the same document comes later.
+        self._passing: set[str] = set()
         self.warnings: list[Problem] = []
 
     def __len__(self) -> int:
@@ -23,8 +25,17 @@ class Problems:
     def __contains__(self, path: str) -> bool:
         return path in self._found
 
-    def add(self, path: str, message: str, code: ErrorCode = ErrorCode.EXECUTION_ERROR) -> None:
-        """Something that makes the document unacceptable."""
+    def add(
+        self,
+        path: str,
+        message: str,
+        code: ErrorCode = ErrorCode.EXECUTION_ERROR,
+        *,
+        may_pass: bool = False,
+    ) -> None:
+        """Something that makes the document unacceptable, perhaps only now (`may_pass`)."""
+        if may_pass and path not in self._found:
+            self._passing.add(path)
         self._found.setdefault(path, Problem(shorten(path, _LONGEST_PATH), message, code))
 
     def warn(self, path: str, message: str) -> None:
@@ -34,4 +45,5 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raises `DocumentRefused` with everything found."""
         if self._found:
-            raise DocumentRefused(list(self._found.values()))
+            may_pass = self._passing == self._found.keys()
+            raise DocumentRefused(list(self._found.values()), may_pass=may_pass)

@@ -29,7 +29,7 @@ from everyitem.faces.documents.writer import document_of
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ErrorCode, UnknownProcessor, UsageError
 from everyitem.model.items import Items
-from everyitem.ports.source import SourceOpener, SourceSpec, SourceUnavailable
+from everyitem.ports.source import SourceAway, SourceOpener, SourceSpec, SourceUnavailable
 from everyitem.settings import Setting, Settings
 from everyitem.work.secrets import UnknownSecret, find_secret, references
 
@@ -241,7 +241,12 @@ class _Reading:
         except SourceUnavailable as unavailable:
             if self._overrides.items is not None:
                 raise UsageError(str(unavailable)) from None
-            intake.refuse("$.itemSource.reference", str(unavailable), ErrorCode.RESOURCE_ERROR)
+            intake.refuse(
+                "$.itemSource.reference",
+                str(unavailable),
+                ErrorCode.RESOURCE_ERROR,
+                may_pass=isinstance(unavailable, SourceAway),
+            )
         return True
 
     def _override_spec(self) -> SourceSpec | None:

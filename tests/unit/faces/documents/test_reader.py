@@ -14,6 +14,7 @@ from everyitem.model.errors import DocumentRefused, ErrorCode, UnknownProcessor,
 from everyitem.model.items import InMemoryItems, item_id_of
 from everyitem.model.plan import ExecutionPlan
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
+from everyitem.ports.source import SourceAway, SourceUnavailable
 from everyitem.settings import Origin, Settings
 
 SETTINGS = Settings()
@@ -302,3 +303,31 @@ def test_a_batch_made_by_hand_is_written_down(make):
     )
     assert (batch.plan, batch.priority, batch.items) == (by_hand.plan, by_hand.priority, by_hand.items)
     assert read_document(batch, settings=SETTINGS).batch == batch
+
+
+class AwaySource:
+    """A source whose place does not answer."""
+
+    name = "positions"
+
+    def __init__(self, error):
+        self._error = error
+
+    def chunks(self):
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "more", "may_pass"),
+    [
+        (SourceAway("no answer"), {}, True),
+        (SourceUnavailable("no such model"), {}, False),
+        (SourceAway("no answer"), {"checkpointInterval": 0}, False),
+    ],
+)
+def test_only_a_source_that_is_away_may_pass(make, error, more, may_pass):
+    """Who refuses the document for nothing else knows that it may be handed in again."""
+    document = make(batchItems=[], itemSource={"kind": "jsonl", "reference": "x"}, **more)
+    with pytest.raises(DocumentRefused) as refused:
+        read_document(document, settings=SETTINGS, open_source=lambda _: AwaySource(error))
+    assert refused.value.may_pass is may_pass
