@@ -55,6 +55,11 @@ def test_a_node_whose_only_worker_was_never_heard_of_gets_another() -> None:
     live_through(29872, 1)
 
 
+def test_what_an_outage_excuses_before_it_is_written_is_no_retry() -> None:
+    """46039: workers die alike, and the outage is seen before the segment with the first deaths is written."""
+    live_through(46039, 1)
+
+
 def test_one_seed_is_one_exact_replay() -> None:
     """A failing seed can be looked at again: the same story, line by line."""
     first, second = Simulation(17), Simulation(17)

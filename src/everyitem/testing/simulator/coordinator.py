@@ -272,6 +272,7 @@ class Coordinator:
             return
         # as it arrives: a late message must not turn time back
         commands = state.handle(replace(message, at=self.now))
+        self.witness.has_seen_outage |= state.pacing.breaker.openings > 0
         if self.world.in_detail:
             self.say(f"  hears {told(message)}")
             for command in commands:

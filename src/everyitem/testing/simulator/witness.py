@@ -36,6 +36,8 @@ class Witness:
         #: (round, index) of items charged for a death that was not their fault.
         self.unlucky: set[tuple[int, int]] = set()
         self.calls = self.repeats = 0
+        #: A circuit breaker has opened.
+        self.has_seen_outage = False
         #: How often each (round, index, attempt) was called, by whomever.
         self._ever: Counter[tuple[int, int, int]] = Counter()
         #: Under at-most-once: what had an intent on disk, what asked for another call, what is in doubt.
