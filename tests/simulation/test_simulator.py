@@ -56,7 +56,7 @@ def test_a_node_whose_only_worker_was_never_heard_of_gets_another() -> None:
 
 
 def test_what_an_outage_excuses_before_it_is_written_is_no_retry() -> None:
-    """46039: workers die alike, and the outage is seen before the segment with the first deaths is written."""
+    """46039: workers die alike; the outage is seen before the first deaths are in a segment."""
     live_through(46039, 1)
 
 
