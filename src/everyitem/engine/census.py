@@ -42,7 +42,8 @@ class Census:
 
     def has(self, node_id: str) -> bool:
         """Whether a node has a holder."""
-        return bool(self.of(node_id))
+        node = self._nodes.get(node_id)
+        return node is not None and bool(node.holders)
 
     def of(self, node_id: str) -> Sequence[Holder]:
         """The holders of a node, in the order they came."""

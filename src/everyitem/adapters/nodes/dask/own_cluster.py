@@ -7,6 +7,7 @@ workers follow. Only who has the key that is made for it can talk to it.
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
 import uuid
@@ -67,7 +68,6 @@ class OwnCluster:
 
     def __init__(self, name: str, spec: ClusterSpec) -> None:
         self._name, self._spec = name, spec
-        self._cluster: Any = None
         self._contact: Contact | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -101,10 +101,14 @@ class OwnCluster:
         if problem:
             raise ConnectionError(problem)
         if spec.max_workers is None:
-            cluster.scale(spec.least)
+            change = cluster.scale(spec.least)
         else:
-            cluster.adapt(minimum=spec.least, maximum=spec.most, **_ADAPTIVE)
-        return Contact(cluster.scheduler_address, cluster.security)
+            # on Kubernetes the operator adapts, at a pace of its own
+            pace = {} if spec.kind == "kubernetes" else _ADAPTIVE
+            change = cluster.adapt(minimum=spec.least, maximum=spec.most, **pace)
+        if inspect.isawaitable(change):
+            await change
+        return Contact(cluster.scheduler_address, getattr(cluster, "security", None))
 
 
 def _local(spec: ClusterSpec, stack: contextlib.AsyncExitStack) -> Any:
