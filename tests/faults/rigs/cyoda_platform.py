@@ -110,7 +110,8 @@ class Platform:
         self.before_greeting: Callable[[Stream], None] = lambda _: None
         #: Answers that are lost between member and platform.
         self.lose_answers = 0
-        self.rejected = 0
+        #: The authorizations that were refused.
+        self.rejected: list[str | None] = []
         self.port = 0
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -165,7 +166,7 @@ class Platform:
         if self._token is not None:
             given = dict(context.invocation_metadata()).get("authorization")
             if given != f"Bearer {self._token()}":
-                self.rejected += 1
+                self.rejected.append(given)
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "invalid token")
         first = next(incoming)
         said = json.loads(first.text_data)

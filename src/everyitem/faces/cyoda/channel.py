@@ -13,6 +13,9 @@ _SERVICE: Final = "/org.cyoda.cloud.api.grpc.CloudEventsService"
 STREAM: Final = f"{_SERVICE}/startStreaming"
 SEARCH: Final = f"{_SERVICE}/entitySearch"
 
+#: What a stream has ended with when gRPC could not write to it any more, whatever the platform said before.
+REASON_LOST: Final = grpc.StatusCode.INTERNAL
+
 #: Events both ways.
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[CloudEvent, CloudEvent]"
 

@@ -7,7 +7,14 @@ import grpc.aio
 
 from everyitem import compose
 from everyitem.faces.api.machine import Check, Verdict
-from everyitem.faces.cyoda.channel import Stream, open_channel, start_streaming, text_of, to_event
+from everyitem.faces.cyoda.channel import (
+    REASON_LOST,
+    Stream,
+    open_channel,
+    start_streaming,
+    text_of,
+    to_event,
+)
 from everyitem.faces.cyoda.conversation import Conversation, Joined, Part, Say
 from everyitem.faces.cyoda.frames import Connect
 from everyitem.faces.cyoda.options import CyodaOptions
@@ -18,6 +25,8 @@ from everyitem.ports.sink import SinkAway, SinkUnfit
 
 #: Seconds one endpoint has for all of it.
 _PATIENCE = 15.0
+#: Seconds the platform has to say why it refuses, after it was once lost.
+_HESITATION = 5.0
 
 _ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "start the server, and check host, port, and plaintext or tls",
@@ -65,8 +74,12 @@ def examine_results(options: CyodaOptions) -> list[Check]:
 async def _try_out(setup: Connect, endpoint: str, token: str | None) -> Check:
     name = f"cyoda {endpoint}"
     try:
-        async with open_channel(endpoint, tls=setup.tls, authorities=setup.authorities) as channel:
-            joined = await asyncio.wait_for(_join(channel, setup.tag, token), _PATIENCE)
+        try:
+            joined = await _join(setup, endpoint, token)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not REASON_LOST:
+                raise
+            joined = await _join(setup, endpoint, token, hesitate=_HESITATION)
     except grpc.aio.AioRpcError as error:
         return _refused(name, error.code(), error.details() or "")
     except _StreamEnded as ended:
@@ -92,13 +105,19 @@ class _StreamEnded(Exception):
         self.code, self.details = code, details
 
 
-async def _join(channel: grpc.aio.Channel, tag: str, token: str | None) -> Joined:
-    """Join, be greeted, leave. Requests that come meanwhile are refused: nothing is executed here."""
-    call = start_streaming(channel, token)
-    try:
-        return await _converse(call, tag)
-    except asyncio.InvalidStateError:  # a write to a stream that has been ended meanwhile
-        raise _StreamEnded(await call.code(), await call.details()) from None
+async def _join(setup: Connect, endpoint: str, token: str | None, *, hesitate: float = 0.0) -> Joined:
+    """Join, be greeted, leave. Requests that come meanwhile are refused: nothing is executed here.
+
+    With `hesitate` the platform has that many seconds to refuse before anything is written.
+    """
+    async with open_channel(endpoint, tls=setup.tls, authorities=setup.authorities) as channel:
+        call = start_streaming(channel, token)
+        if hesitate:
+            await asyncio.wait([asyncio.ensure_future(call.code())], timeout=hesitate)
+        try:
+            return await asyncio.wait_for(_converse(call, setup.tag), _PATIENCE)
+        except asyncio.InvalidStateError:  # a write to a stream that has been ended meanwhile
+            raise _StreamEnded(await call.code(), await call.details()) from None
 
 
 async def _converse(call: Stream, tag: str) -> Joined:

@@ -17,7 +17,15 @@ import grpc.aio
 
 from everyitem.faces.cyoda import messages
 from everyitem.faces.cyoda.backoff import Backoff
-from everyitem.faces.cyoda.channel import Stream, open_channel, search, start_streaming, text_of, to_event
+from everyitem.faces.cyoda.channel import (
+    REASON_LOST,
+    Stream,
+    open_channel,
+    search,
+    start_streaming,
+    text_of,
+    to_event,
+)
 from everyitem.faces.cyoda.conversation import Complain, Conversation, Deliver, Part, Say
 from everyitem.faces.cyoda.conversation import Joined as Greeted
 from everyitem.faces.cyoda.frames import (
@@ -43,6 +51,8 @@ _BACKLOG: Final = 256 << 20
 _FETCHING: Final = 25.0
 #: Seconds the platform has to end a stream we have closed.
 _GOODBYE: Final = 2.0
+#: Ends of a stream after which the next one has a new token: it was refused, or may have been.
+_PERHAPS_THE_TOKEN: Final = (grpc.StatusCode.UNAUTHENTICATED, REASON_LOST)
 
 
 class StreamBroken(Exception):
@@ -105,7 +115,7 @@ class Endpoint:
             async with channel:
                 await self._converse(channel, token)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED and self._tokens is not None:
+            if error.code() in _PERHAPS_THE_TOKEN and self._tokens is not None:
                 self._tokens.drop()
             return f"{error.code().name}: {error.details()}"
         except (StreamBroken, TokenRefused) as error:
