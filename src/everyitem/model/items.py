@@ -18,6 +18,8 @@ import msgspec
 #: Items per stored chunk, and the text size (bytes) at which a chunk is closed early.
 CHUNK_ITEMS = 2048
 CHUNK_BYTES = 1 << 20
+#: Items whose place in the text is noted together; who reads many, reads from one multiple of it to another.
+BLOCK_ITEMS = 256
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _item_id = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -71,39 +73,87 @@ def digest_of(items: Items) -> str:
 
 
 class ItemBounds:
-    """Where each item stands in the canonical text of them all."""
+    """Where each item stands in the canonical text of them all.
 
-    def __init__(self, lengths: Iterable[int]) -> None:
-        """`lengths` are the items' lengths in bytes."""
-        #: Bytes of all items before the i-th, without what stands between them.
-        self._before = array("Q", accumulate(lengths, initial=0))
+    Known for the first item of each block. Within a block items are looked for when one of them is asked for:
+    most items are only ever read by whole blocks, and to note the place of each costs more than to run it.
+    """
+
+    def __init__(self, blocks: Iterable[tuple[int, int]], read: Callable[[int, int], bytes]) -> None:
+        """`blocks` are items and bytes of one block after the other, commas between its items included.
+
+        `read(start, stop)` gives the bytes of the canonical text from `start` up to `stop`.
+        """
+        self._read = read
+        #: First item of each block, and where that begins; at the end what would come next.
+        self._firsts, self._starts = array("Q", [0]), array("Q", [1])
+        first, start = 0, 1
+        for count, length in blocks:
+            first += count
+            # a comma stands between two blocks
+            start += length + 1
+            self._firsts.append(first)
+            self._starts.append(start)
+        #: Where the items of a block begin, for blocks that were looked into.
+        self._within: dict[int, Sequence[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._before) - 1
+        return self._firsts[-1]
 
     def span(self, first: int, stop: int) -> tuple[int, int]:
         """Where the text of the items `first` to `stop` (excluded) begins and ends, without brackets."""
-        # one byte stands before each item: the bracket or a comma
-        return self._before[first] + first + 1, self._before[stop] + stop
+        return self._start(first), self._start(stop) - 1
 
     def chunks(self, items: Items) -> Iterator[ItemChunk]:
         """All items in chunks within both bounds."""
-        first, count, before = 0, len(self), self._before
+        first, count = 0, len(self)
         while first < count:
-            last = bisect_right(before, before[first] + CHUNK_BYTES, lo=first + 1)
-            last = max(first + 1, min(last - 1, first + CHUNK_ITEMS, count))
-            yield ItemChunk(first, last - first, items.text(range(first, last)))
-            first = last
+            most = self._start(first) + CHUNK_BYTES
+            stop = min(first + CHUNK_ITEMS, count)
+            if self._start(stop) > most:
+                stop = max(first + 1, bisect_right(range(stop), most, lo=first + 1, key=self._start) - 1)
+            yield ItemChunk(first, stop - first, items.text(range(first, stop)))
+            first = stop
+
+    def _start(self, index: int) -> int:
+        """Where an item begins, or, for the one behind the last, where it would."""
+        number = bisect_right(self._firsts, index) - 1
+        if self._firsts[number] == index:
+            return self._starts[number]
+        within = self._within.get(number)
+        if within is None:
+            within = self._within[number] = self._look_into(number)
+        return within[index - self._firsts[number]]
+
+    def _look_into(self, number: int) -> Sequence[int]:
+        start = self._starts[number]
+        block = b"[" + self._read(start, self._starts[number + 1] - 1) + b"]"
+        lengths = map(len, _raw_list(block))
+        return array("Q", accumulate((length + 1 for length in lengths), initial=start))
+
+
+def blocks_of(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Items and bytes of each block that items of these lengths make."""
+    for first in range(0, len(lengths), BLOCK_ITEMS):
+        part = lengths[first : first + BLOCK_ITEMS]
+        yield len(part), sum(part) + len(part) - 1
 
 
 class InMemoryItems:
-    """Items held as one text with an offset per item (inline documents)."""
+    """Items held as one text (inline documents)."""
 
     def __init__(
-        self, text: bytes, *, named: bool, digest: str | None = None, lengths: Sequence[int] | None = None
+        self,
+        text: bytes,
+        *,
+        named: bool,
+        digest: str | None = None,
+        blocks: Iterable[tuple[int, int]] | None = None,
     ) -> None:
-        """`lengths` are the items' lengths in bytes, for who knows them already; else they are looked up."""
-        self._bounds = ItemBounds(map(len, _raw_list(text)) if lengths is None else lengths)
+        """`blocks` as for `ItemBounds`, from whoever knows them already; else they are looked up."""
+        if blocks is None:
+            blocks = blocks_of(list(map(len, _raw_list(text))))
+        self._bounds = ItemBounds(blocks, lambda start, stop: text[start:stop])
         self._text = text
         self.named = named
         self.digest = digest or hashlib.sha256(text).hexdigest()

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from everyitem.model.items import item_id_of
+from everyitem.model.items import BLOCK_ITEMS, item_id_of
 
 #: Most items in a stretch: enough to make decoding cheap, few enough to hand out evenly.
-MAX_ITEMS = 256
+MAX_ITEMS = BLOCK_ITEMS
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

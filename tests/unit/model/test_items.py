@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyitem.model.items import CHUNK_BYTES, CHUNK_ITEMS, InMemoryItems, StoredItems, item_id_of
+from everyitem.model.items import (
+    BLOCK_ITEMS,
+    CHUNK_BYTES,
+    CHUNK_ITEMS,
+    InMemoryItems,
+    ItemBounds,
+    StoredItems,
+    blocks_of,
+    item_id_of,
+)
 
 VALUES = [{"itemId": "a,b"}, [1, [2]], 'x]y\\"', 12.5, None, {}, "ü"]
 TEXT = msgspec.json.encode(VALUES)
@@ -80,11 +89,46 @@ def test_no_items_are_items():
     assert (len(empty), list(empty.chunks()), empty.text([])) == (0, [], b"[]")
 
 
-def test_known_lengths_need_no_second_look():
-    """Whoever knows the lengths gets the same items."""
-    lengths = [len(msgspec.json.encode(value)) for value in VALUES]
-    items = InMemoryItems(TEXT, named=True, lengths=lengths)
-    assert items.text([6, 0]) == InMemoryItems(TEXT, named=True).text([6, 0])
+@given(counts=st.lists(st.integers(1, 4), min_size=1), data=st.data())
+def test_blocks_of_any_size_hold_the_same_items(counts, data):
+    """Whoever knows blocks of the text gets the same items, wherever in or across them they are."""
+    values = [[k] * (k % 5) for k in range(sum(counts))]
+    texts = [msgspec.json.encode(value) for value in values]
+    firsts = [sum(counts[:k]) for k in range(len(counts))]
+    blocks = [
+        (count, len(b",".join(texts[first : first + count])))
+        for first, count in zip(firsts, counts, strict=True)
+    ]
+    items = InMemoryItems(msgspec.json.encode(values), named=False, blocks=blocks)
+    assert len(items) == len(values)
+    start = data.draw(st.integers(0, len(values)))
+    stop = data.draw(st.integers(start, len(values)))
+    assert json.loads(items.text(range(start, stop))) == values[start:stop]
+    one = data.draw(st.integers(0, len(values) - 1))
+    assert json.loads(items.text([one, 0])) == [values[one], values[0]]
+
+
+def test_a_whole_block_is_read_without_a_look_into_it():
+    """The places of single items are found when somebody asks for one: most are never asked for."""
+    values = list(range(2 * BLOCK_ITEMS + 7))
+    text = msgspec.json.encode(values)
+    read = []
+    bounds = ItemBounds(blocks_of([len(str(value)) for value in values]), read_from(text, read))
+    assert text[slice(*bounds.span(BLOCK_ITEMS, 2 * BLOCK_ITEMS))].startswith(b"256,257,")
+    assert text[slice(*bounds.span(2 * BLOCK_ITEMS, len(values)))].endswith(b",518")
+    assert read == []
+    assert text[slice(*bounds.span(BLOCK_ITEMS + 1, BLOCK_ITEMS + 3))] == b"257,258"
+    assert len(read) == 1
+
+
+def read_from(text, read):
+    """Reads a text, and tells from where to where it was read."""
+
+    def cut(start, stop):
+        read.append((start, stop))
+        return text[start:stop]
+
+    return cut
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from everyitem.adapters.nodes.blocks import concatenate_blocks
+from everyitem.model.items import BLOCK_ITEMS
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.ports.node import Lease
 from everyitem.work.loop import NEVER
@@ -56,9 +57,13 @@ class QueuedLease:
                 self.stop_at = now + int(self.lease.budget * 1e9)
 
     def take(self, most: int) -> range:
-        """The next unclaimed positions, at most `most`."""
+        """The next unclaimed positions, at most `most`; of many, up to where a block of items ends."""
         first, stop, singly = self.unclaimed.popleft()
         taken = min(stop, first + (1 if singly else most))
+        if most >= BLOCK_ITEMS and taken < stop and isinstance(self.lease.indices, range):
+            # then the next claims are whole blocks, which can be read without a look into them
+            beyond = self.lease.indices[taken] % BLOCK_ITEMS
+            taken -= beyond if beyond < taken - first else 0
         if taken < stop:
             self.unclaimed.appendleft((taken, stop, singly))
         return range(first, taken)

@@ -24,7 +24,7 @@ from everyitem.faces.documents.strict_json import (
     parse_leniently,
 )
 from everyitem.model.errors import ErrorCode
-from everyitem.model.items import CHUNK_ITEMS, InMemoryItems, Items
+from everyitem.model.items import BLOCK_ITEMS, CHUNK_ITEMS, InMemoryItems, Items, blocks_of
 from everyitem.ports.source import ItemSource
 from everyitem.settings import Settings
 from everyitem.work.results import is_strict
@@ -48,7 +48,7 @@ class ItemsIntake:
         #: Sound chunks; where the whole text is at hand it needs no putting together.
         self._spool = ItemsSpool(most=math.inf)
         self._whole: bytes | None = None
-        self._lengths: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
         #: Index, path and message of each fault of an item.
         self._faults: list[tuple[int, str, str]] = []
         self._count = 0
@@ -74,7 +74,7 @@ class ItemsIntake:
             return
         if not self._fits(len(lengths)):
             return
-        self._whole, self._lengths = text, lengths
+        self._whole, self._blocks = text, list(blocks_of(lengths))
         starts = list(accumulate([length + 1 for length in lengths], initial=1))
         for first, last in _chunk_bounds(len(lengths)):
             self._read_chunk(memoryview(text)[starts[first] - 1 : starts[last]], lengths[first:last])
@@ -89,19 +89,24 @@ class ItemsIntake:
         for first, last in _chunk_bounds(len(values)):
             chunk = values[first:last]
             try:
-                # a line each: a line feed stands in no JSON text, so lengths need no second parsing
-                lines = _encode_lines(chunk)
-                lengths = list(map(len, lines[:-1].split(b"\n")))
-                text = b"[" + lines[:-1].replace(b"\n", b",") + b"]"
+                # a line each: a line feed stands in no JSON text, so that shows where items end
+                blocks = [
+                    _encode_lines(chunk[at : at + BLOCK_ITEMS])[:-1]
+                    for at in range(0, len(chunk), BLOCK_ITEMS)
+                ]
+                text = b"[" + b"\n".join(blocks).replace(b"\n", b",") + b"]"
                 # msgspec writes NaN as null, sets as lists; where types say nothing (a dict of an unusual
                 # class), only what comes back equal is JSON
                 sound = is_strict(chunk, text) or bool(_decode(text) == chunk)
             except (*READING_ERRORS, TypeError):
                 sound = False
-            if sound:
-                self._admit(text, lengths, chunk)
-            else:
+            if not sound:
                 self._name_culprits(chunk)
+                continue
+            are_short = not any(_has_long_line(block, self._suspicious) for block in blocks)
+            self._admit(text, chunk, None if are_short else list(map(len, _raws_of(text))))
+            counts = [min(BLOCK_ITEMS, len(chunk) - at) for at in range(0, len(chunk), BLOCK_ITEMS)]
+            self._spool.add(text, zip(counts, map(len, blocks), strict=True))
 
     def read_source(self, source: ItemSource) -> None:
         """Items of a source; positions read `items.jsonl:17`. Raises `SourceUnavailable`."""
@@ -149,7 +154,7 @@ class ItemsIntake:
         if self._whole is None:
             return self._spool.finish(named=self._named)
         text, self._whole = self._whole, None
-        return InMemoryItems(text, named=self._named, lengths=self._lengths)
+        return InMemoryItems(text, named=self._named, blocks=self._blocks)
 
     def _refuse_too_deep(self, text: str) -> None:
         """Items nested so deep that nobody can count them."""
@@ -176,7 +181,8 @@ class ItemsIntake:
         except READING_ERRORS:
             self._name_culprits(texts, is_text=True)
         else:
-            self._admit(compact, lengths, decoded)
+            self._admit(compact, decoded, lengths)
+            self._spool.add(compact, blocks_of(lengths))
 
     def _read_chunk(self, part: memoryview, lengths: list[int]) -> None:
         """Items of a chunk, each followed by one more byte, after the byte before the first."""
@@ -190,20 +196,21 @@ class ItemsIntake:
         except READING_ERRORS:
             self._name_culprits(list(_cut(part, lengths)), is_text=True)
         else:
-            self._admit(text, lengths, decoded)
+            self._admit(text, decoded, lengths)
 
-    def _admit(self, text: bytes, lengths: list[int], values: list[Any]) -> None:
-        """Take a chunk that is strictly JSON, after a look at ids and at long items."""
+    def _admit(self, text: bytes, values: list[Any], lengths: list[int] | None) -> None:
+        """Count a chunk that is strictly JSON, after a look at ids and at long items.
+
+        `lengths` are those of its items, None where none is long.
+        """
         first = self._count
-        self._count += len(lengths)
+        self._count += len(values)
         if _may_have_ids(text):
             self._take_ids(first, values)
         if lengths and max(lengths) > self._suspicious:
             for index, item in enumerate(_cut(memoryview(text), lengths), start=first):
                 if len(item) > self._suspicious:
                     self._examine(index, bytes(item))
-        if self._whole is None:
-            self._spool.add(text, lengths)
 
     def _examine(self, index: int, text: bytes) -> None:
         """Size, depth and number range of one long item."""
@@ -317,6 +324,16 @@ def _may_have_ids(text: bytes) -> bool:
     """Whether `itemId` may be a key in it. A single byte is looked for thirty times as fast as a word."""
     # an escaped key is a key too
     return (b"I" in text and b"itemId" in text) or (b"\\" in text and b"\\u" in text)
+
+
+def _has_long_line(lines: bytes, most: int) -> bool:
+    """Whether a line has more than `most` bytes: leaps from the last line feed within reach to the next."""
+    start, find, reach = 0, lines.rfind, most + 1
+    while len(lines) - start > most:
+        start = find(b"\n", start, start + reach) + 1
+        if not start:
+            return True
+    return False
 
 
 def _cut(part: memoryview, lengths: list[int]) -> Iterator[memoryview]:

@@ -5,12 +5,33 @@ import math
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from everyitem.adapters.sources import open_source
-from everyitem.faces.documents import Overrides, read_document
+from everyitem.faces.documents import Overrides, items_intake, read_document
 from everyitem.model.errors import DocumentRefused, ErrorCode
 from everyitem.model.items import item_id_of
 from everyitem.settings import Settings
+
+
+@given(lengths=st.lists(st.integers(0, 7), min_size=1, max_size=30), most=st.integers(1, 6))
+def test_a_long_line_is_found_by_leaps(lengths, most):
+    """Among lines of any lengths, without a look at each."""
+    lines = b"\n".join(b"x" * length for length in lengths)
+    assert items_intake._has_long_line(lines, most) == (max(lengths) > most)
+
+
+@pytest.mark.parametrize("place", [0, 255, 256, 2047, 2048, 2999])
+def test_a_long_item_is_looked_at_wherever_it_stands(make, problems_of, place):
+    """First or last of a block or chunk of values; the others are not in its way."""
+    items = list(range(3000))
+    items[place] = deep = []
+    for _ in range(150):
+        deep.append(deep := [])
+    [(path, message)] = problems_of(make(batchItems=items)).items()
+    assert path.startswith(f"$.batchItems[{place}][0][0]")
+    assert "nested deeper than" in message
 
 
 def test_an_item_with_an_id_of_its_own_has_no_position_id(accept):

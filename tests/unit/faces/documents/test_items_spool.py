@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from everyitem.adapters.sources import open_source
 from everyitem.faces.documents import Overrides, items_intake, read_document
 from everyitem.faces.documents.items_spool import ItemsSpool, SpooledItems
-from everyitem.model.items import InMemoryItems, digest_of
+from everyitem.model.items import InMemoryItems, blocks_of, digest_of
 from everyitem.ports.source import SourceUnavailable
 from everyitem.settings import Settings
 
@@ -23,7 +23,7 @@ def spooled(items, *, most, chunk=3):
     spool = ItemsSpool(most=most)
     for first in range(0, len(items), chunk):
         part = items[first : first + chunk]
-        spool.add(b"[" + b",".join(part) + b"]", list(map(len, part)))
+        spool.add(b"[" + b",".join(part) + b"]", blocks_of(list(map(len, part))))
     return spool.finish(named=False)
 
 
@@ -90,7 +90,7 @@ def test_a_file_is_gone_with_its_items(monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", remember)
     items = spooled([b"1"], most=0)
     given_up = ItemsSpool(most=0)
-    given_up.add(b"[1]", [1])
+    given_up.add(b"[1]", [(1, 1)])
     assert [file.closed for file in opened] == [False, False]
     del items, given_up
     assert [file.closed for file in opened] == [True, True]
