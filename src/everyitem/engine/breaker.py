@@ -184,42 +184,53 @@ class _Evidence:
 
     def __init__(self, needed: int) -> None:
         self.needed = needed
-        #: (when, cause or empty for a success, index), the latest last.
-        self._attempts: deque[tuple[float, str, int]] = deque()
+        #: (when, cause or empty for successes, index, how many), the latest last.
+        self._runs: deque[tuple[float, str, int, int]] = deque()
+        self._size = 0
         self._alike: dict[str, int] = {}
 
     def add(self, at: float, cause: str, index: int = -1, *, count: int = 1) -> None:
         """One more; of successes any number."""
         if count >= self.needed:
             count = self.needed
-            self._attempts.clear()
+            self._runs.clear()
             self._alike.clear()
-        while len(self._attempts) > self.needed - count:
-            self._drop()
-        self._attempts.extend([(at, cause, index)] * count)
+            self._size = 0
+        self._runs.append((at, cause, index, count))
         self._alike[cause] = self._alike.get(cause, 0) + count
+        self._size += count
+        if self._size > self.needed:
+            self._forget(self._size - self.needed)
 
     def share(self, cause: str, *, since: float) -> float:
         """The part of them with this cause; 0 while there are not as many as needed, from `since` on."""
-        if len(self._attempts) < self.needed or self._attempts[0][0] < since:
+        if self._size < self.needed or self._runs[0][0] < since:
             return 0.0
         return self._alike.get(cause, 0) / self.needed
 
     def items(self, cause: str) -> list[int]:
         """The items that failed by it."""
-        return [index for _, one, index in self._attempts if one == cause]
+        return [index for _, one, index, _ in self._runs if one == cause]
 
     def need(self, needed: int) -> None:
         """So many count from now on."""
         self.needed = needed
-        while len(self._attempts) > needed:
-            self._drop()
+        if self._size > needed:
+            self._forget(self._size - needed)
 
-    def _drop(self) -> None:
-        _, cause, _ = self._attempts.popleft()
-        self._alike[cause] -= 1
-        if not self._alike[cause]:
-            del self._alike[cause]
+    def _forget(self, count: int) -> None:
+        """Let go of the oldest."""
+        runs = self._runs
+        self._size -= count
+        while count:
+            at, cause, index, length = runs.popleft()
+            gone = min(count, length)
+            if gone < length:
+                runs.appendleft((at, cause, index, length - gone))
+            count -= gone
+            self._alike[cause] -= gone
+            if not self._alike[cause]:
+                del self._alike[cause]
 
 
 def cause_of(failure: Failure) -> str:

@@ -103,17 +103,19 @@ def file_system_of(path: Path) -> str | None:
         lines = _MOUNTS.read_text().splitlines()
     except OSError:
         return None
-    place = path.resolve()
-    best: tuple[int, str | None] = (-1, None)
+    place = f"{path.resolve()}/"
+    longest, kind = 0, None
     for line in lines:
         # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
         fields, _, rest = line.partition(" - ")
-        mount = Path(_unescape(fields.split()[4]))
+        mount = _unescape(fields.split()[4]).rstrip("/") + "/"
         # a later mount over the same point hides the earlier one
-        if place.is_relative_to(mount) and len(mount.parts) >= best[0]:
-            best = (len(mount.parts), rest.split()[0])
-    return best[1]
+        if place.startswith(mount) and len(mount) >= longest:
+            longest, kind = len(mount), rest.split()[0]
+    return kind
 
 
 def _unescape(mount: str) -> str:
+    if "\\" not in mount:
+        return mount
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount)
