@@ -6,61 +6,21 @@ import threading
 from collections import Counter
 
 import pytest
-from tests.faults.rigs.cyoda_platform import PATIENCE, TENANT, DispatchFailed, Platform
-from tests.faults.rigs.cyoda_rest import CyodaRest, Model, Refused, Stored
+from tests.faults.rigs.cyoda_delivery import (
+    EVENTS,
+    RESULTS,
+    TO_ENTITIES,
+    TO_TRANSITIONS,
+    entity,
+    of_positions,
+    platform,
+    rest,
+    start,
+)
+from tests.faults.rigs.cyoda_platform import PATIENCE, TENANT, DispatchFailed
+from tests.faults.rigs.cyoda_rest import Refused, Stored
 
-RESULTS = "BatchItemResult/1"
-EVENTS = "BatchEvent/1"
-OPEN = {"type": "lifecycle", "field": "state", "operatorType": "EQUALS", "value": "open"}
-
-
-@pytest.fixture
-def platform():
-    """The platform's streams."""
-    made = Platform(probe_every=0.2).start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def rest():
-    """The platform's REST API."""
-    made = CyodaRest()
-    made.models[RESULTS] = Model(keys=("resultKey",))
-    made.models[EVENTS] = Model(keys=("eventId",))
-    made.models["Position/1"] = Model(transitions={"open": {"finish": "done"}})
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def start(workspace, platform, rest):
-    """Start a member with what `[cyoda.results]` and further tables say; wait until it has joined."""
-
-    def start(results="", *, more=""):
-        config = workspace.folder / "everyitem.toml"
-        config.write_text(f'[cyoda]\nurl = "{rest.url}"\n[cyoda.results]\n{results}\n{more}')
-        running = workspace.start(
-            "member", "--endpoint", platform.address, "--plaintext", "--processors", workspace.processors,
-            "--config", config,
-        )  # fmt: skip
-        platform.joined.get(timeout=PATIENCE)
-        return running
-
-    return start
-
-
-TO_ENTITIES = 'to = "entities"'
-TO_TRANSITIONS = 'to = "transitions"\ntransition = "finish"'
-
-
-def entity(workspace, items, **top):
-    return json.loads(workspace.document(items, **top).read_text())
-
-
-def of_positions(workspace, **top):
-    source = {"kind": "cyoda-search", "reference": "Position/1", "condition": OPEN}
-    return entity(workspace, [], itemSource=source, **top)
+__all__ = ["platform", "rest", "start"]
 
 
 def delivered(platform, entity_id):
@@ -72,7 +32,7 @@ def keys_of(rest):
 
 
 class Gate:
-    """Holds the first call of a kind back until it is opened."""
+    """Holds the first call of a kind back, after some others, until it is opened."""
 
     def __init__(self, rest, method, after):
         self.reached, self._open = threading.Event(), threading.Event()
@@ -277,6 +237,12 @@ def test_a_run_of_any_kind_tells_the_platform(workspace, rest):
     assert {message["header"]["subject"] for message in rest.messages.values()} == {"batches"}
 
 
+def answer_of(platform, entity_id):
+    """What the member says to a request that fails."""
+    pending = platform.dispatch("executeBatchProcessing", entity_id, platform.bodies[entity_id])
+    return pending.answer.result(PATIENCE)["error"]
+
+
 def test_a_platform_that_is_away_while_items_are_read_is_asked_again_later(workspace, platform, rest, start):
     """The batch has not failed: the answer is a failure to be repeated, and then it runs."""
     rest.create("Position/1", {"n": 1}, "open")
@@ -287,9 +253,26 @@ def test_a_platform_that_is_away_while_items_are_read_is_asked_again_later(works
         raise Refused(503, "NOT_NOW", retryable=True)
 
     rest.before = away
-    pending = platform.dispatch("executeBatchProcessing", entity_id, platform.bodies[entity_id])
-    error = pending.answer.result(PATIENCE)["error"]
-    assert error["retryable"] is True
-    assert error["code"] == "ITEMS_UNAVAILABLE"
+    error = answer_of(platform, entity_id)
+    assert (error["code"], error["retryable"]) == ("ITEMS_UNAVAILABLE", True)
     rest.before = lambda *_: None
     assert platform.execute(entity_id) == "completed"
+
+
+def test_items_that_vanish_while_they_are_read_are_searched_for_again(workspace, platform, rest, start):
+    """Half of what was found must not pass for all of it, and is no fault of the batch either."""
+    for number in range(3):
+        rest.create("Position/1", {"n": number}, "open")
+    start()
+    entity_id = platform.create(of_positions(workspace))
+
+    def delete_one(_method, path):
+        if path.endswith("/status") and len(rest.entities) == 3:
+            rest.entities.popitem()
+
+    rest.before = delete_one
+    error = answer_of(platform, entity_id)
+    assert (error["code"], error["retryable"]) == ("ITEMS_UNAVAILABLE", True)
+    assert "found 3 entities, and 2 of them came" in error["message"]
+    assert platform.execute(entity_id) == "completed"
+    assert len(workspace.calls()) == 2

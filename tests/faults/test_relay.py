@@ -2,7 +2,9 @@
 
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from tests.acceptance.conftest import Workspace, workspace
@@ -10,6 +12,12 @@ from tests.services.http_server import serving
 from tests.services.receiver import Receiver, receiving
 
 import everyitem
+from everyitem import compose
+from everyitem.adapters.publishers import build_publisher
+from everyitem.engine.relay import Relay
+from everyitem.engine.relay.tenure import LEASE
+from everyitem.settings.alerting import Limits
+from everyitem.settings.publishing import PublishingSettings
 
 __all__ = ["workspace"]
 
@@ -125,3 +133,32 @@ def test_a_service_publishes_what_its_batches_tell(workspace, receiver, sends, r
         client.wait("after", timeout=60)
         receiver.wait_for(len(stored(workspace, "before")) + len(stored(workspace, "after")))
     assert receiver.taken[-1]["type"] == "BatchExecuted"
+
+
+@pytest.mark.long
+def test_a_receiver_slower_than_the_lease_hears_one_relay(workspace, receiver):
+    """Another process is ready to publish all the while: each event comes once, in order."""
+    run(workspace, items=5)
+    slow = threading.Event()
+
+    def answer(_: list[dict[str, object]]) -> tuple[int, dict[str, str]]:
+        # the receiver's own slowness, once
+        slow.wait(2.5 * LEASE)
+        slow.set()
+        return 204, {}
+
+    receiver.answer = answer
+    to = PublishingSettings(publisher="webhook", url=receiver.url, allow_private=True, timeout_seconds=60)
+    with ExitStack() as both:
+        for _ in range(2):
+            relay = Relay(
+                lambda: compose.open_outlet(workspace.store),
+                build_publisher(to),
+                tries=1,
+                limits=Limits(),
+                notice=lambda _: None,
+            )
+            relay.begin()
+            both.callback(relay.close, 0.0)
+        receiver.wait_for(len(stored(workspace)))
+    assert [one["id"] for one in receiver.taken] == stored(workspace)

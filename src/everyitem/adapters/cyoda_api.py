@@ -1,6 +1,5 @@
 """The REST API of the Cyoda platform, for whoever reads entities, writes results or publishes events."""
 
-import base64
 import http.client
 import ssl
 import threading
@@ -12,8 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from everyitem.adapters.oauth2 import ClientTokens
 from everyitem.model.errors import UsageError
+from everyitem.model.retry_after import seconds_asked
 from everyitem.model.store_url import shown_url
+from everyitem.ports.bearer import BearerTokens, TokenRefused
 from everyitem.settings.credentials import Credentials
 
 #: Answers that say nothing about what was asked: it may be asked again as it is.
@@ -23,8 +25,6 @@ _AWAY: Final = frozenset(
         *(HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS),
     )
 )
-#: Share of a token's life after which it is replaced.
-_FRESH: Final = 0.8
 #: Seconds after which a connection that was kept open is not trusted to be open still.
 _IDLE: Final = 4.0
 #: Characters of an answer that a message quotes.
@@ -65,67 +65,13 @@ class _Problem(msgspec.Struct):
     properties: _Properties = _Properties()
 
 
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: float = 60.0
-
-
 _read_problem = msgspec.json.Decoder(_Problem).decode
-_read_token = msgspec.json.Decoder(_Token).decode
-
-
-class Tokens:
-    """The token in force, for any number of callers on threads of their own."""
-
-    def __init__(self, credentials: Credentials, *, timeout: float) -> None:
-        self._credentials, self._timeout = credentials, timeout
-        self._lock = threading.Lock()
-        self._token, self._fresh_until = "", 0.0
-
-    def current(self) -> str:
-        """A token that is valid for a while yet: what is done here may outlive one. Raises `PlatformAway`."""
-        with self._lock:
-            if time.monotonic() >= self._fresh_until:
-                granted = self._fetch()
-                self._token = granted.access_token
-                self._fresh_until = time.monotonic() + _FRESH * granted.expires_in
-            return self._token
-
-    def drop(self, token: str) -> None:
-        """The platform did not accept it: the next one is a new one."""
-        with self._lock:
-            if token == self._token:
-                self._fresh_until = 0.0
-
-    def _fetch(self) -> _Token:
-        """By OAuth2 client credentials."""
-        credentials = self._credentials
-        pair = base64.b64encode(f"{credentials.client_id}:{credentials.secret}".encode()).decode("ascii")
-        headers = {
-            "Authorization": f"Basic {pair}",
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        connection = _connection(credentials.url, self._timeout)
-        try:
-            form = b"grant_type=client_credentials"
-            target = urlsplit(credentials.url).path or "/"
-            status, answer, wait = _exchange(connection, "POST", target, form, headers)
-        finally:
-            connection.close()
-        shown = shown_url(credentials.url)
-        if status != HTTPStatus.OK:
-            raise PlatformAway(f"no token: {shown}: {status}", wait=wait)
-        try:
-            return _read_token(answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise PlatformAway(f"no token: {shown} answers without an access_token") from None
 
 
 class CyodaApi:
     """Calls of one caller: one connection, kept open. Used from one thread."""
 
-    def __init__(self, url: str, *, tokens: Tokens | None, timeout: float) -> None:
+    def __init__(self, url: str, *, tokens: BearerTokens | None, timeout: float) -> None:
         """`url` is like https://HOST/api; `timeout` in seconds for each step of a call.
 
         Raises `UsageError` for a URL nothing can be asked at.
@@ -161,7 +107,7 @@ class CyodaApi:
             self._connection.close()
         token = ""
         if self._tokens is not None:
-            token = self._tokens.current()
+            token = self._token(self._tokens)
             sent["Authorization"] = f"Bearer {token}"
         status, answer, wait = _exchange(self._connection, method, target, body, sent)
         self._used_at = time.monotonic()
@@ -182,6 +128,14 @@ class CyodaApi:
         """Free the connection; the next call opens another one."""
         self._connection.close()
 
+    @staticmethod
+    def _token(tokens: BearerTokens) -> str:
+        try:
+            return tokens.current()
+        except TokenRefused as refused:
+            # the credentials may be wrong, which says nothing about what was to be asked
+            raise PlatformAway(str(refused), wait=refused.wait) from refused
+
 
 class CyodaApis:
     """Calls of several threads: a connection for each of them, and a token for all together."""
@@ -189,7 +143,7 @@ class CyodaApis:
     def __init__(self, url: str, *, credentials: Credentials | None, timeout: float) -> None:
         """As for `CyodaApi`; raises `UsageError` now for a URL nothing can be asked at."""
         self._url, self._timeout = url, timeout
-        self._tokens = None if credentials is None else Tokens(credentials, timeout=timeout)
+        self._tokens = None if credentials is None else ClientTokens(credentials, timeout=timeout)
         self._own = threading.local()
         self._all: list[CyodaApi] = []
         self.mine()
@@ -233,7 +187,8 @@ def _exchange(
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.read(), _seconds(answer.headers.get("Retry-After"))
+            wait = seconds_asked(answer.headers.get("Retry-After"), longest=_LONGEST)
+            return answer.status, answer.read(), wait
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
             # one that was kept open may have been closed by the other side meanwhile
             connection.close()
@@ -250,10 +205,3 @@ def _problem_of(answer: bytes) -> _Problem:
         return _read_problem(answer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Problem()
-
-
-def _seconds(header: str | None) -> float | None:
-    """A wait in whole seconds; a date or nonsense counts as none."""
-    if header is None or not header.strip().isdecimal() or not header.strip().isascii():
-        return None
-    return min(float(header), _LONGEST)

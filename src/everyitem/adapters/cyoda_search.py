@@ -27,6 +27,10 @@ class SearchBroken(Exception):
     """A search that did not end as it should, or whose results cannot all be had."""
 
 
+class EntitiesLost(SearchBroken):
+    """Some that were found are gone before they came; another search finds what there is by then."""
+
+
 class Asking(Protocol):
     """Asks the platform, with whatever patience and errors its caller has."""
 
@@ -56,7 +60,7 @@ _text = msgspec.json.Decoder(str).decode
 def found(asking: Asking, model: str, condition: Mapping[str, Any]) -> Iterator[list[bytes]]:
     """The entities of `model` (`MODEL/VERSION`) that meet a condition, some megabytes of envelopes at a time.
 
-    Raises `SearchBroken`, at the latest where any are missing, and whatever `asking` raises.
+    Raises `SearchBroken`, an `EntitiesLost` where any did not come, and whatever `asking` raises.
     """
     text = msgspec.json.encode(condition)
     job, count = _search(asking, model, text)
@@ -74,7 +78,7 @@ def found(asking: Asking, model: str, condition: Mapping[str, Any]) -> Iterator[
         size = _next_size(size, done, len(page))
         yield entities
     if seen != count:
-        raise SearchBroken(
+        raise EntitiesLost(
             f"{model}: the search found {count:,} entities, and {seen:,} of them came: some were deleted "
             "meanwhile; ask again"
         )

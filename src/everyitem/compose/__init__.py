@@ -7,6 +7,8 @@ not use.
 from everyitem.compose.executions import fail_at_rest, recover, redrive, resume, settle_at_rest, submit
 from everyitem.compose.places import (
     await_store,
+    call_web,
+    client_tokens,
     data_directory,
     default_store_url,
     examine_server,
@@ -42,6 +44,8 @@ __all__ = [
     "Switch",
     "Watching",
     "await_store",
+    "call_web",
+    "client_tokens",
     "data_directory",
     "default_store_url",
     "examine_server",

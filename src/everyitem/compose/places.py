@@ -20,7 +20,9 @@ from everyitem.ports.store_server import StoreServer
 from everyitem.ports.tokens import TokenStore
 
 if TYPE_CHECKING:
+    from everyitem.ports.bearer import BearerTokens
     from everyitem.ports.sink import ResultSink
+    from everyitem.settings.credentials import Credentials
     from everyitem.settings.platform import RestAccess, Results
 
 
@@ -84,6 +86,20 @@ def open_tokens(url: str) -> TokenStore:
     from everyitem.adapters.stores import opening
 
     return opening.open_tokens(url)
+
+
+def call_web(url: str, *, method: str, body: bytes | None = None, headers: Mapping[str, str]) -> bytes:
+    """The body of the reply to one call over HTTP. Raises `ports.web.WebError`."""
+    from everyitem.adapters.web_call import call
+
+    return call(url, method=method, body=body, headers=headers)
+
+
+def client_tokens(credentials: "Credentials") -> "BearerTokens":
+    """Tokens to show to the Cyoda platform, from its token server."""
+    from everyitem.adapters.oauth2 import ClientTokens
+
+    return ClientTokens(credentials)
 
 
 def examine_server(url: str) -> StoreServer | None:

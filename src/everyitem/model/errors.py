@@ -1,10 +1,11 @@
 """Every error everyitem raises on purpose, and the five codes of the specification (section 6)."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+
+from everyitem.model.retry_after import seconds_asked
 
 
 class ErrorCode(StrEnum):
@@ -58,7 +59,7 @@ class WrongState(UsageError):
 class DocumentRefused(EveryitemError):
     """The batch document is not acceptable; carries *all* problems found.
 
-    `may_pass`: there is nothing wrong but that its items are at a place that does not answer now.
+    `may_pass`: there is nothing wrong but that its items cannot be read now, and may be later.
     """
 
     def __init__(self, problems: Sequence[Problem], *, may_pass: bool = False) -> None:
@@ -134,22 +135,5 @@ class RetryLater(Exception):
         `default` seconds: a server's bad header is no failure of the item. Dates are read against this
         machine's clock.
         """
-        seconds = None if value is None else _seconds_asked(value.strip())
+        seconds = seconds_asked(value)
         return cls(default if seconds is None else seconds)
-
-
-def _seconds_asked(value: str) -> float | None:
-    """The seconds from now that a `Retry-After` says; None when it says nothing that can be read."""
-    if value.isascii() and value.isdigit():
-        return float(value)
-    # imported here: every worker loads this module, and hardly any reads a date
-    from datetime import UTC
-    from email.utils import parsedate_to_datetime
-
-    try:
-        when = parsedate_to_datetime(value)
-        # the obsolete asctime form names no zone: it is in GMT, as all dates of HTTP
-        zoned = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-        return max(0.0, zoned.timestamp() - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -45,7 +45,7 @@ class SourceUnavailable(EveryitemError):
 
 
 class SourceAway(SourceUnavailable):
-    """The source does not answer now; it may later."""
+    """The source does not answer now, or changed while it was read; later it may be read as a whole."""
 
 
 class ItemSource(Protocol):

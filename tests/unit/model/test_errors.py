@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from everyitem.model import errors
+from everyitem.model import retry_after
 from everyitem.model.errors import DocumentRefused, ErrorCode, Problem, RetryLater
 
 E, R, S, ITEM = (
@@ -45,7 +45,7 @@ def test_a_problem_reads_path_and_message():
 )
 def test_a_retry_after_header_is_seconds_or_a_date(monkeypatch, header, seconds):
     """All three forms of a date in HTTP; one that has passed means at once (RFC 9110, 5.6.7 and 10.2.3)."""
-    monkeypatch.setattr(errors.time, "time", lambda: 784111740.0)  # 08:49:00 on that day
+    monkeypatch.setattr(retry_after.time, "time", lambda: 784111740.0)  # 08:49:00 on that day
     assert RetryLater.from_header(header).seconds == seconds
 
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from everyitem.adapters.publishers.messages import STRUCTURED, to_json
 from everyitem.model.errors import UsageError
+from everyitem.model.retry_after import seconds_asked
 from everyitem.model.store_url import port_in, shown_url
 from everyitem.ports.relay import EventsRefused, PublisherAway
 from everyitem.ports.store import OutboxEvent
@@ -121,7 +122,8 @@ class WebhookPublisher:
                 if not answer.isclosed():
                     # what is left would be taken for the next answer
                     self._connection.close()
-                return answer.status, _seconds(answer.headers.get("Retry-After")), _line(said)
+                wait = seconds_asked(answer.headers.get("Retry-After"), longest=_LONGEST)
+                return answer.status, wait, _line(said)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 # a connection that was kept open may have been closed by the other side meanwhile
                 self._connection.close()
@@ -151,13 +153,6 @@ def _key(secret: str) -> bytes:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError as error:
         raise UsageError("[events] secretFile: what follows whsec_ is not base64") from error
-
-
-def _seconds(header: str | None) -> float | None:
-    """A wait in whole seconds; a date or nonsense counts as none."""
-    if header is None or not header.strip().isdecimal() or not header.strip().isascii():
-        return None
-    return min(float(header), _LONGEST)
 
 
 def _line(said: bytes) -> str:

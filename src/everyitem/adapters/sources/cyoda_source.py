@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefused
-from everyitem.adapters.cyoda_search import EVERYTHING, SearchBroken, found
+from everyitem.adapters.cyoda_search import EVERYTHING, EntitiesLost, SearchBroken, found
 from everyitem.adapters.sources.regular_file import open_regular, source_path
 from everyitem.model.errors import UsageError
 from everyitem.ports.source import SourceAway, SourceChunk, SourceFault, SourceSpec, SourceUnavailable
@@ -122,6 +122,8 @@ class CyodaSearchSource:
         try:
             for condition in self._conditions:
                 yield from map(translation.chunk, found(self._platform, self.name, condition))
+        except EntitiesLost as lost:
+            raise SourceAway(str(lost)) from None
         except SearchBroken as broken:
             raise SourceUnavailable(str(broken)) from None
         finally:

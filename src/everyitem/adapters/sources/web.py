@@ -5,28 +5,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
+from everyitem.adapters.web_call import NoRedirects
 from everyitem.model.store_url import shown_url
 from everyitem.ports.source import SourceAway, SourceUnavailable
 
 #: Seconds a server may be silent.
 _PATIENCE: Final = 60.0
-
-
 #: Answers that say nothing about what was asked for: from here on, and besides.
 _BROKEN: Final = 500
 _LATER: Final = frozenset((408, 425, 429))
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect may lead anywhere, past what the operator allows."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirects)
+#: A redirect may lead anywhere, past what the operator allows.
+_opener = urllib.request.build_opener(NoRedirects)
 
 
 @contextmanager

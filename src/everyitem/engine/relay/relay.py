@@ -6,7 +6,6 @@ is handed over before it is noted as sent, so a crash between the two hands it o
 
 import logging
 import random
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import Final
 
 from everyitem.engine.alerts.rules import event_parked, outbox_stuck
 from everyitem.engine.relay.rounds import Rounds
+from everyitem.engine.relay.tenure import Tenure
 from everyitem.model.alerts import Condition
 from everyitem.model.errors import StoreError, UsageError
 from everyitem.model.redaction import redact
@@ -26,9 +26,6 @@ _log = logging.getLogger("everyitem.events")
 #: Seconds between two looks into the outbox when there was nothing in it, and after the store failed.
 LOOK: Final = 0.5
 AGAIN: Final = 2.0
-#: Seconds a relay is the only one, and after how many of them it says so again.
-LEASE: Final = 8.0
-RENEW: Final = 2.0
 #: Events read at a time, and noted as sent at a time: a transaction for each would slow the runs down.
 AT_ONCE: Final = 500
 #: Seconds between two looks for what is wrong.
@@ -55,18 +52,22 @@ class Relay:
         self._open, self._publisher = open_outlet, publisher
         self._rounds = Rounds(tries=tries, draw=random.random)
         self._limits, self._notice = limits, notice
-        self._me = secrets.token_hex(8)
+        self._tenure = Tenure(open_outlet)
         self._outlet: Outlet | None = None
-        self._claimed, self._watched, self._told = -RENEW, -WATCH, -TELL
+        self._watched, self._told = -WATCH, -TELL
         #: When (monotonic) to end: infinite until somebody wants it.
         self._ends_at = float("inf")
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        #: Says that this relay is at it while it is in the middle of a step.
+        self._keeper: threading.Thread | None = None
 
     def begin(self) -> None:
         """Publish from now on; safe to repeat."""
         if self._thread is None:
+            self._keeper = threading.Thread(target=self._tenure.keep, name="everyitem-tenure", daemon=True)
             self._thread = threading.Thread(target=self._live, name="everyitem-relay", daemon=True)
+            self._keeper.start()
             self._thread.start()
 
     def close(self, flush: float) -> None:
@@ -100,7 +101,7 @@ class Relay:
         if self._outlet is None:
             self._outlet = self._open()
         outlet, now = self._outlet, time.monotonic()
-        if not self._is_mine(outlet):
+        if not self._tenure.holds(outlet):
             return LOOK
         if now >= self._watched + WATCH:
             self._watched = now
@@ -120,29 +121,15 @@ class Relay:
                 outlet.sent(sent)
         return max(0.0, self._rounds.not_before - time.monotonic())
 
-    def _is_mine(self, outlet: Outlet) -> bool:
-        """Whether this relay is the one that publishes; says so again where that was long ago."""
-        now = time.monotonic()
-        if now < self._claimed + RENEW:
-            return True
-        is_mine = outlet.claim(self._me, LEASE)
-        self._claimed = now if is_mine else -RENEW
-        return is_mine
-
     def _hand_over(self, outlet: Outlet, events: Sequence[Outgoing], sent: list[int]) -> None:
         held: set[int] = set()
         for group in self._rounds.groups(events, self._publisher.at_once):
-            if time.monotonic() >= self._claimed + RENEW:
-                # a slow receiver: what it has is noted, and the others learn that somebody is at it
-                outlet.sent(sent)
-                sent.clear()
-                if not self._is_mine(outlet):
-                    return
             free = [one for one in group if one.execution_key not in held]
             if not free:
                 continue
             try:
-                self._publish(free, sent)
+                if not self._publish(outlet, free, sent):
+                    return
             except EventsRefused as refused:
                 if len(free) == 1:
                     held.add(free[0].execution_key)
@@ -153,19 +140,29 @@ class Relay:
                     if one.execution_key in held:
                         continue
                     try:
-                        self._publish([one], sent)
+                        if not self._publish(outlet, [one], sent):
+                            return
                     except EventsRefused as why:
                         held.add(one.execution_key)
                         self._refuse(outlet, one, str(why))
 
-    def _publish(self, group: Sequence[Outgoing], sent: list[int]) -> None:
+    def _publish(self, outlet: Outlet, group: Sequence[Outgoing], sent: list[int]) -> bool:
+        """Hand these over; False where another relay is the one by now."""
+        if not self._tenure.is_fresh:
+            # a slow receiver: what it has is noted, and the others learn that somebody is at it
+            outlet.sent(sent)
+            sent.clear()
+            if not self._tenure.holds(outlet):
+                return False
         try:
-            self._publisher.publish([one.event for one in group])
+            with self._tenure.step():
+                self._publisher.publish([one.event for one in group])
         except PublisherAway as away:
             self._rounds.away(time.monotonic(), away.wait, partly=group if away.partly else ())
             raise
         self._rounds.taken(group)
         sent += [one.event.position for one in group]
+        return True
 
     def _refuse(self, outlet: Outlet, one: Outgoing, reason: str) -> None:
         reason = redact(reason)
@@ -188,8 +185,11 @@ class Relay:
             _log.warning(text, why)
 
     def _end(self) -> None:
+        self._tenure.stop()
+        if self._keeper is not None:
+            self._keeper.join()
         with suppress(StoreError):
             if self._outlet is not None:
-                self._outlet.give_back(self._me)
+                self._tenure.give_back(self._outlet)
                 self._outlet.close()
         self._publisher.close()

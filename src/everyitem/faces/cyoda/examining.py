@@ -19,8 +19,8 @@ from everyitem.faces.cyoda.conversation import Conversation, Joined, Part, Say
 from everyitem.faces.cyoda.frames import Connect
 from everyitem.faces.cyoda.options import CyodaOptions
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
-from everyitem.faces.cyoda.tokens import TokenRefused, request_token
 from everyitem.model.errors import UsageError
+from everyitem.ports.bearer import TokenRefused
 from everyitem.ports.sink import SinkAway, SinkUnfit
 
 #: Seconds one endpoint has for all of it.
@@ -42,11 +42,12 @@ def examine_platform(setup: Connect) -> list[Check]:
     token = None
     if setup.credentials is not None:
         try:
-            token, lifetime = request_token(setup.credentials)
+            granted = compose.client_tokens(setup.credentials).request()
         except TokenRefused as refused:
             advice = "check token-url, client-id and the secret's file"
             return [Check(name="cyoda token", verdict=Verdict.FAULT, found=str(refused), advice=advice)]
-        checks.append(Check(name="cyoda token", verdict=Verdict.OK, found=f"valid for {lifetime:g} s"))
+        token = granted.token
+        checks.append(Check(name="cyoda token", verdict=Verdict.OK, found=f"valid for {granted.seconds:g} s"))
     return [*checks, *(asyncio.run(_try_out(setup, endpoint, token)) for endpoint in setup.endpoints)]
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Final
 
-from everyitem.faces.cyoda.tokens import TokenRefused, request_token
-from everyitem.faces.cyoda.web import WebError, call
+from everyitem import compose
 from everyitem.model.errors import EveryitemError
+from everyitem.ports.bearer import TokenRefused
+from everyitem.ports.web import WebError
 from everyitem.settings.credentials import Credentials
 
 MODEL: Final = "ProcessingBatch"
@@ -54,7 +55,7 @@ def install(url: str, credentials: Credentials | None, *, say: Callable[[str], N
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if credentials is not None:
         try:
-            headers["Authorization"] = f"Bearer {request_token(credentials)[0]}"
+            headers["Authorization"] = f"Bearer {compose.client_tokens(credentials).current()}"
         except TokenRefused as refused:
             raise InstallFailed(str(refused)) from None
     installation = _Installation(url.rstrip("/"), headers, say)
@@ -117,7 +118,7 @@ class _Installation:
 
     def _step(self, method: str, path: str, body: bytes | None = None) -> None:
         try:
-            call(f"{self._base}/{path}", method=method, body=body, headers=self._headers)
+            compose.call_web(f"{self._base}/{path}", method=method, body=body, headers=self._headers)
         except WebError as error:
             raise _Refused(error) from None
 

@@ -43,7 +43,8 @@ from everyitem.faces.cyoda.frames import (
 )
 from everyitem.faces.cyoda.messages import Message, Request, Unreadable
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
-from everyitem.faces.cyoda.tokens import TokenRefused, Tokens
+from everyitem.ports.bearer import BearerTokens, TokenRefused
+from everyitem.settings.credentials import Credentials
 
 #: Bytes the member may be behind before requests are refused here.
 _BACKLOG: Final = 256 << 20
@@ -78,9 +79,16 @@ class Wire:
 class Endpoint:
     """One endpoint: a stream, and after its end the next one, for ever."""
 
-    def __init__(self, address: str, setup: Connect, wire: Wire, numbers: "itertools.count[int]") -> None:
+    def __init__(
+        self,
+        address: str,
+        setup: Connect,
+        wire: Wire,
+        numbers: "itertools.count[int]",
+        tokens: BearerTokens | None,
+    ) -> None:
         self._address, self._setup, self._wire, self._numbers = address, setup, wire, numbers
-        self._tokens = Tokens(setup.credentials) if setup.credentials else None
+        self._tokens = tokens
         self._stream: int | None = None
         self._outbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._finished = asyncio.Event()
@@ -109,14 +117,15 @@ class Endpoint:
 
     async def _one_stream(self) -> str:
         """Have one stream until it ends; returns why it did."""
+        token = None
         try:
             token = await self._token()
             channel = open_channel(self._address, tls=self._setup.tls, authorities=self._setup.authorities)
             async with channel:
                 await self._converse(channel, token)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _PERHAPS_THE_TOKEN and self._tokens is not None:
-                self._tokens.drop()
+            if error.code() in _PERHAPS_THE_TOKEN and self._tokens and token:
+                self._tokens.drop(token)
             return f"{error.code().name}: {error.details()}"
         except (StreamBroken, TokenRefused) as error:
             return str(error)
@@ -125,7 +134,7 @@ class Endpoint:
         return "closed"
 
     async def _token(self) -> str | None:
-        return None if self._tokens is None else await asyncio.to_thread(self._tokens.fetch)
+        return None if self._tokens is None else await asyncio.to_thread(self._tokens.current)
 
     async def _converse(self, channel: grpc.aio.Channel, token: str | None) -> None:
         call = start_streaming(channel, token)
@@ -220,7 +229,8 @@ async def serve(connection: socket.socket) -> None:
     if first is None:
         return
     setup, wire, numbers = cast("Connect", read_to_stream(first)), Wire(writer), itertools.count(1)
-    endpoints = [Endpoint(address, setup, wire, numbers) for address in setup.endpoints]
+    tokens = None if setup.credentials is None else _tokens(setup.credentials)
+    endpoints = [Endpoint(address, setup, wire, numbers, tokens) for address in setup.endpoints]
     serving = [asyncio.create_task(one.serve()) for one in endpoints]
     listening = asyncio.create_task(_obey(reader, endpoints))
     done, _ = await asyncio.wait([listening, *serving], return_when=asyncio.FIRST_COMPLETED)
@@ -232,6 +242,14 @@ async def serve(connection: socket.socket) -> None:
         await writer.drain()
     for task in done - {listening}:
         await task
+
+
+def _tokens(credentials: Credentials) -> BearerTokens:
+    """For all endpoints together: it is one platform."""
+    # whoever needs no token starts without all of this
+    from everyitem import compose
+
+    return compose.client_tokens(credentials)
 
 
 async def _obey(reader: asyncio.StreamReader, endpoints: list[Endpoint]) -> bool:
