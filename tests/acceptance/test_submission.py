@@ -151,7 +151,7 @@ def test_a_claim_that_comes_after_the_end_carries_nothing_out(url: str) -> None:
 
 def test_what_is_asked_of_an_attached_caller_goes_to_the_owner(url: str) -> None:
     """Cancelling the one who waits cancels the execution, and both get the same answer."""
-    batch = {**document("submission-slow"), "batchItems": list(range(1000))}
+    batch = {**document("submission-slow"), "batchItems": list(range(10_000))}
     running, answers = in_background(lambda: everyitem.run(batch, store=url))
     store = compose.open_store(url)
     until(lambda: (record := store.find("b")) is not None and record.status is ExecutionStatus.RUNNING)
