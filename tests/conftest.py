@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.faults.rigs.report import FaultsReport
 from tests.services.postgres import PostgresMissing, PostgresServer, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# how fast a machine is says nothing of a property: an example may take as long as it takes
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,10 +1,12 @@
 """The real command, started as a user starts it, and a batch whose progress a test controls."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 #: Seconds after which a wait is a failure; nothing here takes a tenth of it.
-PATIENCE = 60
+PATIENCE = 120
 
 PROCESSORS = '''
 import itertools, os, time
@@ -31,8 +33,8 @@ def work(item, context):
         os.write(ledger, f"{context.idempotency_key} {context.attempt}\\n".encode())
         os.close(ledger)
     gate = parameters.get("gate")
-    if gate and next(calls) >= parameters["holdAfter"]:
-        while not os.path.exists(gate) and not context.cancelled:
+    if gate and (held := next(calls) - parameters["holdAfter"]) >= 0:
+        while not (os.path.exists(gate) or os.path.exists(f"{gate}.{held}") or context.cancelled):
             time.sleep(0.005)
     if isinstance(item, dict) and "fail" in item:
         raise PermanentItemError(item["fail"])
@@ -80,6 +82,7 @@ class Workspace:
         self.processors = folder / "processors.py"
         self.processors.write_text(PROCESSORS)
         self.ledger, self.gate = folder / "ledger", folder / "gate"
+        self._passes = itertools.count()
         search = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
         self._environment = {**os.environ, "PYTHONPATH": search}
         self.started: list[Running] = []
@@ -188,7 +191,8 @@ class Workspace:
 
     def status_when(self, reached, batch_id: str = "b") -> dict[str, Any]:
         """Ask for the status until it is as wanted; every look is a process of its own."""
-        for _ in range(60):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             done = self.do("status", batch_id, "--json")
             if done.returncode == 0 and reached(status := json.loads(done.stdout)):
                 return status
@@ -202,6 +206,11 @@ class Workspace:
 
     def open_gate(self) -> None:
         self.gate.touch()
+
+    def let_pass(self, calls: int) -> None:
+        """Let so many of the calls that are held pass the gate, or of those that will be (in one process)."""
+        for _ in range(calls):
+            Path(f"{self.gate}.{next(self._passes)}").touch()
 
     def close(self) -> None:
         """End what still runs."""

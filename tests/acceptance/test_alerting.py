@@ -2,8 +2,9 @@
 
 import json
 import signal
+import time
 
-import pytest
+from tests.acceptance.conftest import PATIENCE
 from tests.services.http_server import serving
 
 import everyitem
@@ -13,6 +14,13 @@ from everyitem.engine import consolidation
 def kinds(place) -> dict[str, str]:
     """The alerts there are, and what became of them."""
     return {one["kind"]: one["state"] for one in json.loads(place.do("alerts", "--json").stdout)}
+
+
+def await_alert(place, kind, state):
+    """Wait until it stands so with an alert."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := kinds(place)).get(kind) != state:
+        assert time.monotonic() < deadline, found
 
 
 def test_a_service_tells_of_a_batch_whose_process_died(workspace, root):
@@ -25,18 +33,10 @@ def test_a_service_tells_of_a_batch_whose_process_died(workspace, root):
     config = workspace.folder / "everyitem.toml"
     config.write_text("[alerts]\nsettleSeconds = 0.1\n")
     with serving(workspace.folder, root / "src", "--processors", workspace.processors):
-        for _ in range(60):
-            if kinds(workspace).get("owner-gone") == "standing":
-                break
-        else:
-            pytest.fail("nobody was told")
+        await_alert(workspace, "owner-gone", "standing")
         workspace.open_gate()
         assert workspace.do("resume", "b", "--no-progress").returncode == 0
-        for _ in range(60):
-            if kinds(workspace)["owner-gone"] == "resolved":
-                break
-        else:
-            pytest.fail("the alert stands although the batch is complete")
+        await_alert(workspace, "owner-gone", "resolved")
 
 
 def test_control_totals_that_do_not_add_up_are_a_critical_alert(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """`everyitem member` with entities as items: results and progress go back to the platform, each once."""
 
+import itertools
 import json
 import signal
 import threading
@@ -36,15 +37,13 @@ class Gate:
 
     def __init__(self, rest, method, after):
         self.reached, self._open = threading.Event(), threading.Event()
-        self._method, self._left = method, after
+        self._method, self._after, self._calls = method, after, itertools.count()
         rest.before = self._wait
 
     def _wait(self, method, _path):
-        if method == self._method:
-            self._left -= 1
-            if self._left < 0 and not self._open.is_set():
-                self.reached.set()
-                self._open.wait(PATIENCE)
+        if method == self._method and next(self._calls) >= self._after and not self._open.is_set():
+            self.reached.set()
+            self._open.wait(PATIENCE)
 
     def open(self):
         self._open.set()
@@ -212,7 +211,8 @@ def test_entities_by_their_ids_are_items(workspace, platform, rest, start):
 def test_a_batch_is_watched_from_the_platform(workspace, platform, rest, start):
     """Checkpoints and the outcome are entities there, found by the batch's entity, each once and in order."""
     events = (
-        f'[events]\npublisher = "cyoda"\ntopic = "{EVENTS}"\ntypes = ["CheckpointCreated", "BatchExecuted"]'
+        f'[events]\npublisher = "cyoda"\ntopic = "{EVENTS}"\ntypes = ["CheckpointCreated", "BatchExecuted"]\n'
+        "flushSeconds = 60\n"
     )
     start(more=events)
     entity_id = platform.create(entity(workspace, [{"n": k} for k in range(30)], checkpointInterval=10))
@@ -230,7 +230,9 @@ def test_a_batch_is_watched_from_the_platform(workspace, platform, rest, start):
 def test_a_run_of_any_kind_tells_the_platform(workspace, rest):
     """As edge messages, where the topic is a subject; no member needed."""
     config = workspace.folder / "everyitem.toml"
-    config.write_text(f'[events]\npublisher = "cyoda"\nurl = "{rest.url}"\ntopic = "batches"\n')
+    config.write_text(
+        f'[events]\npublisher = "cyoda"\nurl = "{rest.url}"\ntopic = "batches"\nflushSeconds = 60\n'
+    )
     workspace.do("run", workspace.document([{"n": 1}]), "--config", config)
     types = [message["payload"]["type"] for message in rest.messages.values()]
     assert types[-1] == "BatchExecuted"

@@ -162,7 +162,8 @@ def test_a_service_gives_a_batch_what_is_allocated_to_it(workspace, root):
     document = json.loads(held(workspace, "thread").read_text())
     arguments = ("--processors", workspace.processors)
     with (
-        serving(workspace.folder, root / "src", *arguments) as server,
+        # a machine of one core would not hand out so many slots
+        serving(workspace.folder, root / "src", *arguments, EVERYITEM_SERVICE_CORES="8") as server,
         everyitem.connect(server.url) as client,
     ):
         client.submit(document)

@@ -203,11 +203,11 @@ def test_a_batch_out_of_time_alerts_by_the_second_channel_while_the_first_one_ha
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # takes connections, and never answers
         dead = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        config = alerting(workspace, seconds=2.0, dead=dead, ops=hooks.url)
+        config = alerting(workspace, seconds=4.0, dead=dead, ops=hooks.url)
         document = workspace.document(
             [{"n": number} for number in range(6)],
             parameters={"gate": str(workspace.gate), "holdAfter": 2},
-            configuration={"timeoutHours": 1 / 3600},
+            configuration={"timeoutHours": 4 / 3600},
             parallelismLevel=2,
         )
         done = workspace.do("run", document, "--config", config)

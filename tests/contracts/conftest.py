@@ -36,7 +36,7 @@ from everyitem.work.processors import ItemProcessor, find_processor, load_proces
 
 PROCESSORS = Path(__file__).with_name("node_processors.py")
 #: Seconds any single message may take; only a broken node needs them.
-PATIENCE = 30
+PATIENCE = 120
 
 #: Builds a node: (spec, assignment, processor, items) -> node.
 Build = Callable[[NodeSpec, Assignment, ItemProcessor, InMemoryItems], Node]

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from everyitem import PermanentItemError, RetryLater, chunk_processor, item_processor
@@ -183,7 +184,8 @@ async def gated_async(item, context):
 
 @item_processor("alive")
 def alive(item, context):
-    for _ in range(12):
+    until = time.monotonic() + context.parameters["seconds"]
+    while time.monotonic() < until:
         pause(0.05)
         context.heartbeat()
     return item
@@ -191,7 +193,8 @@ def alive(item, context):
 
 @item_processor("alive-async")
 async def alive_async(item, context):
-    for _ in range(12):
+    until = time.monotonic() + context.parameters["seconds"]
+    while time.monotonic() < until:
         await asyncio.sleep(0.05)
         context.heartbeat()
     return item

@@ -25,6 +25,8 @@ from everyitem.ports.node import (
 )
 
 Drive = Callable[..., Any]
+#: Seconds an item may take where some hang: a machine must stand still for so long to make the others late.
+LONG_ENOUGH = 1.0
 #: Kinds whose items run in processes of their own, one for each holder.
 IN_PROCESSES = (NodeKind.PROCESS, NodeKind.DASK)
 
@@ -193,11 +195,11 @@ def test_a_changed_working_directory_is_restored(drive: Drive) -> None:
 def test_an_item_out_of_time_fails_and_the_rest_goes_on(drive: Drive, suffix: str) -> None:
     """A hanging item is a TIMEOUT_ERROR; everything else, behind it in the lease too, is processed."""
     items = ["fine", "hang", "fine", "fine", "hang", "fine"]
-    driver = drive(f"hang{suffix}", items, slots=2, item_timeout=0.3)
+    driver = drive(f"hang{suffix}", items, slots=2, item_timeout=LONG_ENOUGH)
     driver.run_all()
     assert sorted(failure.index for failure in driver.failures) == [1, 4]
     assert {(one.code, one.type) for one in driver.failures} == {(ErrorCode.TIMEOUT_ERROR, "ItemTimeout")}
-    assert all(failure.duration_us >= 300_000 for failure in driver.failures)
+    assert all(failure.duration_us >= LONG_ENOUGH * 1_000_000 for failure in driver.failures)
     assert set(driver.results) == {0, 2, 3, 5}
 
 
@@ -212,7 +214,7 @@ def test_a_coroutine_out_of_time_is_cancelled(drive: Drive, kind: NodeKind) -> N
 
 def test_a_coroutine_that_blocks_its_loop_is_out_of_time_like_any_other(drive: Drive) -> None:
     """A coroutine that never yields cannot be cancelled; the batch goes on without it all the same."""
-    driver = drive("block-async", ["fine", "block", *["fine"] * 20], slots=2, item_timeout=0.2)
+    driver = drive("block-async", ["fine", "block", *["fine"] * 20], slots=2, item_timeout=LONG_ENOUGH)
     driver.run_all()
     assert [(failure.index, failure.type) for failure in driver.failures] == [(1, "ItemTimeout")]
     assert set(driver.results) == set(range(22)) - {1}
@@ -220,11 +222,17 @@ def test_a_coroutine_that_blocks_its_loop_is_out_of_time_like_any_other(drive: D
 
 @pytest.mark.parametrize("suffix", ["", "-async"])
 def test_a_heartbeat_prolongs_the_item_timeout(drive: Drive, suffix: str) -> None:
-    """An item longer than its timeout succeeds as long as it says that it is alive."""
-    driver = drive(f"alive{suffix}", ["long"], slots=1, item_timeout=0.4)
+    """An item longer than its timeout succeeds as long as it says that it is alive.
+
+    On a machine that stops for longer than that it cannot say so: then it is tried again.
+    """
+    parameters = {"seconds": 1.2 * LONG_ENOUGH}
+    driver = drive(
+        f"alive{suffix}", ["long"], slots=1, item_timeout=LONG_ENOUGH, max_attempts=4, parameters=parameters
+    )
     driver.run_all()
     assert driver.results == {0: "long"}
-    assert driver.failures == []
+    assert {failure.type for failure in driver.failures} <= {"ItemTimeout"}
 
 
 @pytest.mark.parametrize("how", ["exit", "segfault"])
@@ -405,13 +413,13 @@ def test_decimals_reach_processors_that_ask_for_them(drive: Drive) -> None:
 
 def test_the_context_is_right_and_read_only(drive: Drive) -> None:
     """Ids survive changes to the item, settings cannot be changed, the deadline is the nearer one."""
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    deadline = datetime.now(UTC) + timedelta(seconds=300)
     driver = drive(
         "context",
         [{"itemId": "own"}, {"no": "id"}],
         named=True,
         parameters={"colour": "blue"},
-        item_timeout=60.0,
+        item_timeout=600.0,
         deadline=deadline.timestamp(),
     )
     driver.run_all()
@@ -437,7 +445,7 @@ def test_a_chunk_is_one_call_and_a_spoilt_one_runs_singly(drive: Drive, suffix: 
 
 def test_a_chunk_out_of_time_runs_singly(drive: Drive) -> None:
     """The timeout of a whole chunk charges nobody."""
-    driver = drive("chunk", ["a", "hang", "c", "d", "e"], slots=1, item_timeout=0.3)
+    driver = drive("chunk", ["a", "hang", "c", "d", "e"], slots=1, item_timeout=LONG_ENOUGH)
     driver.run_all()
     assert driver.failures == []
     assert driver.results == {n: [item, str(n)] for n, item in enumerate(["a", "hang", "c", "d", "e"])}
@@ -572,8 +580,8 @@ def test_views_show_what_each_worker_does(
     assert view.worker.startswith("n/")
     let_go(pipes)
     driver.finish()
-    wait_until(lambda: driver.node.views()[0].index is None)
-    assert driver.node.views()[0].done == 3
+    # the worker leaves the item before it counts it
+    wait_until(lambda: (driver.node.views()[0].index, driver.node.views()[0].done) == (None, 3))
 
 
 def test_too_many_abandoned_threads_fail_the_node(drive: Drive, kind: NodeKind) -> None:

@@ -85,12 +85,12 @@ def test_a_parked_event_is_out_of_the_way_until_somebody_offers_it_again(
 
 def test_one_at_a_time_publishes(outlet: Outlet, store_url: str) -> None:
     """Until its time is over, or it gives way."""
-    assert outlet.claim("me", 5.0)
-    assert outlet.claim("me", 5.0)
+    assert outlet.claim("me", 15.0)
+    assert outlet.claim("me", 15.0)
     with closing(compose.open_outlet(store_url)) as other:
-        assert not other.claim("you", 5.0)
+        assert not other.claim("you", 15.0)
         outlet.give_back("me")
         assert other.claim("you", -1.0)
-        assert outlet.claim("me", 5.0)
+        assert outlet.claim("me", 15.0)
         other.give_back("you")
-        assert not other.claim("you", 5.0)
+        assert not other.claim("you", 15.0)

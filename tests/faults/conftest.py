@@ -33,7 +33,7 @@ from everyitem.ports.node import (
 from everyitem.work.assignment import Assignment, OriginKind, ProcessorOrigin
 
 #: Seconds to wait for anything before a test is given up.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 Said = TypeVar("Said", bound=NodeMessage)

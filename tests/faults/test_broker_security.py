@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.faults.test_brokers import event, received
 from tests.services.authority import Authority
-from tests.services.brokers import INBOX, Broker, KafkaBroker, RabbitBroker, free_port
+from tests.services.brokers import INBOX, Broker, KafkaBroker, RabbitBroker
+from tests.services.ports import free_port
 
 from everyitem.adapters.publishers import build_publisher
 from everyitem.adapters.subscriptions import build_subscription

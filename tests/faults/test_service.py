@@ -87,7 +87,7 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing(rig: Rig, kills:
         service.wait()
         service = rig.start()
         slowest = max(slowest, time.monotonic() - killed)
-        when_gone(children, 15)
+        when_gone(children, PATIENCE)
     # three times the promised bound
     print(f"{kills} kills, up again after {slowest:.1f} s at most")
     assert slowest < 15
@@ -126,7 +126,7 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
     children = rig.children(service)
     service.send_signal(signal.SIGTERM)
     assert service.wait(PATIENCE) == 0
-    when_gone(children, 5)
+    when_gone(children, PATIENCE)
     rested = rig.client.status("b")
     assert (rested.state, rested.waits_for) == ("QUEUED", "no service is running on this store")
     assert rested.succeeded == len(rig.calls())
@@ -137,18 +137,22 @@ def test_a_drained_service_leaves_its_batches_to_the_next_one(rig: Rig) -> None:
 
 def test_a_second_signal_ends_a_server_at_once(rig: Rig, root: Path) -> None:
     """Whoever sends it waits for no item; no process is left, and the batch goes on later."""
-    rig.submit("b", parameters={"gate": str(rig.gate)}, seconds=100)
-    with serving(rig.folder, root / "src", "--processors", rig.processors, store=rig.store) as server:
+    rig.submit("b", parameters={"gate": str(rig.gate)}, seconds=3600)
+    # neither for a drain nor for an item could anybody wait here
+    with serving(
+        rig.folder,
+        root / "src",
+        *("--processors", rig.processors),
+        store=rig.store,
+        EVERYITEM_DRAIN_SECONDS="3600",
+    ) as server:
         rig.when(lambda status: status.state == "RUNNING" and bool(rig.calls()))
         children = psutil.Process(server.process.pid).children(recursive=True)
         server.process.send_signal(signal.SIGTERM)
         while "once more stops at once" not in "".join(server.said):
             time.sleep(0.02)
-        wanted = time.monotonic()
         server.end(signal.SIGTERM)
-        # three times the second or two it takes
-        assert time.monotonic() - wanted < 6
-    when_gone(children, 5)
+    when_gone(children, PATIENCE)
     assert rig.client.status("b").state == "QUEUED"
 
 
@@ -272,7 +276,7 @@ def test_another_service_takes_over_within_the_lease(
         first.kill()
         killed = time.monotonic()
         edit(rig.store, "UPDATE execution_states SET owner_host = 'elsewhere'")
-        rig.when(lambda status: status.runs == 2)
+        rig.when(lambda status: status.runs >= 2)
         # the lease, and what it takes to start a process on a busy machine, three times
         print(f"taken over after {time.monotonic() - killed:.1f} s with a lease of 2 s")
         assert time.monotonic() - killed < 3 * (2 + 5)

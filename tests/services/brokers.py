@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.services.debian import need
 from tests.services.maven import kafka_libraries
+from tests.services.ports import free_port
 
 TOPIC = "everyitem.events"
 INBOX = "everyitem.inbox"
@@ -358,14 +359,6 @@ class KafkaBroker(_Server):
             "broker.heartbeat.interval.ms": "300",
             "broker.session.timeout.ms": "1500",
         }
-
-
-def free_port() -> int:
-    """A port nobody listens at."""
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 AnyBroker = KafkaBroker | NatsBroker | RabbitBroker | RedisBroker

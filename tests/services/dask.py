@@ -7,7 +7,6 @@ would reach another machine.
 import atexit
 import contextlib
 import functools
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.services.ports import free_port
 
 #: Seconds anything may take to start or to end; only a broken machine needs them.
 PATIENCE = 60.0
@@ -41,7 +42,7 @@ class DaskCluster:
         #: Where item processors of the contract leave notes.
         self.notes = self.folder / "notes"
         self._threads, self._nanny, self._options = threads, nanny, options
-        self.port = 0
+        self.port = free_port()
         self.workers: list[subprocess.Popen[bytes]] = []
         self._log = (self.folder / "log").open("ab")
         try:
@@ -72,11 +73,9 @@ class DaskCluster:
             *("--no-dashboard", "--scheduler-file", str(known)),
         )
         deadline = time.monotonic() + PATIENCE
-        while self.port == 0 or not known.exists():
+        while not known.exists():
             assert self.scheduler.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
-            with contextlib.suppress(OSError, ValueError):
-                self.port = int(json.loads(known.read_text())["address"].rpartition(":")[2])
             time.sleep(0.02)
 
     @property

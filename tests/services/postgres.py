@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+
+from tests.services.ports import free_port
 
 #: Seconds to start or to stop; only a broken machine needs them.
 PATIENCE = 60.0
@@ -42,7 +43,7 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="everyitem-postgres-"))
         self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         if self._account is not None:
             self.folder.chmod(0o755)
             package = _copy(package, self.folder)
@@ -188,10 +189,3 @@ def _end_with_parent() -> None:
 
 _SET_DEATH_SIGNAL = 1
 _prctl = getattr(ctypes.CDLL(None), "prctl", None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tests.services.ports import free_port
+
 #: What to answer to events: a status, and headers.
 Answer = Callable[[list[dict[str, Any]]], tuple[int, dict[str, str]]]
 
 
 class Receiver:
-    """A server that keeps what it was sent; `port` 0 chooses a free one."""
+    """A server that keeps what it was sent; `port` 0 chooses a free one, where it may come back."""
 
     def __init__(self, port: int = 0) -> None:
         #: Every request: its headers, its body, and the events in it.
@@ -22,7 +24,7 @@ class Receiver:
         self.taken: list[dict[str, Any]] = []
         self.answer: Answer = lambda _: (204, {})
         self.came = threading.Condition()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server(("127.0.0.1", port or free_port()), self)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from tests.services.ports import free_port
 
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
 
@@ -112,7 +113,7 @@ class Platform:
         self.lose_answers = 0
         #: The authorizations that were refused.
         self.rejected: list[str | None] = []
-        self.port = 0
+        self.port = free_port()
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._server: grpc.Server | None = None
@@ -136,9 +137,9 @@ class Platform:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
         address = f"127.0.0.1:{self.port}"
         if self._certificate is None:
-            self.port = server.add_insecure_port(address)
+            server.add_insecure_port(address)
         else:
-            self.port = server.add_secure_port(address, grpc.ssl_server_credentials([self._certificate]))
+            server.add_secure_port(address, grpc.ssl_server_credentials([self._certificate]))
         server.start()
         self._server = server
         threading.Thread(target=self._probe, daemon=True).start()
