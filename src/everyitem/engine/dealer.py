@@ -7,7 +7,7 @@ half of what is left, so the tail shrinks geometrically and nobody waits for one
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -262,13 +262,11 @@ class Dealer:
         if self._intent_limit is not None:
             indices = [index for index in indices if self._ledger.mark(index) == Mark.LEASED]
             self._given_back += indices
-        if isinstance(indices, range):
-            if not held.settled and not held.retries:
-                for start, stop in self._ledger.reopen_leased(indices.start, indices.stop):
+        if isinstance(indices, range) and not held.retries:
+            for first, last in _without(sorted(held.settled), indices):
+                for start, stop in self._ledger.reopen_leased(first, last):
                     self.queues.put(node_id, start, stop)
-                return
-            leased = self._ledger.runs(Mark.LEASED, indices.start, indices.stop)
-            indices = [index for start, stop in leased for index in range(start, stop)]
+            return
         for index in indices:
             if index in held.settled or self._ledger.mark(index) != Mark.LEASED:
                 continue
@@ -436,3 +434,15 @@ class Dealer:
         left = self.queues.remaining + self._retries.ready
         size = min(size, max(1, limit * holder.slots // self.slots // 2), left)
         return size if self.leased + size <= limit else 0
+
+
+def _without(some: Iterable[int], indices: range) -> Iterator[tuple[int, int]]:
+    """What remains of contiguous indices without some of them (in ascending order), as (start, stop)."""
+    start = indices.start
+    for index in some:
+        if index in indices:
+            if start < index:
+                yield start, index
+            start = index + 1
+    if start < indices.stop:
+        yield start, indices.stop
