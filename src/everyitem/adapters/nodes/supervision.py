@@ -206,13 +206,17 @@ class Supervision:
             self._post(SliceShortened(self._clock(), worker.holder, lease_id, worker.settle_end()))
 
     def resize(self, slots: int) -> None:
-        """Have a worker for each slot in use; idle ones there are too many of stay."""
-        self._memory.resize(slots)
-        for number in range(len(self._slots), slots):
+        """Have a worker for each slot memory leaves; idle ones there are too many of stay."""
+        if self._memory.resize(slots):
+            self._post(IntakeLimited(self._clock(), self._node_id, self._memory.left))
+        self._fill_slots()
+        self._unpark()
+
+    def _fill_slots(self) -> None:
+        for number in range(len(self._slots), self._memory.worth_starting):
             slot = _Slot(number)
             self._slots.append(slot)
             self._spawn(slot)
-        self._unpark()
 
     def interrupt(self) -> None:
         """Kill all workers; nobody is charged."""
@@ -376,6 +380,7 @@ class Supervision:
             case Measure.PAUSE:
                 self._revoke_all()
             case Measure.SHRINK | Measure.RESUME:
+                self._fill_slots()
                 self._unpark()
                 self._post(IntakeLimited(self._clock(), self._node_id, self._memory.left))
             case Measure.RECYCLE:
