@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everyitem.adapters.nodes.memory_policy import END_AT, FULL_AT, GROW_AFTER, PAUSE_AT, Measure, MemoryPolicy, Sight
+from everyitem.adapters.nodes.memory_policy import (
+    END_AT,
+    FULL_AT,
+    GROW_AFTER,
+    PAUSE_AT,
+    Measure,
+    MemoryPolicy,
+    Sight,
+)
 
 #: Seconds of an item, and between two looks.
 ITEM, LOOK = 0.25, 0.125
@@ -47,9 +55,7 @@ class Hungry:
         return done
 
 
-hungry = st.builds(
-    Hungry, base=st.floats(0.0, 0.5), need=st.floats(0.005, 0.29), slots=st.integers(2, 64)
-)
+hungry = st.builds(Hungry, base=st.floats(0.0, 0.5), need=st.floats(0.005, 0.29), slots=st.integers(2, 64))
 
 
 @given(work=hungry.filter(lambda work: work.pressure(work.slots) < END_AT))

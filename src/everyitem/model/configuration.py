@@ -66,6 +66,8 @@ class ProcessingConfiguration:
     drain: float = 30.0
     #: How long a run waits for a store that is out of reach before it ends.
     store_patience: float = 300.0
+    #: How long a worker process may take to import the item processor and to run its `setup`.
+    worker_start: float = 300.0
 
     def tolerated_failures(self, items: int) -> int | None:
         """How many final failures are tolerated; None when no tolerance applies.

@@ -64,14 +64,20 @@ class SlotMemory:
             (taken, base, limit)
             for taken, base, limit in (
                 (used - self._start_bytes, 0, self._limit),
-                (used + self._budget.workers(), self._start_bytes + self._budget.workers(), self._budget.ceiling),
+                (
+                    used + self._budget.workers(),
+                    self._start_bytes + self._budget.workers(),
+                    self._budget.ceiling,
+                ),
             )
             if limit
         ]
         self._next_look = now + look_again_in(
             min((limit * END_AT - taken for taken, _, limit in limits), default=math.inf)
         )
-        pressure, base = max(((taken / limit, base / limit) for taken, base, limit in limits), default=(0.0, 0.0))
+        pressure, base = max(
+            ((taken / limit, base / limit) for taken, base, limit in limits), default=(0.0, 0.0)
+        )
         running = len(self._queue.running())
         match self._policy.observe(now, Sight(pressure=pressure, running=running, busy=running, base=base)):
             case Measure.PAUSE:

@@ -107,6 +107,7 @@ def settle(
         max_memory_mb=precedence.in_force["maxMemoryMb"].value,
         drain=decide("drainSeconds", setting="drain_seconds"),
         store_patience=decide("storePatienceSeconds", setting="store_patience_seconds"),
+        worker_start=decide("workerStartSeconds", setting="worker_start_seconds"),
     )
     if configuration.at_most_once and not configuration.enable_checkpointing:
         problems.add(
