@@ -51,7 +51,7 @@ class Course:
         return self.rate(int(SEARCH * len(self.began)))
 
     def reached_after(self, rate: float) -> float:
-        """The part of the items, 0 to 1, that had begun before they came at this rate; 1 where they never did."""
+        """The part of the items that had begun before they came at this rate; 1 where they never did."""
         count = len(self.began)
         span = max(1, int(_SPAN * count))
         step = max(1, count // 200)

@@ -1,4 +1,4 @@
-"""Workers that are stopped, or that hang before their first item: noticed within a stated bound and replaced."""
+"""Workers that are stopped, or hang before their first item: noticed within a stated bound and replaced."""
 
 import os
 import signal

@@ -2,7 +2,7 @@
 
     below 80 % of the limit   nothing
     80 %                      PAUSE: no slot begins another item, what runs is awaited
-      it went down            SHRINK: the items are large, so go on with as many at a time as there is room for
+      it went down            SHRINK: the items are large, so go on with as many at a time as have room
       it stays                RECYCLE: the workers have grown, so they are replaced by fresh ones, and RESUME
     95 %                      END: the item that takes most is ended
 

@@ -246,7 +246,7 @@ class WorkerProcess:
         return range(self._ring.finished, min(begun, self.kept))
 
     def gets_nowhere(self) -> str:
-        """Why it is not waited for any longer; nothing where it is. To be asked every `vigil.LOOK` seconds."""
+        """Why it is not waited for any longer, if so. To be asked every `vigil.LOOK` seconds."""
         return self._vigil.look(
             is_starting=self.phase is Phase.STARTING, is_stopped=_state_of(self.pid) == "T"
         )

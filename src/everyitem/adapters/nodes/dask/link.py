@@ -115,7 +115,7 @@ class Link:
         return {worker: _welcome(answers.get(worker)) for worker in workers}
 
     async def round_trip(self, workers: Collection[str] | None = None) -> float:
-        """Seconds a Dask task takes that does nothing, at best; among `workers` only, where they are given."""
+        """Seconds a Dask task takes that does nothing, at best; among `workers` only, where given."""
         among = {} if workers is None else {"workers": list(workers)}
         times = []
         for _ in range(_TRIALS):
