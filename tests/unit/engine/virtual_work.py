@@ -39,7 +39,7 @@ class Run:
         return self._rate(first, len(self.ends) - 1)
 
     def reached_after(self, rate: float) -> float:
-        """The part of the items after which a tenth of them came at this rate for the first time; 1: never."""
+        """The part of the items after which a tenth of them first came at this rate; 1: never."""
         count, span = len(self.ends), len(self.ends) // 10
         starts = range(0, count - span, max(1, count // 200))
         return next((first / count for first in starts if self._rate(first, first + span) >= rate), 1.0)
