@@ -27,6 +27,8 @@ class Options:
     quick: bool
     #: For stores and documents; on a real disk, or an fsync costs nothing.
     directory: Path
+    #: Of a case that measures many kinds of work: those whose names contain this.
+    only: str = ""
 
     def items(self, full: int, quick: int) -> int:
         """How many items a case uses."""

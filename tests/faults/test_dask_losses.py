@@ -110,6 +110,22 @@ def test_a_frozen_worker_is_given_up_and_what_it_says_later_is_dropped(
     assert time.monotonic() - begun < 3 * (200 * 0.02 + 2.0 + 5.0)
 
 
+def test_a_worker_that_is_frozen_before_its_station_opens_holds_up_nobody(
+    lively: DaskCluster, tmp_path: Path
+) -> None:
+    """The others begin at once, and nothing is sent there before it answers."""
+    frozen = lively.workers[0].pid
+    os.killpg(frozen, signal.SIGSTOP)
+    try:
+        batch = DaskBatch(tmp_path, 100)
+        begun = time.monotonic()
+        batch.check(batch.run([dask_node(lively, 4)]))
+        # opening stations takes some 2 s
+        assert time.monotonic() - begun < 3 * (100 * batch.seconds / 3 + 2.0)
+    finally:
+        os.killpg(frozen, signal.SIGCONT)
+
+
 def test_local_nodes_go_on_without_the_scheduler(
     cluster: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,36 @@ def run(folder: Path, name: str, port: int) -> tuple[everyitem.Response, float]:
     return response, time.monotonic() - began
 
 
+def test_an_outage_that_never_ends_is_waited_for_as_long_as_asked_for(server: int, tmp_path: Path) -> None:
+    """The run ends with the cause within that time, fails nothing, and goes on when it is run again."""
+    patience = 1.0
+    with Proxy(server) as proxy:
+        document = {
+            "batchId": "never ends",
+            "batchItems": list(range(20)),
+            "processingConfiguration": {
+                "processor": "outage of a dependency",
+                "parameters": {"port": proxy.port},
+                "outagePatienceSeconds": patience,
+            },
+            "allocatedResources": {"nodes": [{"nodeId": "n", "kind": "thread", "slots": SLOTS}]},
+            "executionPlan": {},
+            "parallelismLevel": SLOTS,
+        }
+        proxy.cut()
+        began = time.monotonic()
+        response = everyitem.run(document, store=f"sqlite:///{tmp_path}/s.sqlite").to_dict()
+        # the bound, and 2 s to notice the outage and to end
+        assert time.monotonic() - began < 3 * (patience + 2.0)
+        assert response["errorCode"] == "RESOURCE_ERROR"
+        assert "outagePatienceSeconds" in response["details"]["resourceErrors"][0]
+        assert response["executionResults"]["itemsFailed"] == 0
+        proxy.mend()
+        again = everyitem.run(document, store=f"sqlite:///{tmp_path}/s.sqlite")
+    assert again.ok, again.to_json()
+    assert (again.items_successful, again.items_failed) == (20, 0)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", ["cut", "stall"])

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.cases.skewed import FAST, SLOW, skewed_items
+from benchmarks.cases.tuned import Course
 from benchmarks.measure import Figure, interleaved
 from benchmarks.soak.run import AWAY, KILLED
 from benchmarks.soak.timeline import Strike, gaps, lost
@@ -43,6 +44,16 @@ def test_the_interval_holds_the_median_and_stays_within_the_values():
     low, high = one.interval()
     assert 1.0 <= low <= one.median <= high <= 9.0
     assert one.interval() == (low, high)
+
+
+def test_the_level_is_reached_where_a_tenth_of_the_items_comes_at_its_rate():
+    """A hundred items at one a second, the others at two."""
+    course = Course([int(1e9 * (n if n < 100 else 100 + (n - 100) / 2)) for n in range(1000)])
+    assert course.late == pytest.approx(2.0)
+    assert course.reached_after(2.0) == pytest.approx(0.1)
+    # a tenth from item 95 on takes 5 s and 47.5
+    assert course.reached_after(1.9) == pytest.approx(0.095)
+    assert course.reached_after(2.1) == 1.0
 
 
 @pytest.mark.parametrize("place", ["start", "middle", "end"])

@@ -152,6 +152,7 @@ def _assign(
         resources=msgspec.json.encode(_shown_resources(batch)),
         error_policy=msgspec.json.encode(_shown_error_policy(configuration)),
         item_timeout=configuration.item_timeout,
+        start_timeout=configuration.worker_start,
         at_most_once=configuration.at_most_once,
         max_attempts=configuration.retry.max_retries + 1,
         named=batch.items.named,

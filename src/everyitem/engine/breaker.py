@@ -15,6 +15,7 @@ An attempt that failed by the outage is excused: it uses up no retry, like `Retr
 those that were the evidence, too.
 """
 
+import math
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Breaker:
         self.standing = Standing.CLOSED
         self.cause = ""
         self.openings = 0
-        self._since = 0.0
+        self._since = self._idle_since = 0.0
         self._recent = _Evidence(EVIDENCE)
         self._has_succeeded = False
         self._closed_at = 0.0
@@ -84,6 +85,15 @@ class Breaker:
         """What is shown of it."""
         return BreakerView(self.standing, self.cause, self._since, self.openings)
 
+    @property
+    def idle_since(self) -> float:
+        """Since when nothing has succeeded while it was not closed; infinity where it is closed."""
+        return math.inf if self.standing is Standing.CLOSED else self._idle_since
+
+    def stand_still(self, at: float) -> None:
+        """Until now nothing could have succeeded for other reasons (a pause)."""
+        self._idle_since = at
+
     def succeeded(self, at: float, count: int) -> None:
         """So many attempts have succeeded."""
         self._has_succeeded = True
@@ -91,6 +101,7 @@ class Breaker:
             self._recent.add(at, "", count=count)
             return
         self._in_a_row = 0
+        self._idle_since = at
         if self.standing is Standing.HALF_OPEN:
             self._share += count
         elif self._is_probing:
@@ -160,7 +171,8 @@ class Breaker:
         return self._recent.share(cause, since=at - SPAN) >= MOSTLY
 
     def _open(self, cause: str, at: float) -> None:
-        self.standing, self.cause, self._since = Standing.OPEN, cause, at
+        self.standing, self.cause = Standing.OPEN, cause
+        self._since = self._idle_since = at
         self.openings += 1
         self._wait = FIRST_WAIT
         self._has_failed_probe = False

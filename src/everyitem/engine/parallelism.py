@@ -25,6 +25,10 @@ WORTH_GROWING: Final = 0.03
 IN_PROPORTION: Final = 0.75
 #: Fewer slots are as good when throughput falls by no more than this; more are better when it rises by more.
 AS_GOOD: Final = 0.02
+#: What differs by more than this needs no exact measuring.
+CLEAR: Final = 0.15
+#: More slots that lose this much are far too many: the best is near those that were best so far.
+FAR: Final = 0.3
 #: The part of the slots that must be busy for more of them to be of any use.
 USED: Final = 0.6
 #: Windows without a probe: at first, and when probe after probe finds nothing better.
@@ -122,6 +126,8 @@ class ParallelismController:
         #: Numbers on either side of the best that are known to be worse.
         self._low = least - 1
         self._high = most + 1
+        #: What the upper of them loses, where nothing below it was better than the best.
+        self._loss = 0.0
         self._patience = PATIENCE
         self._held = 0
         self._direction = 1
@@ -131,6 +137,12 @@ class ParallelismController:
     def is_climbing(self) -> bool:
         """Whether it takes large steps, for which short windows do."""
         return self._phase is _Phase.CLIMB
+
+    def is_clear(self, window: Window) -> bool:
+        """Whether a window that is short, but belongs to a number that is tried, says enough."""
+        if self._phase not in (_Phase.REFINE, _Phase.PROBE) or not self._reference:
+            return False
+        return abs(window.score / self._reference - 1) > CLEAR
 
     def limit(self, most: int, at: float, reason: str) -> Decision:
         """No more than `most` can be used from now on (nodes came or went, memory is short)."""
@@ -179,7 +191,7 @@ class ParallelismController:
         if self._reference and self.slots != self.best:
             gain, possible = score / self._reference - 1, self.slots / self.best - 1
             if gain < WORTH_GROWING:
-                self._high = self.slots
+                self._high, self._loss = self.slots, -gain
                 self._given = min(0.0, -gain)
                 return self._narrow(at, _rise(self.slots, self.best, gain))
             self._low = self.best if gain < IN_PROPORTION * possible else self.slots - 1
@@ -200,8 +212,10 @@ class ParallelismController:
         if max(below, above) <= enough:
             return self._settle(at, reason)
         self._phase = _Phase.REFINE
-        middle = self.best - below // 2 if below >= above else self.best + above // 2
-        return self._move(at, middle, reason)
+        if below >= above:
+            return self._move(at, self.best - below // 2, reason)
+        part = 8 if self._loss > FAR else 2
+        return self._move(at, self.best + max(1, above // part), reason)
 
     def _refine(self, at: float, window: Window) -> Decision:
         gain = window.score / self._reference - 1 if self._reference else 0.0
@@ -210,12 +224,12 @@ class ParallelismController:
             if self.slots < self.best:
                 self._high = self.best
             else:
-                self._low = self.best
+                self._low, self._loss = self.best, 0.0
             self._take(window, gain)
         elif self.slots < self.best:
             self._low = self.slots
         else:
-            self._high = self.slots
+            self._high, self._loss = self.slots, -gain
         return self._narrow(at, reason)
 
     def _is_better(self, gain: float) -> bool:

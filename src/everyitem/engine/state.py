@@ -306,6 +306,7 @@ class ExecutionState:
         self._stand_still(at)
         self.phase = Phase.OPEN
         self.allotment.stand_still(at)
+        self.pacing.breaker.stand_still(at)
         return [ChangeStatus(ExecutionStatus.RUNNING)]
 
     def _stand_still(self, at: float) -> None:
@@ -344,6 +345,8 @@ class ExecutionState:
             text = f"the batch timeout of {self.configuration.timeout / 3600:g} h is over"
             self._close(Verdict(Ending.TIMED_OUT, text, ErrorCode.TIMEOUT_ERROR))
             self._interrupt_at = min(self._interrupt_at, self._deadline + TIMEOUT_GRACE)
+        if self.phase is Phase.OPEN and at >= self._outage_ends:
+            self._close(_out_of_patience(self.configuration.outage_patience, self.pacing.breaker.cause))
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
         elif self.ledger.open == self.ledger.in_doubt:
@@ -383,6 +386,11 @@ class ExecutionState:
             return [*commands, Finish(self.verdict)]
         return [*commands, WakeAt(self._wake_at(at))]
 
+    @property
+    def _outage_ends(self) -> float:
+        """When an outage has lasted for as long as it is waited for."""
+        return self.pacing.breaker.idle_since + self.configuration.outage_patience
+
     def _adapt(self, at: float) -> list[Command]:
         """Let the number of slots follow what was observed, where nothing else explains that."""
         is_starting = self.allotment.awaits_slots(at) and self.dealer.slots < self.allotment.total
@@ -406,10 +414,18 @@ class ExecutionState:
     def _wake_at(self, at: float) -> float | None:
         times = [self.recorder.next_cut()]
         if self.phase is Phase.OPEN:
-            times += [self.retries.next_due(), self.retries.group_due(), self._deadline]
+            times += [self.retries.next_due(), self.retries.group_due(), self._deadline, self._outage_ends]
             times += self.pacing.next_at()
         elif self.phase is Phase.CLOSING and not self._interrupted:
             times.append(self._interrupt_at)
         # a moment that has passed already needs no waking: whatever it waits for sends a message
         coming = [time for time in times if time is not None and at < time < math.inf]
         return min(coming, default=None)
+
+
+def _out_of_patience(seconds: float, cause: str) -> Verdict:
+    text = (
+        f"nothing has succeeded for {seconds:g} s (outagePatienceSeconds) in an outage of what items depend "
+        f"on ({cause}); no item failed by it, resume the batch when it is over"
+    )
+    return Verdict(Ending.OUT_OF_RESOURCES, text, ErrorCode.RESOURCE_ERROR)

@@ -10,7 +10,7 @@ from everyitem.engine.parallelism import Decision, Move, ParallelismController, 
 
 #: A window lasts at least so many seconds ...
 SHORTEST: Final = 0.25
-#: ... and so many calls in each slot, while climbing and later.
+#: ... and so many calls in each slot, while climbing or where it is clear what follows, and else.
 CLIMBING_ROUNDS: Final = 2
 ROUNDS: Final = 6
 #: Seconds after a change, beside the time of a call, until what arrives began after it.
@@ -66,10 +66,8 @@ class Tuning:
     def look(self, at: float) -> Decision | None:
         """What follows from the window, once it is long enough."""
         seconds, attempts = at - self._begins_at, self._succeeded + self._failed
-        rounds = CLIMBING_ROUNDS if self._controller.is_climbing else ROUNDS
-        if seconds < SHORTEST or attempts < rounds * self.slots:
+        if seconds < SHORTEST or attempts < CLIMBING_ROUNDS * self.slots:
             return None
-        self._call = self._busy / attempts
         window = Window(
             slots=self.slots,
             seconds=seconds,
@@ -77,6 +75,10 @@ class Tuning:
             failed=self._failed,
             busy=self._busy,
         )
+        is_enough = self._controller.is_climbing or attempts >= ROUNDS * self.slots
+        if not is_enough and not self._controller.is_clear(window):
+            return None
+        self._call = self._busy / attempts
         return self._follow(self._controller.observe(at, window))
 
     def _follow(self, decision: Decision) -> Decision:

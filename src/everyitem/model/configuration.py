@@ -1,5 +1,6 @@
 """The rules one batch runs under, all defaults filled in."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -66,6 +67,11 @@ class ProcessingConfiguration:
     drain: float = 30.0
     #: How long a run waits for a store that is out of reach before it ends.
     store_patience: float = 300.0
+    #: How long an outage of what items depend on is waited for while nothing succeeds; by default only the
+    #: batch timeout bounds it.
+    outage_patience: float = math.inf
+    #: How long a worker process may take to import the item processor and to run its `setup`.
+    worker_start: float = 300.0
 
     def tolerated_failures(self, items: int) -> int | None:
         """How many final failures are tolerated; None when no tolerance applies.

@@ -73,6 +73,8 @@ class _Model(BaseSettings):
     in_doubt_limit: int = Field(100, ge=1, le=100_000)
     drain_seconds: float = Field(30.0, ge=0, le=86_400)
     store_patience_seconds: float = Field(300.0, ge=0, le=604_800)
+    outage_patience_seconds: float | None = Field(None, gt=0, le=604_800)
+    worker_start_seconds: float = Field(300.0, gt=0, le=604_800)
     retention_days: float = Field(30.0, ge=0, le=36_500)
     granted_slots: int | None = Field(None, ge=1, le=100_000)
     max_memory_mb: int = Field(16_384, ge=1)

@@ -59,6 +59,10 @@ class Settings:
     drain_seconds: float = 30.0
     #: Seconds a run waits for a store that is out of reach before it ends.
     store_patience_seconds: float = 300.0
+    #: Seconds an outage of what items depend on is waited for; None: until the batch timeout.
+    outage_patience_seconds: float | None = None
+    #: Seconds a worker process may take to import the item processor and to run its `setup`.
+    worker_start_seconds: float = 300.0
     #: Days after its end for which items, outcomes and events of a finished execution are kept; 0: always.
     retention_days: float = 30.0
     #: Ceiling: items of one execution at once; a service changes it while it runs. None: the slots allocated.

@@ -44,6 +44,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     error_policy: bytes = b"{}"
     #: Seconds per attempt (per chunk for chunk processors), None without limit.
     item_timeout: float | None = None
+    #: Seconds a worker process may take to import the item processor and to run its `setup`.
+    start_timeout: float = 300.0
     #: Whether no attempt may be called twice: a chunk that went wrong does not run singly then.
     at_most_once: bool = False
     #: 1 + maxRetryAttempts.

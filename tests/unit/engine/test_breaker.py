@@ -1,5 +1,6 @@
 """The rules of the circuit breaker: what opens it, what it excuses, and how it closes again."""
 
+import math
 from typing import Any
 
 import pytest
@@ -172,3 +173,15 @@ def test_false_alarms_make_it_slower_to_believe_the_next() -> None:
     breaker.failed(refused(99), 2.0)
     assert breaker.standing is Standing.OPEN
     assert breaker.view.openings == 2
+
+
+def test_how_long_nothing_has_succeeded_is_counted_from_the_last_success_or_pause() -> None:
+    """Only for as long as it is not closed: before that, retries are what bounds a failing dependency."""
+    assert Breaker().idle_since == math.inf
+    breaker = opened(at=10.0)
+    assert breaker.idle_since == pytest.approx(10.0)
+    breaker.stand_still(50.0)
+    assert breaker.idle_since == 50.0
+    due = probe(breaker)
+    breaker.succeeded(due + 60.0, 1)
+    assert breaker.idle_since == due + 60.0

@@ -65,3 +65,42 @@ def test_a_minute_without_a_dependency_fails_nothing_and_costs_little_more(
     assert disturbed.verdict is not None and disturbed.verdict.ending is Ending.COMPLETED
     assert not disturbed.state.ledger.runs(Mark.FAILED)
     assert disturbed.now - undisturbed.now <= LONGER
+
+
+def never_comes_back(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+    """From `AWAY` on there is nobody."""
+    return refused(index, attempt) if at >= AWAY else (CALL, None)
+
+
+def test_an_outage_is_waited_for_no_longer_than_asked_for() -> None:
+    """The run ends with the cause and can be resumed: no item has failed, and no retry is used up."""
+    batch = VirtualBatch(ITEMS, never_comes_back, slots=SLOTS, outage_patience=600.0).run()
+    assert batch.verdict is not None
+    assert batch.verdict.ending is Ending.OUT_OF_RESOURCES
+    assert batch.verdict.code is ErrorCode.RESOURCE_ERROR
+    assert "outagePatienceSeconds" in batch.verdict.message
+    assert "ConnectionRefusedError" in batch.verdict.message
+    assert AWAY + 600.0 <= batch.now <= AWAY + 610.0
+    assert batch.state.ledger.runs(Mark.FAILED) == []
+    assert batch.state.accounting.retried == 0
+
+
+def test_without_such_a_bound_only_the_batch_timeout_ends_it() -> None:
+    """That is what the contract promises; an hour is nothing to it."""
+
+    def back_after_an_hour(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return refused(index, attempt) if AWAY <= at < 3_600.0 else (CALL, None)
+
+    batch = VirtualBatch(ITEMS, back_after_an_hour, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.now > 3_600.0
+
+
+def test_who_succeeds_now_and_then_is_waited_for() -> None:
+    """The breaker may open again and again: what counts is that something still succeeds."""
+
+    def mostly_away(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return refused(index, attempt) if AWAY <= at < 400.0 and at % 40.0 > 10.0 else (CALL, None)
+
+    batch = VirtualBatch(ITEMS, mostly_away, slots=SLOTS, outage_patience=60.0).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED

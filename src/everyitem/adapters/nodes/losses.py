@@ -62,6 +62,8 @@ def _cause_of_death(worker: WorkerProcess, memory: WorkerMemory) -> tuple[ErrorC
             f"{worker.memory.peak // MB:,} MB at its peak; {memory.limits_text()}"
         )
         return ErrorCode.RESOURCE_ERROR, "MemoryExceeded", text
+    if worker.gave_up:
+        return ErrorCode.SYSTEM_ERROR, "WorkerDied", worker.log.quoted(f"{worker.gave_up}; it ran this item")
     if by_kernel := memory.kernel_killed(worker):
         text = f"the worker process was {by_kernel}; it ran this item"
         return ErrorCode.RESOURCE_ERROR, "WorkerDied", worker.log.quoted(text)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from everyitem.adapters.nodes.memory_budget import MB, MemoryBudget
-from everyitem.adapters.nodes.memory_policy import END_AT, Measure, MemoryPolicy, look_again_in
+from everyitem.adapters.nodes.memory_policy import END_AT, Measure, MemoryPolicy, Sight, look_again_in
 from everyitem.adapters.nodes.shared_queue import SharedQueue
 
 
@@ -47,10 +47,12 @@ class SlotMemory:
 
     def resize(self, slots: int) -> None:
         """The node uses another number of slots."""
-        self._policy.resize(slots)
+        is_limited = self._policy.resize(slots)
         self._queue.use_slots(slots)
         if not self._policy.is_paused:
             self._queue.limit_claims(self._policy.intake)
+        if is_limited:
+            self._on_limit(self._policy.left)
 
     def look(self) -> None:
         """Look if it is time to, and do what there is to do."""
@@ -59,19 +61,25 @@ class SlotMemory:
             return
         used = self._budget.coordinator()
         limits = [
-            (taken, limit)
-            for taken, limit in (
-                (used - self._start_bytes, self._limit),
-                (used + self._budget.workers(), self._budget.ceiling),
+            (taken, base, limit)
+            for taken, base, limit in (
+                (used - self._start_bytes, 0, self._limit),
+                (
+                    used + self._budget.workers(),
+                    self._start_bytes + self._budget.workers(),
+                    self._budget.ceiling,
+                ),
             )
             if limit
         ]
         self._next_look = now + look_again_in(
-            min((limit * END_AT - taken for taken, limit in limits), default=math.inf)
+            min((limit * END_AT - taken for taken, _, limit in limits), default=math.inf)
         )
-        pressure = max((taken / limit for taken, limit in limits), default=0.0)
+        pressure, base = max(
+            ((taken / limit, base / limit) for taken, base, limit in limits), default=(0.0, 0.0)
+        )
         running = len(self._queue.running())
-        match self._policy.observe(now, pressure, running=running, recyclable=False):
+        match self._policy.observe(now, Sight(pressure=pressure, running=running, busy=running, base=base)):
             case Measure.PAUSE:
                 # what failed items left behind in cycles is freed before anything is given up
                 gc.collect()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from everyitem.adapters.nodes import vigil
 from everyitem.adapters.nodes.losses import Loss, assess
 from everyitem.adapters.nodes.memory_policy import Measure
 from everyitem.adapters.nodes.reactor import Reactor
@@ -111,6 +112,7 @@ class Supervision:
         try:
             for slot in self._slots:
                 self._spawn(slot)
+            self._reactor.call_after(vigil.LOOK, self._keep_vigil)
             self._reactor.run()
         except Exception:  # a fault of ours must end the batch, not hang it
             logger.exception("the supervision of node %s failed", self._node_id)
@@ -206,13 +208,17 @@ class Supervision:
             self._post(SliceShortened(self._clock(), worker.holder, lease_id, worker.settle_end()))
 
     def resize(self, slots: int) -> None:
-        """Have a worker for each slot in use; idle ones there are too many of stay."""
-        self._memory.resize(slots)
-        for number in range(len(self._slots), slots):
+        """Have a worker for each slot memory leaves; idle ones there are too many of stay."""
+        if self._memory.resize(slots):
+            self._post(IntakeLimited(self._clock(), self._node_id, self._memory.left))
+        self._fill_slots()
+        self._unpark()
+
+    def _fill_slots(self) -> None:
+        for number in range(len(self._slots), self._memory.worth_starting):
             slot = _Slot(number)
             self._slots.append(slot)
             self._spawn(slot)
-        self._unpark()
 
     def interrupt(self) -> None:
         """Kill all workers; nobody is charged."""
@@ -366,6 +372,14 @@ class Supervision:
         if timeout is not None and now - worker.alive_at > timeout and worker.in_flight == flight:
             worker.condemn(flight.start, Verdict.ITEM_TIMEOUT)
 
+    def _keep_vigil(self) -> None:
+        """Replace the workers that get nowhere, whatever they are at."""
+        for worker in self._workers.values():
+            if worker.verdict is None and (reason := worker.gets_nowhere()):
+                logger.warning("%s: %s", worker.holder, reason)
+                worker.give_up(reason)
+        self._reactor.call_after(vigil.LOOK, self._keep_vigil)
+
     # -- memory ----------------------------------------------------------------------------------------
 
     def _take_measures(self, measure: Measure) -> None:
@@ -376,6 +390,7 @@ class Supervision:
             case Measure.PAUSE:
                 self._revoke_all()
             case Measure.SHRINK | Measure.RESUME:
+                self._fill_slots()
                 self._unpark()
                 self._post(IntakeLimited(self._clock(), self._node_id, self._memory.left))
             case Measure.RECYCLE:
@@ -422,7 +437,8 @@ class Supervision:
                 self._spawn(slot)
             elif worker.lease is None:
                 # it died of nobody's item; should that go on, it must not spin
-                self._start_failed(slot, f"an idle worker process ended with {worker.exit_text}")
+                ended = worker.gave_up or f"an idle worker process ended with {worker.exit_text}"
+                self._start_failed(slot, ended)
             else:
                 slot.failures = 0
                 self._spawn(slot)
@@ -449,7 +465,7 @@ class Supervision:
             )
             block.failures += loss.failures
         if worker.verdict is not None:
-            reason = self._failure or _REASONS.get(worker.verdict, reason)
+            reason = self._failure or worker.gave_up or _REASONS.get(worker.verdict, reason)
         self._post(
             HolderLost(
                 self._clock(),
@@ -473,4 +489,5 @@ _REASONS: Final = {
 
 
 def _start_problem(worker: WorkerProcess) -> str:
-    return worker.log.quoted(f"a worker process ended with {worker.exit_text} before it was ready")
+    text = worker.gave_up or f"a worker process ended with {worker.exit_text} before it was ready"
+    return worker.log.quoted(text)

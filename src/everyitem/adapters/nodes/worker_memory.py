@@ -4,7 +4,8 @@
 The limit of the execution counts the coordinator and the workers of all its nodes.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from everyitem.adapters.nodes.memory_budget import MB, NOBODY, MemoryBudget
@@ -14,6 +15,7 @@ from everyitem.adapters.nodes.memory_policy import (
     PAUSE_AT,
     Measure,
     MemoryPolicy,
+    Sight,
     has_grown,
     look_again_in,
 )
@@ -49,9 +51,14 @@ class WorkerMemory:
         """Whether another worker may begin items while so many are at work."""
         return busy < self._policy.intake
 
-    def resize(self, slots: int) -> None:
-        """The node uses another number of slots."""
-        self._policy.resize(slots)
+    def resize(self, slots: int) -> bool:
+        """The node uses another number of slots. Whether memory leaves fewer of them than before."""
+        return self._policy.resize(slots)
+
+    @property
+    def worth_starting(self) -> int:
+        """For how many slots workers are of use."""
+        return self._policy.parallelism
 
     @property
     def left(self) -> int | None:
@@ -71,31 +78,40 @@ class WorkerMemory:
         others = self._budget.report(self._node_id, total, heaviest)
         is_recyclable = any(map(_is_recyclable, there))
         self._concerns_others = bool(self._budget.ceiling) and (any(has_items) or is_recyclable)
-        limits = [
-            (used, limit)
-            for used, limit in ((total, self._limit), (total + others, self._budget.ceiling))
-            if limit
-        ]
-        if not limits:
-            self._next_look = now + look_again_in(float("inf"))
-            return Measure.HOLD
-        self._next_look = now + look_again_in(min(limit * END_AT - used for used, limit in limits))
+        fresh = sum(worker.fresh_bytes or worker.memory.bytes for worker in there)
+        self._next_look = now + look_again_in(
+            min(
+                self._limit * END_AT - total if self._limit else math.inf,
+                self._budget.ceiling * END_AT - total - others if self._budget.ceiling else math.inf,
+            )
+        )
+        pressure, base, limit = max(
+            self._pressures(total, fresh, others), key=lambda one: one[0], default=(0.0, 0.0, 1)
+        )
         return self._policy.observe(
             now,
-            self._pressure(limits),
-            running=sum(worker.phase is not Phase.IDLE or worker.verdict is not None for worker in workers),
-            recyclable=is_recyclable,
+            Sight(
+                pressure=pressure,
+                running=sum(
+                    worker.phase is not Phase.IDLE or worker.verdict is not None for worker in workers
+                ),
+                recyclable=is_recyclable,
+                busy=sum(has_items),
+                base=base,
+                workers=len(there),
+                worker=fresh / max(1, len(there)) / limit,
+            ),
         )
 
-    def _pressure(self, limits: list[tuple[int, int]]) -> float:
-        """Memory in use over the limit, of the limit that is nearer."""
-        pressures = []
-        for used, limit in limits:
-            pressure = used / limit
-            if limit == self._budget.ceiling and not self._budget.is_heaviest(self._node_id):
+    def _pressures(self, total: int, fresh: int, others: int) -> Iterator[tuple[float, float, int]]:
+        """For each limit: memory in use over it, what of it was there without any item, and its bytes."""
+        if self._limit:
+            yield total / self._limit, fresh / self._limit, self._limit
+        if ceiling := self._budget.ceiling:
+            pressure = (total + others) / ceiling
+            if not self._budget.is_heaviest(self._node_id):
                 pressure = min(pressure, _JUST_BELOW_THE_END)  # whoever is to be ended is in another node
-            pressures.append(pressure)
-        return max(pressures)
+            yield pressure, (fresh + others) / ceiling, ceiling
 
     def culprit(self, workers: Collection[WorkerProcess]) -> WorkerProcess | None:
         """The worker whose item is to be ended: the largest that has grown; None: items are not at fault."""

@@ -19,6 +19,7 @@ from typing import Final
 from everyitem.adapters.nodes.guard import GUARD
 from everyitem.adapters.nodes.log_tail import LogTail
 from everyitem.adapters.nodes.memory_gauge import MemoryGauge
+from everyitem.adapters.nodes.vigil import Vigil
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
@@ -98,6 +99,9 @@ class WorkerProcess:
         self.fresh_bytes = 0
         #: Why the worker could not start, in its own words.
         self.start_problem = ""
+        self._vigil = Vigil(assignment.start_timeout)
+        #: Why it was replaced though it had not ended.
+        self.gave_up = ""
         #: Whether the other end of the socket is closed.
         self.has_hung_up = False
         #: Items finished over the whole life, without those of the current lease.
@@ -241,6 +245,12 @@ class WorkerProcess:
         begun = self.begun
         return range(self._ring.finished, min(begun, self.kept))
 
+    def gets_nowhere(self) -> str:
+        """Why it is not waited for any longer, if so. To be asked every `vigil.LOOK` seconds."""
+        return self._vigil.look(
+            is_starting=self.phase is Phase.STARTING, is_stopped=_state_of(self.pid) == "T"
+        )
+
     def stands_still(self) -> int:
         """For how many looks in a row, this one included, it has been between the same two items."""
         stands = (self.begun, self.finished)
@@ -295,6 +305,11 @@ class WorkerProcess:
         """Kill the worker because the item at this position has had its time, or takes too much memory."""
         self.condemned_at = position
         self.kill(verdict)
+
+    def give_up(self, reason: str) -> None:
+        """Kill the worker because it gets nowhere."""
+        self.gave_up = reason
+        self.kill(Verdict.STALLED)
 
     def recycle(self) -> None:
         """Let the idle worker end for a fresh one to take its place."""
@@ -370,6 +385,16 @@ def _death_fd(pid: int) -> int | None:
         if error.errno in {errno.ENOSYS, errno.EPERM}:  # old kernels, some sandboxes
             return None
         raise
+
+
+def _state_of(pid: int) -> str:
+    """The kernel's letter for what a process does, `T` for stopped; empty where nobody says."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    # behind the name of the program, which may contain anything
+    return text.rpartition(b") ")[2][:1].decode()
 
 
 def holder_name(node_id: str, slot: int, generation: int) -> str:

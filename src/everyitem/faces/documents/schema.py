@@ -85,6 +85,7 @@ class ProcessingConfigurationDocument(Part):
     delivery: Literal["at-least-once", "at-most-once"] | None = None
     in_doubt_limit: Annotated[int, Field(ge=1, le=100_000), _WHOLE] | None = None
     rate_limit: RateLimitDocument | None = None
+    outage_patience_seconds: Annotated[float, Field(gt=0, le=604_800)] | None = None
 
 
 class NodeDocument(Part):

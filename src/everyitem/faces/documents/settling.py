@@ -1,5 +1,6 @@
 """Filling in every default: from a valid envelope to the values the engine runs under."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -107,6 +108,14 @@ def settle(
         max_memory_mb=precedence.in_force["maxMemoryMb"].value,
         drain=decide("drainSeconds", setting="drain_seconds"),
         store_patience=decide("storePatienceSeconds", setting="store_patience_seconds"),
+        outage_patience=_or_for_ever(
+            decide(
+                "outagePatienceSeconds",
+                document=wishes.outage_patience_seconds,
+                setting="outage_patience_seconds",
+            )
+        ),
+        worker_start=decide("workerStartSeconds", setting="worker_start_seconds"),
     )
     if configuration.at_most_once and not configuration.enable_checkpointing:
         problems.add(
@@ -132,6 +141,10 @@ def _limits(wishes: ProcessingConfigurationDocument, precedence: Precedence, set
 def _beyond(level: int | None, capped: int) -> int | None:
     """The number asked for, where it was capped."""
     return level if level is not None and level > capped else None
+
+
+def _or_for_ever(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 def _seconds(milliseconds: float | None) -> float | None:

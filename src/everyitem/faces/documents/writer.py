@@ -1,5 +1,6 @@
 """Writing a `ProcessingBatch` made in Python down as an envelope, so that it can be stored and resumed."""
 
+import math
 from typing import Any
 
 from everyitem.model.batch import ProcessingBatch
@@ -30,6 +31,9 @@ def document_of(batch: ProcessingBatch) -> dict[str, Any]:
             "rateLimit": None
             if configuration.rate_limit is None
             else {"perSecond": configuration.rate_limit},
+            "outagePatienceSeconds": None
+            if math.isinf(configuration.outage_patience)
+            else configuration.outage_patience,
             "defaultParallelism": configuration.parallelism,
         },
         "allocatedResources": {

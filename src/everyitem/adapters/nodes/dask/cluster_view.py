@@ -59,7 +59,7 @@ class ClusterView:
     @property
     def allowed(self) -> Collection[str] | None:
         """Where Dask may place tasks: None for wherever it likes, which is how it does best."""
-        if all(not place.problem and not place.is_frozen for place in self.places.values()):
+        if all(place.is_fit for place in self.places.values()):
             return None
         return [place.address for place in self.fit]
 

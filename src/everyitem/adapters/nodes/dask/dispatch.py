@@ -172,7 +172,7 @@ class Dispatch:
             if self._cluster.fit:
                 capable = now
                 # workers may come long after the connection: measured when the first one is there
-                self._round_trip = self._round_trip or await link.round_trip()
+                self._round_trip = self._round_trip or await link.round_trip(self._cluster.allowed)
                 self._fill_seats()
             elif now - capable > self._patience.cluster or self._is_unfit():
                 raise _Hopeless(
@@ -196,14 +196,16 @@ class Dispatch:
         self._wake.clear()
 
     async def _census(self, link: Link, *, wait: bool = False) -> None:
-        """See who belongs to the cluster now, and open stations where there are none."""
+        """See who belongs to the cluster now, and open stations where there are none.
+
+        Each by itself: one that is frozen holds up no other. With `wait` until the first can run items.
+        """
         new, gone = self._cluster.update(await link.workers(), time.monotonic())
         for address in gone:
             self._gone(address)
-        if wait:
-            await self._open(link, new)
-        elif new:
-            self._do(self._open(link, new))
+        opening = {self._do(self._open(link, [address])) for address in new}
+        while wait and opening and not self._cluster.fit and not self._is_ending:
+            _, opening = await asyncio.wait(opening, timeout=_CENSUS, return_when=asyncio.FIRST_COMPLETED)
 
     async def _open(self, link: Link, workers: list[str]) -> None:
         try:
@@ -211,14 +213,16 @@ class Dispatch:
         except LinkLost:
             return  # noticed by `run` too
         self._cluster.welcomed(answers, time.monotonic())
+        self._wake.set()
         for address, welcome in answers.items():
             if welcome.problem:
                 logger.warning("node %s: Dask worker %s: %s", self._node_id, address, welcome.problem)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._did)
+        return task
 
     def _did(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -114,14 +114,15 @@ class Link:
             raise LinkLost(f"the Dask scheduler does not answer: {in_short(error)}") from error
         return {worker: _welcome(answers.get(worker)) for worker in workers}
 
-    async def round_trip(self) -> float:
-        """Seconds a Dask task takes that does nothing, at best."""
+    async def round_trip(self, workers: Collection[str] | None = None) -> float:
+        """Seconds a Dask task takes that does nothing, at best; among `workers` only, where given."""
+        among = {} if workers is None else {"workers": list(workers)}
         times = []
         for _ in range(_TRIALS):
             begun = time.monotonic()
             with contextlib.suppress(Exception):
                 # a worker that is frozen just now is not waited for
-                await asyncio.wait_for(self._client.submit(station.nothing, pure=False), CONNECT)
+                await asyncio.wait_for(self._client.submit(station.nothing, pure=False, **among), CONNECT)
             times.append(time.monotonic() - begun)
         return min(times)
 

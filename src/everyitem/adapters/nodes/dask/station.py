@@ -62,8 +62,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds without a word from the coordinator after which a station counts as abandoned and closes.
 ABANDONED: Final = 60.0
-#: Seconds the item processes have to start; afterwards the worker counts as unable to run the batch.
-_START: Final = 120.0
 
 
 class _ShippedItems:
@@ -125,6 +123,8 @@ class Station:
         self.problem = ""
         self.heard_at = time.monotonic()
         self._at_most_once = opening.assignment.at_most_once
+        #: Seconds the item processes have to start; afterwards the worker counts as unable to run the batch.
+        self._start_timeout = opening.assignment.start_timeout
         self._folder: Path | None = None
         self._changed = threading.Condition()
         #: Item processes that have become ready so far.
@@ -164,9 +164,11 @@ class Station:
     def wait(self) -> None:
         """Wait until the item processes are ready, or it is known that none will be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._joined >= self.slots or self.problem, _START)
+            self._changed.wait_for(lambda: self._joined >= self.slots or self.problem, self._start_timeout)
             if not self._joined and not self.problem:
-                self.problem = f"no item process was ready within {_START:g} s"
+                self.problem = (
+                    f"no item process was ready within {self._start_timeout:g} s (workerStartSeconds)"
+                )
 
     # -- slices ----------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class LateLink:
     async def open(self, opening: bytes, workers: Collection[str]) -> dict[str, Welcome]:
         return {worker: Welcome(station="s", slots=1) for worker in workers}
 
-    async def round_trip(self) -> float:
+    async def round_trip(self, _: object) -> float:
         return ROUND_TRIP
 
     async def close(self) -> None:
