@@ -4,13 +4,13 @@ Pure. A save has a ticket; `CheckpointSaved(ticket)` confirms it and every earli
 not confirmed are bounded in bytes: while the buffer is full no slices are issued, and nothing is dropped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from everyitem.engine.deferral_record import DeferralRecord
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
 from everyitem.engine.segments import SegmentCutter, size_of
 from everyitem.model.configuration import ProcessingConfiguration
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
 
 #: Bytes of results that may wait for the disk.
@@ -103,6 +103,15 @@ class Recorder:
     def add_failure(self, failure: Failure) -> None:
         """Take in a failed attempt."""
         self._cutter.add_failure(failure)
+
+    def excuse(self, excuses: Set[Excuse]) -> None:
+        """These failed attempts do not count after all.
+
+        What is on its way to the disk already is excused there in a segment that is cut at once, so that it
+        comes in the same save as the retry that is given back: the record never shows one without the other.
+        """
+        if self._cutter.excuse(excuses):
+            self._cut_everything = True
 
     def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
         """Take in log records of items."""
