@@ -80,8 +80,8 @@ class Promise:
 class Day:
     """Everything that is decided before the day begins; the rest is chance as it goes."""
 
-    def __init__(self, chance: random.Random, later: random.Random, weather: random.Random) -> None:
-        """`later` decides about deferred items and `weather` about outages of what items depend on."""
+    def __init__(self, chance: random.Random, later: random.Random, outside: random.Random) -> None:
+        """`later` decides about deferred items and `outside` about outages of what items depend on."""
         strategy = chance.choice([*[ErrorStrategy.CONTINUE_ON_ERROR] * 3, *ErrorStrategy])
         stops = strategy is not ErrorStrategy.CONTINUE_ON_ERROR
         self.items = chance.choice([0, 1, 2, 7, 40] if stops else [0, 1, 2, 7, 40, 40, 120, 300])
@@ -123,7 +123,7 @@ class Day:
             adapts=chance.random() < 0.5,
         )
         #: How likely a run is to meet an outage of what items depend on.
-        self.refusals = weather.choice([0.0, 0.0, 0.5])
+        self.refusals = outside.choice([0.0, 0.0, 0.0, 0.9])
         self.max_attempts = self.configuration.retry.max_retries + 1
         share = later.choice([0.0, 0.0, 0.0, 0.05, 0.4])
         #: What items defer at their first, second, … attempt; the attempts after that are answered at once.

@@ -51,8 +51,8 @@ class Simulation:
         self._allocations = random.Random(f"allocations {seed}")
         self._version = 0
         self._deferrals = random.Random(f"deferrals {seed}")
-        self._weather = random.Random(f"weather {seed}")
-        self.day = day = Day(self.chance, self._deferrals, self._weather)
+        self._outside = random.Random(f"outside {seed}")
+        self.day = day = Day(self.chance, self._deferrals, self._outside)
         self.now = 0.0
         self.story: list[str] = []
         self.items = InMemoryItems(
@@ -201,8 +201,8 @@ class Simulation:
         some_time(0.1, partial(self._lose_node, coordinator))
         for _ in range(chance.choice([0, 0, 1, 5])):
             some_time(1.0, partial(self._kill_somebody, coordinator))
-        if self._weather.random() < day.refusals:
-            self.schedule(None, self.now + self._weather.random() * span, self._refuse)
+        if self._outside.random() < day.refusals:
+            self.schedule(None, self.now + self._outside.random() * span, self._refuse)
         for _ in range(day.clock_steps):
             some_time(0.5, self._step_clock, world=True)
 
@@ -302,7 +302,7 @@ class Simulation:
         self._away_until = self.now + seconds
 
     def _refuse(self) -> None:
-        seconds = self._weather.choice([0.02, 0.5, 3.0])
+        seconds = self._outside.choice([0.02, 0.5, 3.0])
         self.say(f"what items depend on is out of reach for {seconds:g} s")
         self._refused_until = self.now + seconds
 

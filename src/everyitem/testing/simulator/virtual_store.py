@@ -344,6 +344,9 @@ class VirtualStore:
         self.marks[index] = mark
         if attempt > self.intents.budget(index):
             raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
+        if attempt == 1:
+            # what was stored as used up was excused before its failure was written
+            self._retried.discard(index)
         if (self.round, index) in self._world.witness.unlucky:
             return
         expired = [k for k in range(1, attempt + 1) if (self.round, index, k) in self.deferrals.expired]
