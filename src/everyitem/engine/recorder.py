@@ -201,7 +201,7 @@ class Recorder:
         # a full buffer keeps work from being dealt, so it is waited for as well
         is_urgent = is_urgent or not self.has_room
         changes = self._take_changes(segments)
-        stored, cleared = self._take_intents(segments)
+        stored, cleared = self._take_intents(segments, changes)
         return [
             SaveCheckpoint(
                 self._ticket,
@@ -215,8 +215,13 @@ class Recorder:
             )
         ]
 
-    def _take_intents(self, segments: list[SegmentDraft]) -> tuple[list[Intent], list[int]]:
-        """Intents to store and to clear: an outcome or a failed attempt ends the one it came of."""
+    def _take_intents(
+        self, segments: list[SegmentDraft], retries: Iterable[RetryChange]
+    ) -> tuple[list[Intent], list[int]]:
+        """Intents to store and to clear: an outcome, a failed attempt or its retry ends the one it came of.
+
+        A retry is saved before its failure where a segment was full just then: nobody doubts such an item.
+        """
         if not (self._at_most_once or self._intents):
             return [], []
         changes, self._intents = self._intents, {}
@@ -227,6 +232,8 @@ class Recorder:
                         changes.setdefault(index)
                 for failure in segment.failures:
                     changes.setdefault(failure.index)
+            for retry in retries:
+                changes.setdefault(retry.index)
         stored = [intent for intent in changes.values() if intent is not None]
         return stored, [index for index, intent in changes.items() if intent is None]
 

@@ -274,6 +274,7 @@ class VirtualStore:
         self.intents.change(commit, self.round)
         if any(self.marks[index] for index in self.intents.on_disk):
             raise SimulationFailed("I6: an item with an outcome may still be called, or is in doubt")
+        self._check_waiting()
         self.deferrals.change(commit, self.round, self.token, marks=self.marks)
         if any(self.marks[index] for index in self.deferrals.on_disk):
             raise SimulationFailed("I6: an item with an outcome is still deferred")
@@ -374,6 +375,16 @@ class VirtualStore:
             self._note_retry(retry.index, retry.attempts)
         if any(self.marks[index] for index in self.pending):
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
+
+    def _check_waiting(self) -> None:
+        """At-most-once: who waits for an attempt is not in doubt of an earlier one."""
+        for retry in self.pending.values():
+            intent = self.intents.on_disk.get(retry.index)
+            if intent is not None and intent.attempt <= retry.attempts:
+                raise SimulationFailed(
+                    f"I6: item {retry.index} waits for attempt {retry.attempts + 1}, and its intent says that "
+                    f"nobody knows of attempt {intent.attempt}"
+                )
 
     def _note_retry(self, index: int, attempts: int) -> None:
         """So many attempts are used up and another one follows; one that a person granted is no retry."""
