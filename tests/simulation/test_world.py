@@ -199,7 +199,7 @@ def test_what_is_legal_is_written() -> None:
 
 
 def test_what_an_outage_took_is_given_back_with_its_excuse() -> None:
-    """Written first and excused later, or marked from the start: each attempt is recorded once that counts."""
+    """Written first and excused later, or marked from the start: what counts is recorded once."""
     room = Room()
     room.commit(
         segments=[segment(failures=[failed(2, 1), failed(3, 1, excused=True)])],

@@ -246,7 +246,7 @@ class Accounting:
         return Retry(failure.index, failure.attempt + 1, at + delay, alone, cause_of(failure))
 
     def _wait_for(self, failure: Failure, at: float) -> float:
-        """Let the breaker hear of a failure, which it may excuse; seconds until one that is none is repeated."""
+        """Let the breaker hear of a failure, and excuse it perhaps; returns seconds until it is repeated."""
         was_closed = self._breaker.standing is Standing.CLOSED
         wait = self._breaker.failed(failure, at)
         if failure.retry_after is not None:

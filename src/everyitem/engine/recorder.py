@@ -4,7 +4,7 @@ Pure. A save has a ticket; `CheckpointSaved(ticket)` confirms it and every earli
 not confirmed are bounded in bytes: while the buffer is full no slices are issued, and nothing is dropped.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable
 
 from everyitem.engine.deferral_record import DeferralRecord
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
@@ -104,7 +104,7 @@ class Recorder:
         """Take in a failed attempt."""
         self._cutter.add_failure(failure)
 
-    def excuse(self, excuses: Set[Excuse]) -> None:
+    def excuse(self, excuses: Collection[Excuse]) -> None:
         """These failed attempts do not count after all.
 
         What is on its way to the disk already is excused there in a segment that is cut at once, so that it

@@ -1,6 +1,6 @@
 """Cutting outcomes into segments: exactly every `interval` outcomes, or when time is up."""
 
-from collections.abc import Set
+from collections.abc import Collection
 
 from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.ports.store import SegmentDraft, Settlement
@@ -61,8 +61,11 @@ class SegmentCutter:
         self.bytes += sum(len(text) for _, _, _, text in logs)
         self._draft.logs.extend(logs)
 
-    def excuse(self, excuses: Set[Excuse]) -> int:
-        """Mark the latest failures of these attempts; returns how many have left and are told of here instead."""
+    def excuse(self, excuses: Collection[Excuse]) -> int:
+        """Mark the latest failures of these attempts; those that have left are told of here instead.
+
+        Returns how many have.
+        """
         left = set(excuses)
         for draft in (self._draft, *reversed(self._full)):
             for failure in reversed(draft.failures):

@@ -48,7 +48,7 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
 
     @property
     def used_up(self) -> bool:
-        """Whether the attempt counts: the one rule for budgets, for `retried`, and for what a person is shown.
+        """Whether the attempt counts: the one rule for budgets, for `retried`, and for what people are shown.
 
         An attempt that does not count is repeated under the same number, so an item's `attempts` are the
         number of the attempt that decided it.

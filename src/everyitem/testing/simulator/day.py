@@ -51,8 +51,8 @@ class Fate:
     ) -> tuple[bool, int]:
         """Whether it succeeds in a round of at most `most` attempts, and at which attempt its outcome is.
 
-        `expired` attempts failed whatever the item would have done; `at_most_once` repeats no call for the sake of its
-        result.
+        `expired` attempts failed whatever the item would have done; `at_most_once` repeats no call for the
+        sake of its result.
         """
         for attempt in range(1, most + 1):
             what = self.at(attempt, round_)
@@ -143,7 +143,8 @@ class Day:
     def expected(self, index: int, round_: int, expired: Container[int] = ()) -> tuple[bool, int]:
         """Whether an item succeeds in a round where nothing disturbs it, and at which attempt.
 
-        `expired` are the attempts it deferred and whose event did not come in time, and those an outage took.
+        `expired` are the attempts it deferred and whose event did not come in time, and those that an outage
+        took.
         """
         fate = self.fates[index]
         return fate.expected(round_, self.max_attempts, expired, at_most_once=self.at_most_once)

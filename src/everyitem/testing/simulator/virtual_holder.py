@@ -23,7 +23,6 @@ from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
-
 #: The class of what items raise.
 _TYPES = {Kind.UNUSABLE: "UnusableResult", Kind.REFUSED: "ConnectionRefusedError"}
 

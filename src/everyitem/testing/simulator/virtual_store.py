@@ -9,8 +9,8 @@ from everyitem.adapters.stores.transactions import Position
 from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
-from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.model.outcome import Excuse, Failure
+from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.completions import Completion
 from everyitem.ports.store import (
     Commit,
@@ -382,8 +382,8 @@ class VirtualStore:
             intent = self.intents.on_disk.get(retry.index)
             if intent is not None and intent.attempt <= retry.attempts:
                 raise SimulationFailed(
-                    f"I6: item {retry.index} waits for attempt {retry.attempts + 1}, and its intent says that "
-                    f"nobody knows of attempt {intent.attempt}"
+                    f"I6: item {retry.index} waits for attempt {retry.attempts + 1}, and its intent says "
+                    f"that nobody knows of attempt {intent.attempt}"
                 )
 
     def _note_retry(self, index: int, attempts: int) -> None:
