@@ -118,5 +118,5 @@ def test_options_nobody_knows_are_named(monkeypatch: pytest.MonkeyPatch) -> None
     async def live() -> None:
         await OwnCluster("night", ClusterSpec(kind="kubernetes", workers=1, options={"foo": 1})).contact()
 
-    with pytest.raises(NoCluster, match="cannot be started: .*foo"):
+    with pytest.raises(NoCluster, match=r"cannot be started: .*foo"):
         asyncio.run(live())
