@@ -9,7 +9,7 @@ from tests.services.stores import edit
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, IllegalMove, OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import InMemoryItems
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.store import (
     Commit,
@@ -203,7 +203,7 @@ def test_segments_form_a_chain(store: Store) -> None:
 
 
 def test_outcomes_come_in_item_order_with_the_attempts_of_their_round(store: Store) -> None:
-    """Charged failures and the final attempt count, and all of them take time; RetryLater is not charged."""
+    """They are the number of the attempt that decided; all attempts take time, RetryLater's as well."""
     record, ownership = accept(store, items=4)
     early = [failure(1, final=False), failure(1, attempt=2, final=False, wait=5.0)]
     ownership.commit(Commit(segments=[SegmentDraft(successes(2, 2).successes, early)]))
@@ -214,6 +214,57 @@ def test_outcomes_come_in_item_order_with_the_attempts_of_their_round(store: Sto
     assert [one.duration_ms for one in outcomes] == [2.0, 5.0, 1.0, 1.0]
     assert [one.result for one in outcomes] == [None, b"2", b"4", b"6"]
     assert (outcomes[0].succeeded, outcomes[0].code, outcomes[0].message) == (False, "ITEM_ERROR", "bad 0")
+
+
+def test_what_an_outage_took_is_told_and_counts_as_no_attempt(store: Store) -> None:
+    """Marked where it stands, or excused by a later segment; both are repeated under their number."""
+    record, ownership = accept(store, items=4)
+    ownership.commit(Commit(segments=[SegmentDraft([], [failure(1, final=False), failure(2, final=False)])]))
+    ownership.commit(Commit(segments=[SegmentDraft([], [], excuses=[Excuse(1, 1), Excuse(3, 1)])]))
+    again = failure(1, final=False)
+    again.excused = True
+    ownership.commit(
+        Commit(
+            segments=[SegmentDraft(successes(1, 1).successes, [again]), successes(2, 1, attempt=2)],
+            counters=Counters(succeeded=2),
+        )
+    )
+    history = store.history(record.execution_key, 1)
+    assert [(one.attempt, one.failure and one.failure.excused) for one in history] == [
+        (1, True),
+        (1, True),
+        (1, None),
+    ]
+    assert [one.checkpoint for one in history] == [1, 3, 3]
+    assert [one.failure.excused for one in store.history(record.execution_key, 2) if one.failure] == [False]
+    assert store.history(record.execution_key, 3) == []
+    assert [(one.index, one.attempts, one.duration_ms) for one in store.outcomes(record.execution_key)] == [
+        (1, 1, 5.0),
+        (2, 2, 3.0),
+    ]
+    counters, _ = store.recount(record.execution_key)
+    assert counters.retried == 1
+    assert store.verify(record.execution_key) == []
+
+
+def test_an_excuse_is_of_its_own_round(store: Store) -> None:
+    """The same attempt of an earlier round stays what it was."""
+    record, ownership = accept(store, items=2)
+    ownership.commit(
+        Commit(
+            segments=[SegmentDraft([], [failure(1, final=False), failure(1, attempt=2)])],
+            failed=[failed_row(1, attempts=2)],
+        )
+    )
+    store.open_round(ownership, [1], {})
+    ownership.commit(Commit(segments=[SegmentDraft([], [failure(1, final=False)])]))
+    ownership.commit(Commit(segments=[SegmentDraft([], [], excuses=[Excuse(1, 1)])]))
+    history = store.history(record.execution_key, 1)
+    assert [(one.round, one.attempt, one.failure.excused) for one in history if one.failure] == [
+        (1, 1, False),
+        (1, 2, False),
+        (2, 1, True),
+    ]
 
 
 def test_outcomes_carry_the_items_own_ids(store: Store) -> None:

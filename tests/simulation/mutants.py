@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from everyitem.adapters.stores import transactions
 from everyitem.engine import (
     accounting,
+    breaker,
     commits,
     dealer,
     deferral_record,
@@ -213,6 +214,85 @@ def a_given_back_retry_starts_over(patch: Patch) -> None:
         give_back(self, node_id, held, tuple(indices), at)
 
     patch.setattr(dealer.Dealer, "_give_back", forget)
+
+
+# -- outages ----------------------------------------------------------------------------------------
+
+
+@mutant
+def an_excused_attempt_is_not_marked(patch: Patch) -> None:
+    """What an outage took stands in the record like any failed attempt."""
+    add = segments.SegmentCutter.add_failure
+
+    def unmarked(self, failure):
+        failure.excused = False
+        add(self, failure)
+
+    patch.setattr(segments.SegmentCutter, "add_failure", unmarked)
+
+
+@mutant
+def what_is_written_is_not_excused(patch: Patch) -> None:
+    """The evidence of an outage is marked where it waits for the disk, and nowhere else."""
+    excuse = segments.SegmentCutter.excuse
+
+    def forget(self, excuses):
+        excuse(self, excuses)
+        self._draft.excuses.clear()
+        return 0
+
+    patch.setattr(segments.SegmentCutter, "excuse", forget)
+
+
+@mutant
+def an_excuse_comes_after_its_retry(patch: Patch) -> None:
+    """The retry that is given back is saved without the segment that says why."""
+
+    def excuse(self, excuses):
+        self._cutter.excuse(excuses)
+        self.secure_charges()
+
+    patch.setattr(recorder.Recorder, "excuse", excuse)
+
+
+@mutant
+def the_evidence_counts_as_retried(patch: Patch) -> None:
+    """Items whose only failed attempts were excused are told as retried."""
+    excuse = accounting.Accounting._excuse_evidence
+
+    def keep_count(self):
+        before = self.retried
+        excuse(self)
+        self.retried = before
+
+    patch.setattr(accounting.Accounting, "_excuse_evidence", keep_count)
+
+
+@mutant
+def whoever_fails_is_excused(patch: Patch) -> None:
+    """While the breaker is open, what speaks of the item is excused as well."""
+    failed = breaker.Breaker.failed
+
+    def excuse(self, failure, at):
+        wait = failed(self, failure, at)
+        is_open = self.standing is not breaker.Standing.CLOSED
+        return breaker.FIRST_WAIT if is_open and wait is None else wait
+
+    patch.setattr(breaker.Breaker, "failed", excuse)
+
+
+@mutant
+def an_outage_takes_attempts_back_twice(patch: Patch) -> None:
+    """The evidence gets two attempts for the one that failed."""
+    excuse = retries.RetryHeap.excuse
+
+    def twice(self, indices, cause):
+        excused = excuse(self, indices, cause)
+        for retry in excused:
+            retry.attempt = max(1, retry.attempt - 1)
+        return excused
+
+    patch.setattr(retries.RetryHeap, "excuse", twice)
 
 
 # -- what is durable --------------------------------------------------------------------------------

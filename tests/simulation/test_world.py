@@ -1,6 +1,6 @@
 """The world itself: its store refuses whatever a real one would, and whatever would break a promise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from everyitem.adapters.stores.liveness import LEASE
 from everyitem.adapters.stores.transactions import Position
 from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.model.errors import ErrorCode, OwnershipLost
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease
 from everyitem.ports.store import (
@@ -79,16 +79,18 @@ class Room:
         return [repr({k: v for k, v in vars(part).items() if k not in ("_world", "_day")}) for part in parts]
 
 
-def segment(*runs: Successes, failures: list[Failure] | None = None) -> SegmentDraft:
-    return SegmentDraft(list(runs), failures or [])
+def segment(
+    *runs: Successes, failures: Sequence[Failure] = (), excuses: Sequence[Excuse] = ()
+) -> SegmentDraft:
+    return SegmentDraft(list(runs), list(failures), excuses=list(excuses))
 
 
 def succeeded(index: int, attempt: int = 1, text: bytes | None = None) -> Successes:
     return Successes([(index, 1)], attempt, [1], b"[%s]" % (text or b"%d" % index))
 
 
-def failed(index: int, attempt: int, *, final: bool = False, kind: str = "Boom") -> Failure:
-    return Failure(index, attempt, ErrorCode.ITEM_ERROR, kind, "boom", final=final)
+def failed(index: int, attempt: int, *, kind: str = "Boom", **more: bool) -> Failure:
+    return Failure(index, attempt, ErrorCode.ITEM_ERROR, kind, "boom", **more)
 
 
 def event(event_id: str, kind: str = "CheckpointCreated") -> OutboxEvent:
@@ -103,6 +105,27 @@ ILLEGAL: dict[str, tuple[dict[str, Any], str]] = {
     "a failed attempt twice": (
         {"segments": [segment(failures=[failed(2, 1)]), segment(failures=[failed(2, 1)])]},
         "I3: attempt 1 of item 2 comes twice",
+    ),
+    "an attempt twice, the second one excused": (
+        {"segments": [segment(failures=[failed(2, 1), failed(2, 1)], excuses=[Excuse(2, 1)])]},
+        "I3: attempt 1 of item 2 is excused after attempt 0",
+    ),
+    "an attempt excused that speaks of its item": (
+        {"segments": [segment(failures=[failed(2, 1, innate=True, excused=True)])]},
+        "is excused, but speaks of the item",
+    ),
+    "a written attempt excused that speaks of its item": (
+        {
+            "segments": [
+                segment(failures=[failed(2, 1, innate=True)]),
+                segment(excuses=[Excuse(2, 1)]),
+            ]
+        },
+        "I3: attempt 1 of item 2 is excused after attempt 1",
+    ),
+    "a retry given back without an excuse": (
+        {"segments": [segment(failures=[failed(2, 1)])], "retries_set": [PendingRetry(2, 0, 0.0)]},
+        "I4: item 2 waits with 0 attempts used up, recorded are 1",
     ),
     "an attempt beyond the budget": ({"segments": [segment(failures=[failed(2, 3)])]}, "I4: attempt 3"),
     "somebody else's result": (
@@ -173,6 +196,27 @@ def test_what_is_legal_is_written() -> None:
         [4],
         [5],
     )
+
+
+def test_what_an_outage_took_is_given_back_with_its_excuse() -> None:
+    """Written first and excused later, or marked from the start: what counts is recorded once."""
+    room = Room()
+    room.commit(
+        segments=[segment(failures=[failed(2, 1), failed(3, 1, excused=True)])],
+        retries_set=[PendingRetry(2, 1, 0.0), PendingRetry(3, 0, 0.0)],
+        counters=Counters(succeeded=1, failed=1, retried=2, checkpoints=3),
+    )
+    room.commit(
+        segments=[segment(excuses=[Excuse(2, 1)])],
+        retries_set=[PendingRetry(2, 0, 0.0)],
+        counters=Counters(succeeded=1, failed=1, retried=1, checkpoints=4),
+    )
+    room.commit(
+        segments=[segment(succeeded(2), succeeded(3))],
+        retries_cleared=[2, 3],
+        counters=Counters(succeeded=3, failed=1, retried=1, checkpoints=5),
+    )
+    assert room.store.marks.count(1) == 3
 
 
 #: What at-most-once forbids; items 2 and 3 have an intent, and item 3 is in doubt.
@@ -370,6 +414,18 @@ def test_a_call_that_is_repeated_needs_a_cause() -> None:
     call(room, 2, 1)
     room.world.witness.excuse(room.process, 2, 1)
     call(room, 2, 1, begins=False)
+    with pytest.raises(SimulationFailed, match="repeated without a cause"):
+        call(room, 2, 1, begins=False)
+
+
+def test_a_call_that_met_an_outage_may_be_repeated_once() -> None:
+    """It may have been excused; the repetition met none and is not repeated."""
+    room = Room()
+    call(room, 2, 1)
+    room.world.witness.ends(room.process, 2)
+    room.world.witness.refused(room.process, 2, 1)
+    call(room, 2, 1, begins=False)
+    room.world.witness.ends(room.process, 2)
     with pytest.raises(SimulationFailed, match="repeated without a cause"):
         call(room, 2, 1, begins=False)
 

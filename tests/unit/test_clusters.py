@@ -95,6 +95,13 @@ def test_a_node_that_names_a_cluster_has_its_slots(settings):
     assert node.slots == 7
 
 
+def test_only_a_node_of_kind_dask_has_a_clusters_slots(settings):
+    """A thread node with such an address is warned about, and gets one slot as any other."""
+    read = read_document(document("cluster:night", kind="thread"), settings=settings).batch
+    assert read.resources.nodes[0].slots == 1
+    assert any("only nodes of kind dask have an address" in str(warning) for warning in read.warnings)
+
+
 def test_a_cluster_nobody_configured_is_refused(settings):
     """With its path, and with those that are known."""
     with pytest.raises(DocumentRefused) as refused:

@@ -112,7 +112,7 @@ def _dask_node(
         raise UsageError(f"node {spec.node_id!r}: {problem}")
     if name := cluster_name(spec.address):
         own = OwnCluster(name, clusters[name])
-        patience.cluster = max(patience.cluster, clusters[name].start_seconds)
+        patience.start = clusters[name].start_seconds
     return DaskNode(
         spec,
         slots=slots,

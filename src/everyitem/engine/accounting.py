@@ -9,7 +9,7 @@ from itertools import chain
 from operator import attrgetter
 
 from everyitem.engine.allotment import Allotment
-from everyitem.engine.breaker import Breaker, Standing
+from everyitem.engine.breaker import Breaker, Standing, cause_of
 from everyitem.engine.dealer import Dealer
 from everyitem.engine.deferrals import Deferrals
 from everyitem.engine.doubts import Doubts
@@ -22,7 +22,7 @@ from everyitem.engine.suspects import coordinator_death
 from everyitem.engine.tally import FailureTally
 from everyitem.engine.troubles import Troubles
 from everyitem.model.configuration import ProcessingConfiguration
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.outcome import Excuse, Failure, OutcomeBlock, Successes
 from everyitem.ports.completions import Completion
 from everyitem.ports.started import Suspicion
 from everyitem.ports.store import Decision, Settlement
@@ -58,7 +58,7 @@ class Accounting:
         self.tally = FailureTally(configuration, items=ledger.items)
         #: What fails and why, of this run.
         self.troubles = Troubles()
-        #: Items that needed more than one attempt.
+        #: Items that used up an attempt and got another one.
         self.retried = 0
         #: Microseconds workers were busy with items.
         self.busy_us = 0
@@ -225,13 +225,13 @@ class Accounting:
 
     def _next_attempt(self, failure: Failure, at: float) -> Retry | None:
         at_most_once = self._configuration.at_most_once
+        wait = self._wait_for(failure, at)
         if failure.permanent or (at_most_once and failure.type == _UNUSABLE):
             # the call itself came to its end: at-most-once does not repeat it for the sake of its result
             return None
         if failure.alone:
             self._alone.add(failure.index)
-        wait = self._excuse(failure, at)
-        if wait is not None:
+        if not failure.used_up:
             return Retry(failure.index, failure.attempt, at + max(0.0, wait), failure.index in self._alone)
         policy = self._configuration.retry
         if failure.attempt > policy.max_retries:
@@ -242,18 +242,27 @@ class Accounting:
         if at_most_once and self._unit > 1:
             # a chunk of which one item made the call raise: each is called singly
             self._alone.add(failure.index)
-        return Retry(failure.index, failure.attempt + 1, at + delay, failure.index in self._alone)
+        alone = failure.index in self._alone
+        return Retry(failure.index, failure.attempt + 1, at + delay, alone, cause_of(failure))
 
-    def _excuse(self, failure: Failure, at: float) -> float | None:
-        """Seconds until an attempt is repeated that uses up no retry; None where it does."""
+    def _wait_for(self, failure: Failure, at: float) -> float:
+        """Let the breaker hear of a failure, and excuse it perhaps; returns seconds until it is repeated."""
         was_closed = self._breaker.standing is Standing.CLOSED
         wait = self._breaker.failed(failure, at)
+        if failure.retry_after is not None:
+            return failure.retry_after
+        failure.excused = wait is not None
         if wait is not None and was_closed:
-            # it has opened: those that were the evidence are excused as well
-            for retry in self._retries.excuse(set(self._breaker.excused())):
-                self.retried -= retry.attempt == 1
-                self._recorder.pending(retry.index, retry.attempt - 1, retry.due, alone=retry.alone)
-        return wait if failure.retry_after is None else failure.retry_after
+            self._excuse_evidence()
+        return wait or 0.0
+
+    def _excuse_evidence(self) -> None:
+        """The breaker has opened: those by which it noticed are excused as well, as far as they wait."""
+        excused = self._retries.excuse(set(self._breaker.excused()), self._breaker.cause)
+        for retry in excused:
+            self.retried -= retry.attempt == 1
+            self._recorder.pending(retry.index, retry.attempt - 1, retry.due, alone=retry.alone)
+        self._recorder.excuse({Excuse(retry.index, retry.attempt) for retry in excused})
 
     def _failed_for_good(self, failure: Failure) -> None:
         if self.tally.is_decided():

@@ -4,13 +4,13 @@ Pure. A save has a ticket; `CheckpointSaved(ticket)` confirms it and every earli
 not confirmed are bounded in bytes: while the buffer is full no slices are issued, and nothing is dropped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from everyitem.engine.deferral_record import DeferralRecord
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
 from everyitem.engine.segments import SegmentCutter, size_of
 from everyitem.model.configuration import ProcessingConfiguration
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
 
 #: Bytes of results that may wait for the disk.
@@ -104,6 +104,15 @@ class Recorder:
         """Take in a failed attempt."""
         self._cutter.add_failure(failure)
 
+    def excuse(self, excuses: Collection[Excuse]) -> None:
+        """These failed attempts do not count after all.
+
+        What is on its way to the disk already is excused there in a segment that is cut at once, so that it
+        comes in the same save as the retry that is given back: the record never shows one without the other.
+        """
+        if self._cutter.excuse(excuses):
+            self._cut_everything = True
+
     def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
         """Take in log records of items."""
         self._cutter.add_logs(logs)
@@ -192,7 +201,7 @@ class Recorder:
         # a full buffer keeps work from being dealt, so it is waited for as well
         is_urgent = is_urgent or not self.has_room
         changes = self._take_changes(segments)
-        stored, cleared = self._take_intents(segments)
+        stored, cleared = self._take_intents(segments, changes)
         return [
             SaveCheckpoint(
                 self._ticket,
@@ -206,8 +215,13 @@ class Recorder:
             )
         ]
 
-    def _take_intents(self, segments: list[SegmentDraft]) -> tuple[list[Intent], list[int]]:
-        """Intents to store and to clear: an outcome or a failed attempt ends the one it came of."""
+    def _take_intents(
+        self, segments: list[SegmentDraft], retries: Iterable[RetryChange]
+    ) -> tuple[list[Intent], list[int]]:
+        """Intents to store and to clear: an outcome, a failed attempt or its retry ends the one it came of.
+
+        A retry is saved before its failure where a segment was full just then: nobody doubts such an item.
+        """
         if not (self._at_most_once or self._intents):
             return [], []
         changes, self._intents = self._intents, {}
@@ -218,6 +232,8 @@ class Recorder:
                         changes.setdefault(index)
                 for failure in segment.failures:
                     changes.setdefault(failure.index)
+            for retry in retries:
+                changes.setdefault(retry.index)
         stored = [intent for intent in changes.values() if intent is not None]
         return stored, [index for index, intent in changes.items() if intent is None]
 

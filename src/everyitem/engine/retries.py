@@ -29,6 +29,8 @@ class Retry:
     attempt: int
     due: float
     alone: bool = False
+    #: What the latest failure has in common with those that are alike (`breaker.cause_of`).
+    cause: str = ""
 
 
 class RetryHeap:
@@ -70,17 +72,18 @@ class RetryHeap:
         self._ready.setdefault(retry.attempt, deque()).append(retry)
         self._ready_count += 1
 
-    def excuse(self, indices: Collection[int]) -> list[Retry]:
+    def excuse(self, indices: Collection[int], cause: str) -> list[Retry]:
         """The latest failures of these items do not count: their next attempts get the number before.
 
-        Items that do not wait here are left out. Returns who was excused.
+        Left out are items that do not wait here, and those that have failed otherwise since: a worker's
+        death is charged whatever else is out of order. Returns who was excused.
         """
-        waiting = [retry for _, _, retry in self._heap if retry.index in indices and retry.attempt > 1]
+        waiting = [retry for _, _, retry in self._heap if retry.index in indices and retry.cause == cause]
         ready = [
             retry
             for queue in self._ready.values()
             for retry in queue
-            if retry.index in indices and retry.attempt > 1
+            if retry.index in indices and retry.cause == cause
         ]
         for retry in ready:
             queue = self._ready[retry.attempt]
@@ -91,6 +94,7 @@ class RetryHeap:
             self.push(retry)
         for retry in (*waiting, *ready):
             retry.attempt -= 1
+            retry.cause = ""
         return [*waiting, *ready]
 
     @property

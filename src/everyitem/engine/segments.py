@@ -1,6 +1,8 @@
 """Cutting outcomes into segments: exactly every `interval` outcomes, or when time is up."""
 
-from everyitem.model.outcome import Failure, Successes
+from collections.abc import Collection
+
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.ports.store import SegmentDraft, Settlement
 
 #: About what a frame of a traceback takes: a path, a name and a line.
@@ -23,7 +25,13 @@ class SegmentCutter:
     @property
     def is_empty(self) -> bool:
         """Nothing at all waits to be saved."""
-        return not (self._full or self.outcomes or self._draft.failures or self._draft.settlements)
+        return not (self._full or self._has_begun)
+
+    @property
+    def _has_begun(self) -> bool:
+        """The segment being filled must not be forgotten."""
+        draft = self._draft
+        return bool(self.outcomes or draft.failures or draft.settlements or draft.excuses)
 
     @property
     def has_full(self) -> bool:
@@ -53,6 +61,21 @@ class SegmentCutter:
         self.bytes += sum(len(text) for _, _, _, text in logs)
         self._draft.logs.extend(logs)
 
+    def excuse(self, excuses: Collection[Excuse]) -> int:
+        """Mark the latest failures of these attempts; those that have left are told of here instead.
+
+        Returns how many have.
+        """
+        left = set(excuses)
+        for draft in (self._draft, *reversed(self._full)):
+            for failure in reversed(draft.failures):
+                key = Excuse(failure.index, failure.attempt)
+                if key in left:
+                    failure.excused = True
+                    left.remove(key)
+        self._draft.excuses.extend(sorted(left, key=lambda one: one.index))
+        return len(left)
+
     def add_settlement(self, settlement: Settlement) -> None:
         """Keep a person's decision with the outcome it may have led to."""
         self._draft.settlements.append(settlement)
@@ -76,7 +99,7 @@ class SegmentCutter:
 
     def take_all(self) -> list[SegmentDraft]:
         """The complete segments and whatever else has come."""
-        if self.outcomes or self._draft.failures or self._draft.settlements:
+        if self._has_begun:
             self._close()
         return self.take_full()
 

@@ -43,6 +43,24 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     innate: bool = False
     #: Set by Deferred: seconds within which the outcome must have come as an event. Nothing has failed yet.
     deferred: float | None = None
+    #: Set by the state machine: it failed by an outage and is repeated under its number (circuit breaker).
+    excused: bool = False
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the attempt counts: the one rule for budgets, for `retried`, and for what people are shown.
+
+        An attempt that does not count is repeated under the same number, so an item's `attempts` are the
+        number of the attempt that decided it.
+        """
+        return self.retry_after is None and not self.excused
+
+
+class Excuse(msgspec.Struct, frozen=True, array_like=True):
+    """A failed attempt that is excused after it was handed to the disk: an outage was noticed by it."""
+
+    index: int
+    attempt: int
 
 
 class Successes(msgspec.Struct, array_like=True, gc=False):

@@ -14,7 +14,7 @@ import msgspec
 from everyitem.model.allocation import Allocation
 from everyitem.model.figures import Figures
 from everyitem.model.items import Items
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus
 from everyitem.model.totals import Balance
 from everyitem.ports.completions import Completion
@@ -61,7 +61,8 @@ LEFT_BEHIND = "the run ended without recording what came of it"
 class SegmentDraft(msgspec.Struct, gc=False):
     """Outcomes and failed attempts between two checkpoints, not yet on disk.
 
-    `failures` holds every failed attempt; those with `final` set are outcomes.
+    `failures` holds every failed attempt; those with `final` set are outcomes. A number comes twice only
+    where the first one is excused, by itself or in `excuses`, or asked for more time (`Failure.used_up`).
     """
 
     successes: list[Successes]
@@ -70,6 +71,8 @@ class SegmentDraft(msgspec.Struct, gc=False):
     settlements: list[Settlement] = []
     #: Control totals: what these outcomes add to the succeeded and to the failed total, by name.
     totals: dict[str, tuple[Decimal, Decimal]] = {}
+    #: Failed attempts of earlier segments that do not count after all.
+    excuses: list[Excuse] = []
 
     @property
     def succeeded(self) -> int:
@@ -165,7 +168,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
     succeeded: int = 0
     failed: int = 0
-    #: Items of the round in force that needed more than one attempt.
+    #: Items of the round in force that used up an attempt and got another one (`Failure.used_up`).
     retried: int = 0
     steals: int = 0
     #: Active milliseconds over all runs (pauses and downtime excluded).

@@ -24,6 +24,8 @@ def attempts_of(index: int, told: Iterable[tuple[StoredSegment, SegmentDraft]]) 
     logs: dict[tuple[int, int], list[tuple[str, str]]] = {}
     for segment, draft in told:
         settlement = next((one for one in draft.settlements if one.index == index), None)
+        if draft.excuses:
+            _excuse(entries, {excuse.attempt for excuse in draft.excuses if excuse.index == index}, segment)
         found = _entries(index, segment, draft)
         if settlement is not None:
             found = _with_settlement(found, segment, settlement)
@@ -33,7 +35,7 @@ def attempts_of(index: int, told: Iterable[tuple[StoredSegment, SegmentDraft]]) 
                 logs.setdefault((segment.round, attempt), []).append((level, text))
     entries.sort(key=lambda entry: (entry.round, entry.attempt))
     for entry in entries:
-        # attempts of the same number (RetryLater repeats one) share their records; the first shows them
+        # attempts of the same number (one that did not count is repeated) share their records
         entry.logs.extend(logs.pop((entry.round, entry.attempt), []))
     return entries
 
@@ -73,6 +75,15 @@ def _entries(index: int, segment: StoredSegment, draft: SegmentDraft) -> list[Hi
             )
         )
     return entries
+
+
+def _excuse(entries: list[HistoryEntry], attempts: set[int], segment: StoredSegment) -> None:
+    """The latest failures of these attempts, which stand in earlier segments of the round, do not count."""
+    for place in reversed(range(len(entries))):
+        entry = entries[place]
+        if entry.round == segment.round and entry.attempt in attempts and entry.failure is not None:
+            attempts.remove(entry.attempt)
+            entries[place] = replace(entry, failure=replace(entry.failure, excused=True))
 
 
 def _with_settlement(

@@ -1,12 +1,13 @@
 """Outcomes in item order, from segments that hold them in the order they came.
 
-Two passes: the columns tell which segment holds each item's latest outcome (4 bytes an item, 14 once any
+Two passes: the columns tell which segment holds each item's latest outcome (8 bytes an item, 16 once any
 attempt failed); then items are walked in order with a few decoded segments at hand.
 """
 
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import repeat
 
 import msgspec
 
@@ -26,32 +27,29 @@ _RESULT_COST = 200
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-#: (duration in microseconds, JSON text of the result) of a success
-_Success = tuple[int, msgspec.Raw]
+#: (attempt, duration in microseconds, JSON text of the result) of a success
+_Success = tuple[int, int, msgspec.Raw]
 
 
-class _Attempts:
-    """Failed attempts of each item in its latest round: how many were charged, and their time."""
+class _Spent:
+    """Microseconds of the failed attempts of each item in its latest round."""
 
     def __init__(self, item_count: int) -> None:
         self._count = item_count
-        #: Made when the first attempt fails; most batches never need them.
-        self.charged = array("L")
-        self.spent_us = array("Q")
+        #: Made when the first attempt fails; most batches never need it.
+        self._spent_us = array("Q")
 
     def add(self, failure: Failure) -> None:
-        if not self.charged:
-            self.charged = array("L", bytes(self.charged.itemsize * self._count))
-            self.spent_us = array("Q", bytes(8 * self._count))
-        self.charged[failure.index] += failure.retry_after is None
-        self.spent_us[failure.index] += failure.duration_us
+        if not self._spent_us:
+            self._spent_us = array("Q", bytes(8 * self._count))
+        self._spent_us[failure.index] += failure.duration_us
 
     def forget(self, index: int) -> None:
-        if self.charged:
-            self.charged[index] = self.spent_us[index] = 0
+        if self._spent_us:
+            self._spent_us[index] = 0
 
-    def of(self, index: int) -> tuple[int, int]:
-        return (self.charged[index], self.spent_us[index]) if self.charged else (0, 0)
+    def of(self, index: int) -> int:
+        return self._spent_us[index] if self._spent_us else 0
 
 
 class OutcomeReader:
@@ -61,7 +59,7 @@ class OutcomeReader:
         """`load` reads, proves and decodes the segment with a given sequence number."""
         self._load = load
         self._where = array("L", bytes(array("L").itemsize * item_count))
-        self._attempts = _Attempts(item_count)
+        self._spent = _Spent(item_count)
         #: The round of each segment that is not of the first one.
         self._rounds: dict[int, int] = {}
         self._kept: OrderedDict[int, tuple[dict[int, _Success | Failure], int]] = OrderedDict()
@@ -73,7 +71,7 @@ class OutcomeReader:
             if isinstance(event, StoredRound):
                 for index in each_index(unpack_ranges(event.item_ranges)):
                     self._where[index] = 0
-                    self._attempts.forget(index)
+                    self._spent.forget(index)
                 continue
             if event.round > 1:
                 self._rounds[event.sequence] = event.round
@@ -84,7 +82,7 @@ class OutcomeReader:
             if unpack_indices(event.touched_items):
                 for failure in self._load(event.sequence).failures:
                     if not failure.final:
-                        self._attempts.add(failure)
+                        self._spent.add(failure)
 
     def read(self, items: Items) -> Iterator[Outcome]:
         """The outcomes in item order."""
@@ -99,25 +97,25 @@ class OutcomeReader:
     def _outcome(self, index: int, item_id: str) -> Outcome:
         sequence = self._where[index]
         what, round_ = self._decoded(sequence)[index], self._rounds.get(sequence, 1)
-        charged, spent_us = self._attempts.of(index)
+        spent_us = self._spent.of(index)
         if isinstance(what, Failure):
             return Outcome(
                 index=index,
                 item_id=item_id,
                 succeeded=False,
-                attempts=charged + 1,
+                attempts=what.attempt,
                 duration_ms=(spent_us + what.duration_us) / 1000,
                 code=what.code,
                 type=what.type,
                 message=what.message,
                 round=round_,
             )
-        duration_us, result = what
+        attempt, duration_us, result = what
         return Outcome(
             index=index,
             item_id=item_id,
             succeeded=True,
-            attempts=charged + 1,
+            attempts=attempt,
             duration_ms=(spent_us + duration_us) / 1000,
             result=bytes(result),
             round=round_,
@@ -133,8 +131,8 @@ class OutcomeReader:
         }
         size = 0
         for run in draft.successes:
-            pairs = zip(run.durations_us, _raw_list(run.results), strict=True)
-            by_index.update(zip(each_index(run.ranges), pairs, strict=True))
+            told = zip(repeat(run.attempt), run.durations_us, _raw_list(run.results), strict=False)
+            by_index.update(zip(each_index(run.ranges), told, strict=True))
             size += len(run.results) + _RESULT_COST * len(run)
         self._kept[sequence] = by_index, size
         self._kept_bytes += size

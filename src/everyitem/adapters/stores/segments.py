@@ -71,6 +71,7 @@ def _counted(draft: SegmentDraft) -> dict[str, Any]:
     touched = {failure.index for failure in draft.failures if not failure.final}
     if draft.logs:
         touched.update(record[0] for record in draft.logs)
+    touched.update(excuse.index for excuse in draft.excuses)
     if draft.settlements:
         touched.update(settlement.index for settlement in draft.settlements)
     return {

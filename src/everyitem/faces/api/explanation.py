@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from everyitem.faces.api.views import ItemError, View, moment
 from everyitem.model.errors import UnknownItem
 from everyitem.model.items import Items, item_id_of
+from everyitem.model.outcome import Failure
 from everyitem.ports.store import LEFT_BEHIND, ExecutionRecord, HistoryEntry, OnDamage, Store
 
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -53,7 +54,7 @@ class Attempt(View, frozen=True, kw_only=True):
     """One recorded call of the item processor for the item."""
 
     round: int
-    #: 1-based within the round.
+    #: 1-based within the round. One that used up no retry (`excused`) is repeated under its number.
     attempt: int
     #: SUCCEEDED or FAILED.
     status: str
@@ -69,6 +70,8 @@ class Attempt(View, frozen=True, kw_only=True):
     frames: tuple[FrameView, ...] = ()
     logs: tuple[LogLine, ...] = ()
     settled: SettlementView | UnsetType = UNSET
+    #: Why a failed attempt used up no retry: `outage` (the circuit breaker) or `retry-later`.
+    excused: str | UnsetType = UNSET
 
     @property
     def result(self) -> Any:
@@ -179,6 +182,12 @@ def _outcome(entry: HistoryEntry) -> str:
     return "FAILED" if entry.failure else "IN_DOUBT"
 
 
+def _excuse(failure: Failure | None) -> str | UnsetType:
+    if failure is None or failure.used_up:
+        return UNSET
+    return "outage" if failure.excused else "retry-later"
+
+
 def _attempt(entry: HistoryEntry) -> Attempt:
     failure = entry.failure
     return Attempt(
@@ -204,5 +213,6 @@ def _attempt(entry: HistoryEntry) -> Attempt:
             reason=entry.settlement.reason,
             doubt=entry.settlement.doubt,
         ),
+        excused=_excuse(failure),
         logs=tuple(LogLine(level=level, message=message) for level, message in entry.logs),
     )

@@ -13,6 +13,8 @@ from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, print_json, safe, write_out
 
+#: What is said of a failed attempt that used up no retry.
+_EXCUSES = {"outage": "excused (an outage)", "retry-later": "excused (RetryLater)"}
 #: Characters of an item or result a person is shown; `--json` prints them whole.
 _SHOWN = 2000
 
@@ -67,6 +69,8 @@ def story(found: Explanation) -> Iterator[str]:
 
 def _attempt(attempt: Attempt) -> Iterator[str]:
     end = "" if attempt.final else ", to be tried again"
+    if attempt.excused:
+        end = f", {_EXCUSES[attempt.excused]}{end}"
     recorded = f"checkpoint {attempt.checkpoint} at {moment(attempt.recorded_at)}"
     yield (
         f"round {attempt.round}, attempt {attempt.attempt}: {attempt.status}{end}, "

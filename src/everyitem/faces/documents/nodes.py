@@ -80,7 +80,7 @@ def _asked_for(
         NodeSpec(
             node_id=node.node_id or f"node-{position}",
             kind=node.kind or natural,
-            slots=node.slots or _slots_of(clusters.get(cluster_name(node.address) or "")),
+            slots=node.slots or _slots_of(node.kind, clusters.get(cluster_name(node.address) or "")),
             memory_mb=node.memory_mb,
             address=node.address,
         )
@@ -96,8 +96,8 @@ def _asked_for(
     return nodes
 
 
-def _slots_of(cluster: ClusterSpec | None) -> int:
-    return 1 if cluster is None else cluster.slots
+def _slots_of(kind: NodeKind | None, cluster: ClusterSpec | None) -> int:
+    return cluster.slots if kind is NodeKind.DASK and cluster is not None else 1
 
 
 def _check_addresses(

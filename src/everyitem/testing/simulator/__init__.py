@@ -14,7 +14,8 @@ What is checked, by the numbers of the invariants:
   stands still.
 - I2: counts agree with what is recorded, with every commit (`VirtualStore._count`) and every message
   (`deliver`).
-- I3: no outcome and no failed attempt is recorded twice (`_record_outcome`, `_record_segment`).
+- I3: no outcome is recorded twice, and no failed attempt that counts; one that an outage took is marked, or
+  excused by a later segment in the same transaction as the retry (`_record_outcome`, `_record_segment`).
 - I4: no attempt beyond the budget; used-up attempts are not forgotten; a worker's death is on disk before
   its item runs again (`Witness.starts`).
 - I5: only the owner writes, and no owner that was heard of within its lease is replaced (`pass_guard`).
@@ -22,8 +23,8 @@ What is checked, by the numbers of the invariants:
 - I7: event ids are unique, a response has one terminal event, each round has one BatchExecuted and each
   segment one CheckpointCreated (`_add_events`, `check_end`).
 - I8: nothing runs again without a cause, which is only what a crash, a lost worker or a lost message left
-  unrecorded, or an item that asked for it (`Witness.starts`); segments hold what they may, no checkpoint is
-  late.
+  unrecorded, an outage, or an item that asked for it (`Witness.starts`); segments hold what
+  they may, no checkpoint is late.
 - I10: every outcome, its attempt and its result are those of an undisturbed run (`Fate.expected`), but for
   items that were charged for somebody else's kill or settled by a person.
 - At-most-once: no attempt is called twice by anybody, none without an intent on disk, none while it is not

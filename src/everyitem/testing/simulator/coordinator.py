@@ -66,6 +66,9 @@ class World(Protocol):
     @property
     def wall(self) -> float: ...
 
+    @property
+    def is_refused(self) -> bool: ...
+
     def say(self, text: str) -> None: ...
 
     def schedule(self, process: "Coordinator | None", when: float, what: Callable[[], object]) -> None: ...
@@ -120,6 +123,11 @@ class Coordinator:
     def wall(self) -> float:
         """Epoch seconds, by a clock that people set."""
         return self.world.wall
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether what items depend on is out of reach."""
+        return self.world.is_refused
 
     @property
     def round(self) -> int:
@@ -272,7 +280,6 @@ class Coordinator:
             return
         # as it arrives: a late message must not turn time back
         commands = state.handle(replace(message, at=self.now))
-        self.witness.has_seen_outage |= state.pacing.breaker.openings > 0
         if self.world.in_detail:
             self.say(f"  hears {told(message)}")
             for command in commands:

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     HANGS = "hangs"
     #: Returns what is no JSON at its first attempts.
     UNUSABLE = "unusable"
+    #: Whatever it would do: what items depend on is out of reach, and it raises for that.
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class Fate:
     ) -> tuple[bool, int]:
         """Whether it succeeds in a round of at most `most` attempts, and at which attempt its outcome is.
 
-        What came of `expired` attempts was told too late; `at_most_once` repeats no call for the sake of its
-        result.
+        `expired` attempts failed whatever the item would have done; `at_most_once` repeats no call for the
+        sake of its result.
         """
         for attempt in range(1, most + 1):
             what = self.at(attempt, round_)
@@ -78,8 +80,8 @@ class Promise:
 class Day:
     """Everything that is decided before the day begins; the rest is chance as it goes."""
 
-    def __init__(self, chance: random.Random, later: random.Random) -> None:
-        """`later` decides about deferred items, and about nothing else."""
+    def __init__(self, chance: random.Random, later: random.Random, outside: random.Random) -> None:
+        """`later` decides about deferred items and `outside` about outages of what items depend on."""
         strategy = chance.choice([*[ErrorStrategy.CONTINUE_ON_ERROR] * 3, *ErrorStrategy])
         stops = strategy is not ErrorStrategy.CONTINUE_ON_ERROR
         self.items = chance.choice([0, 1, 2, 7, 40] if stops else [0, 1, 2, 7, 40, 40, 120, 300])
@@ -120,6 +122,8 @@ class Day:
             drain=chance.choice([0.05, 30.0]),
             adapts=chance.random() < 0.5,
         )
+        #: How likely a run is to meet an outage of what items depend on.
+        self.refusals = outside.choice([0.0, 0.0, 0.0, 0.9])
         self.max_attempts = self.configuration.retry.max_retries + 1
         share = later.choice([0.0, 0.0, 0.0, 0.05, 0.4])
         #: What items defer at their first, second, … attempt; the attempts after that are answered at once.
@@ -139,7 +143,8 @@ class Day:
     def expected(self, index: int, round_: int, expired: Container[int] = ()) -> tuple[bool, int]:
         """Whether an item succeeds in a round where nothing disturbs it, and at which attempt.
 
-        `expired` are the attempts it deferred and whose event did not come in time.
+        `expired` are the attempts it deferred and whose event did not come in time, and those that an outage
+        took.
         """
         fate = self.fates[index]
         return fate.expected(round_, self.max_attempts, expired, at_most_once=self.at_most_once)

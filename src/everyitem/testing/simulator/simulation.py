@@ -51,7 +51,8 @@ class Simulation:
         self._allocations = random.Random(f"allocations {seed}")
         self._version = 0
         self._deferrals = random.Random(f"deferrals {seed}")
-        self.day = day = Day(self.chance, self._deferrals)
+        self._outside = random.Random(f"outside {seed}")
+        self.day = day = Day(self.chance, self._deferrals, self._outside)
         self.now = 0.0
         self.story: list[str] = []
         self.items = InMemoryItems(
@@ -65,7 +66,7 @@ class Simulation:
         self._processes: list[Coordinator] = []
         self._is_over = False
         self._wall_offset = _EPOCH
-        self._away_until = self.clock_set_at = 0.0
+        self._away_until = self._refused_until = self.clock_set_at = 0.0
 
     # -- the world ----------------------------------------------------------------------------------
 
@@ -78,6 +79,11 @@ class Simulation:
     def is_store_away(self) -> bool:
         """Whether nobody can reach the store now."""
         return self.now < self._away_until
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether what items depend on is out of reach now."""
+        return self.now < self._refused_until
 
     @property
     def is_calm(self) -> bool:
@@ -195,6 +201,8 @@ class Simulation:
         some_time(0.1, partial(self._lose_node, coordinator))
         for _ in range(chance.choice([0, 0, 1, 5])):
             some_time(1.0, partial(self._kill_somebody, coordinator))
+        if self._outside.random() < day.refusals:
+            self.schedule(None, self.now + self._outside.random() * span, self._refuse)
         for _ in range(day.clock_steps):
             some_time(0.5, self._step_clock, world=True)
 
@@ -292,6 +300,11 @@ class Simulation:
         seconds = self.chance.choice([0.1, 1.0, 5.0])
         self.say(f"the store is out of reach for {seconds:g} s")
         self._away_until = self.now + seconds
+
+    def _refuse(self) -> None:
+        seconds = self._outside.choice([0.02, 0.5, 3.0])
+        self.say(f"what items depend on is out of reach for {seconds:g} s")
+        self._refused_until = self.now + seconds
 
     def _lose_node(self, coordinator: Coordinator) -> None:
         if not coordinator.holders:

@@ -23,6 +23,9 @@ from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
+#: The class of what items raise.
+_TYPES = {Kind.UNUSABLE: "UnusableResult", Kind.REFUSED: "ConnectionRefusedError"}
+
 
 class Home(Protocol):
     """What a holder needs of the coordinator it works for."""
@@ -38,6 +41,9 @@ class Home(Protocol):
 
     @property
     def round(self) -> int: ...
+
+    @property
+    def is_refused(self) -> bool: ...
 
     def at(self, when: float, what: Callable[[], object]) -> None: ...
 
@@ -189,6 +195,8 @@ class VirtualHolder:
     def _what(self, lease: Lease, position: int) -> Kind:
         index = lease.indices[position]
         what = self.home.day.fates[index].at(lease.attempt, self.home.witness.round)
+        if self.home.is_refused and what not in (Kind.KILLS, Kind.HANGS):
+            return Kind.REFUSED
         if what is Kind.LATER and not self.home.witness.asks_again(index):
             return Kind.GOOD
         return what
@@ -208,14 +216,16 @@ class VirtualHolder:
             held.block.successes.append(Successes([(index, 1)], lease.attempt, [micros], b"[%d]" % index))
             return
         again = what is Kind.LATER
-        kind = "UnusableResult" if what is Kind.UNUSABLE else "Boom"
+        kind = _TYPES.get(what, "Boom")
         failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, kind, "boom", duration_us=micros)
         failure.permanent = what is Kind.PERMANENT
         failure.retry_after = 0.01 if again else None
-        failure.innate = True
+        failure.innate = what is not Kind.REFUSED
         held.block.failures.append(failure)
         if again:
             home.witness.asked_again(home, index, lease.attempt)
+        if what is Kind.REFUSED:
+            home.witness.refused(home, index, lease.attempt)
         is_last = failure.permanent or (not again and lease.attempt >= home.day.max_attempts)
         if lease.until_failure and is_last:
             # nothing starts before the engine has heard of it

@@ -1,7 +1,6 @@
 """The simulator's store: what is durable, written through the same `Transactions` as the real one's."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from everyitem.adapters.stores.transactions import Position
 from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
+from everyitem.model.outcome import Excuse, Failure
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.completions import Completion
 from everyitem.ports.store import (
@@ -74,13 +74,11 @@ class VirtualStore:
         #: The round of each segment.
         self.segments: list[int] = []
         self.last_checkpoint_at: float | None = None
-        #: Items of the round that needed more than one attempt; the last attempt recorded of each.
+        #: Items of the round that used up an attempt and got another one.
         self._retried: set[int] = set()
+        #: The last attempt of each item that is recorded as used up, and what may be excused of it.
         self._attempts: dict[int, int] = {}
-        #: How often each failed (index, attempt) of this round was recorded.
-        self._told: Counter[tuple[int, int]] = Counter()
-        #: Items that wait, or have waited, for another first attempt.
-        self._not_used: set[int] = set()
+        self._excusable: set[tuple[int, int]] = set()
         # ownership
         self.token = self.writes = 0
         self.owner: Process | None = None
@@ -261,8 +259,7 @@ class VirtualStore:
                 raise SimulationFailed(f"a round opens over item {index}, which has not failed")
             self.marks[index] = OPEN
         self._attempts.clear()
-        self._told.clear()
-        self._not_used.clear()
+        self._excusable.clear()
         self._retried.clear()
         self.move(ExecutionStatus.RUNNING)
 
@@ -277,6 +274,7 @@ class VirtualStore:
         self.intents.change(commit, self.round)
         if any(self.marks[index] for index in self.intents.on_disk):
             raise SimulationFailed("I6: an item with an outcome may still be called, or is in doubt")
+        self._check_waiting()
         self.deferrals.change(commit, self.round, self.token, marks=self.marks)
         if any(self.marks[index] for index in self.deferrals.on_disk):
             raise SimulationFailed("I6: an item with an outcome is still deferred")
@@ -292,6 +290,8 @@ class VirtualStore:
         if how.enable_checkpointing and draft.succeeded + draft.failed > how.checkpoint_interval:
             raise SimulationFailed(f"I8: a segment holds {draft.succeeded + draft.failed} outcomes")
         self.intents.settle(draft, self.round)
+        for excuse in draft.excuses:
+            self._give_back(excuse)
         for failure in draft.failures:
             if failure.type == DEFERRAL_TIMEOUT:
                 attempt = self.round, failure.index, failure.attempt
@@ -313,17 +313,31 @@ class VirtualStore:
                 )
             if failure.final:
                 self._record_outcome(failure.index, FAILED, failure.attempt)
-            elif failure.retry_after is None:
-                # excused by an outage before it was written, an attempt is called, and recorded, once more
-                self._told[failure.index, failure.attempt] += 1
-                told = self._told[failure.index, failure.attempt]
-                called = self._world.witness.calls_of(self.round, failure.index, failure.attempt)
-                if failure.attempt <= self._attempts.get(failure.index, 0) and told > called:
+            elif failure.used_up:
+                if failure.attempt <= self._attempts.get(failure.index, 0):
                     raise SimulationFailed(
                         f"I3: attempt {failure.attempt} of item {failure.index} comes twice"
                     )
                 self._attempts[failure.index] = failure.attempt
                 self._note_retry(failure.index, failure.attempt)
+                if _may_be_excused(failure):
+                    self._excusable.add((failure.index, failure.attempt))
+            elif failure.excused and not _may_be_excused(failure):
+                raise SimulationFailed(
+                    f"attempt {failure.attempt} of item {failure.index} is excused, but speaks of the item"
+                )
+
+    def _give_back(self, excuse: Excuse) -> None:
+        """A recorded attempt does not count after all."""
+        latest = self._attempts.get(excuse.index, 0)
+        if latest != excuse.attempt or (excuse.index, excuse.attempt) not in self._excusable:
+            raise SimulationFailed(
+                f"I3: attempt {excuse.attempt} of item {excuse.index} is excused after attempt {latest}"
+            )
+        self._excusable.remove((excuse.index, excuse.attempt))
+        self._attempts[excuse.index] = excuse.attempt - 1
+        if excuse.attempt == 1:
+            self._retried.discard(excuse.index)
 
     def _record_outcome(self, index: int, mark: int, attempt: int) -> None:
         if self.marks[index]:
@@ -331,9 +345,16 @@ class VirtualStore:
         self.marks[index] = mark
         if attempt > self.intents.budget(index):
             raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
+        if attempt == 1:
+            # what was stored as used up was excused before its failure was written
+            self._retried.discard(index)
         if (self.round, index) in self._world.witness.unlucky:
             return
         expired = [k for k in range(1, attempt + 1) if (self.round, index, k) in self.deferrals.expired]
+        # an outage may have used up any attempt before it, and the last one of an item that failed
+        outages = self._world.witness.outages
+        is_spent = mark == FAILED and attempt == self._day.max_attempts
+        expired += [k for k in range(1, attempt + is_spent) if (self.round, index, k) in outages]
         expected = self._day.expected(index, self.round, expired)
         if (mark == SUCCEEDED, attempt) != expected:
             raise SimulationFailed(
@@ -346,19 +367,29 @@ class VirtualStore:
             self.pending.pop(index, None)
         for retry in commit.retries_set:
             self.pending[retry.index] = retry
+            if retry.attempts < self._attempts.get(retry.index, 0):
+                raise SimulationFailed(
+                    f"I4: item {retry.index} waits with {retry.attempts} attempts used up, recorded are "
+                    f"{self._attempts[retry.index]}"
+                )
             self._note_retry(retry.index, retry.attempts)
-            # an attempt that was excused by an outage is used again, and may be recorded as failed again
-            self._attempts[retry.index] = min(self._attempts.get(retry.index, 0), retry.attempts)
         if any(self.marks[index] for index in self.pending):
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
 
-    def _note_retry(self, index: int, attempts: int) -> None:
-        """An attempt failed and another follows; one that a person granted is no retry.
+    def _check_waiting(self) -> None:
+        """At-most-once: who waits for an attempt is not in doubt of an earlier one."""
+        for retry in self.pending.values():
+            intent = self.intents.on_disk.get(retry.index)
+            if intent is not None and intent.attempt <= retry.attempts:
+                raise SimulationFailed(
+                    f"I6: item {retry.index} waits for attempt {retry.attempts + 1}, and its intent says "
+                    f"that nobody knows of attempt {intent.attempt}"
+                )
 
-        Nor is one that was excused by an outage, perhaps after it was written.
-        """
+    def _note_retry(self, index: int, attempts: int) -> None:
+        """So many attempts are used up and another one follows; one that a person granted is no retry."""
         if not attempts:
-            self._not_used.add(index)
+            # none, or none any more: it was stored as used up before it was excused
             self._retried.discard(index)
         elif not self.intents.was_granted(index):
             self._retried.add(index)
@@ -379,9 +410,7 @@ class VirtualStore:
             raise SimulationFailed(f"I2: {counters} differ from what is recorded")
         if counters.checkpoints != len(self.segments):
             raise SimulationFailed(f"I6: {counters.checkpoints} checkpoints, {len(self.segments)} segments")
-        # an outage may excuse an attempt before the store hears that it failed, which it hears all the same
-        excused = len(self._retried & self._not_used) if self._world.witness.has_seen_outage else 0
-        if not len(self._retried) - excused <= counters.retried <= len(self._retried):
+        if counters.retried != len(self._retried):
             raise SimulationFailed(f"I2: retried {counters.retried}, but {len(self._retried)} items were")
         if not before.active_ms <= counters.active_ms or counters.window_ms > counters.active_ms:
             raise SimulationFailed(f"F21: active time goes from {before} to {counters}")
@@ -406,6 +435,11 @@ class VirtualStore:
         executed = [event for event in self.events if event.type == "BatchExecuted"]
         if len(executed) != self.round:
             raise SimulationFailed(f"I7: {len(executed)} BatchExecuted for {self.round} rounds")
+
+
+def _may_be_excused(failure: Failure) -> bool:
+    """Whether an outage may be to blame: nothing that speaks of the item, and no worker's death."""
+    return not (failure.innate or failure.permanent or failure.alone)
 
 
 def _copy_of(part: object) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class Witness:
         #: (round, index) of items charged for a death that was not their fault.
         self.unlucky: set[tuple[int, int]] = set()
         self.calls = self.repeats = 0
-        #: A circuit breaker has opened.
-        self.has_seen_outage = False
+        #: (round, index, attempt) of calls that met an outage of what items depend on.
+        self.outages: set[tuple[int, int, int]] = set()
         #: How often each (round, index, attempt) was called, by whomever.
         self._ever: Counter[tuple[int, int, int]] = Counter()
         #: Under at-most-once: what had an intent on disk, what asked for another call, what is in doubt.
@@ -103,10 +103,6 @@ class Witness:
         if self._calls[own] > 1 + self._excused[own]:
             raise SimulationFailed(f"I8: attempt {lease.attempt} of item {index} is repeated without a cause")
 
-    def calls_of(self, round_: int, index: int, attempt: int) -> int:
-        """How often an attempt was called, by whomever."""
-        return self._ever[round_, index, attempt]
-
     def _check_intent(self, key: tuple[int, int, int], present: Intent | None) -> None:
         """At-most-once: no attempt is called twice by anybody, and none without an intent on disk before.
 
@@ -146,6 +142,11 @@ class Witness:
         """The item itself asked for another call of the same attempt."""
         self._asked[process.round, index, attempt] += 1
         self.excuse(process, index, attempt)
+
+    def refused(self, process: Caller, index: int, attempt: int) -> None:
+        """A call has met an outage: it may be excused, and made once more."""
+        self.outages.add((process.round, index, attempt))
+        self.asked_again(process, index, attempt)
 
     def charge(self, process: object, index: int, attempt: int) -> None:
         """An item's worker died, and it is the item's fault."""

@@ -2,9 +2,12 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from everyitem.faces.api.explanation import _status, find_index, find_indices
+from everyitem.faces.api.explanation import _attempt, _status, find_index, find_indices
+from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
+from everyitem.model.outcome import Failure
 from everyitem.ports.store import HistoryEntry
 
 
@@ -58,3 +61,14 @@ def test_escapes_spell_the_same_id(spelling):
 def test_the_latest_round_counts(history, round_, status):
     """A failed item that was not redriven stays failed; one being redriven is open."""
     assert _status(history, round_) == status
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [({}, msgspec.UNSET), ({"excused": True}, "outage"), ({"retry_after": 2.0}, "retry-later")],
+    ids=["counts", "outage", "RetryLater"],
+)
+def test_an_attempt_that_used_up_no_retry_says_why(how, told):
+    """Else a number that comes twice in a history would be a riddle."""
+    failure = Failure(0, 1, ErrorCode.ITEM_ERROR, "ConnectionError", "away", **how)
+    assert _attempt(replace(entry(1, 1, final=False), failure=failure)).excused == told

@@ -19,7 +19,7 @@ from everyitem.adapters.nodes.dask.bisection import Bisection
 from everyitem.adapters.nodes.dask.cluster_view import ClusterView, Place
 from everyitem.adapters.nodes.dask.flights import Flight
 from everyitem.adapters.nodes.dask.frames import Ask, Glimpse, Opening, Report, Task, encode
-from everyitem.adapters.nodes.dask.link import Link, LinkLost, Lost
+from everyitem.adapters.nodes.dask.link import Link, LinkLost, Lost, NoCluster
 from everyitem.adapters.nodes.dask.seats import Seats
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
@@ -66,6 +66,8 @@ class Patience:
 
     #: For a scheduler out of reach, and for a worker that can run the batch, before the node counts as lost.
     cluster: float = 30.0
+    #: The same for the first worker of a cluster that is started for the batch.
+    start: float = 30.0
     #: For a sign of life from a worker that has begun a slice.
     silence: float = 15.0
     #: For Dask to begin a slice while workers have nothing to do.
@@ -99,6 +101,7 @@ class Dispatch:
         self._bisection = Bisection()
         self._cluster = ClusterView()
         self._link: Link | None = None
+        self._connecting: asyncio.Future[Link] | None = None
         self._round_trip = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -143,9 +146,16 @@ class Dispatch:
         until = time.monotonic() + self._patience.cluster
         while not self._is_ending:
             try:
-                self._link = await self._connect(self._begun, self._gone)
+                # a cluster may take long to start; whoever ends the node meanwhile does not wait for that
+                self._connecting = asyncio.ensure_future(self._connect(self._begun, self._gone))
+                self._link = await self._connecting
                 await self._census(self._link, wait=True)
                 return
+            except asyncio.CancelledError:
+                if not self._is_ending:
+                    raise
+            except NoCluster as failed:
+                raise _Hopeless(str(failed)) from failed
             except LinkLost as lost:
                 await self._hang_up()
                 if time.monotonic() >= until:
@@ -174,13 +184,18 @@ class Dispatch:
                 # workers may come long after the connection: measured when the first one is there
                 self._round_trip = self._round_trip or await link.round_trip(self._cluster.allowed)
                 self._fill_seats()
-            elif now - capable > self._patience.cluster or self._is_unfit():
+            elif now - capable > self._patience_now or self._is_unfit():
                 raise _Hopeless(
                     self._cluster.problems
-                    or f"no Dask worker that answers has been there for {self._patience.cluster:g} s"
+                    or f"no Dask worker that answers has been there for {self._patience_now:g} s"
                 )
             self._look(link, now)
             await self._rest(_TURN)
+
+    @property
+    def _patience_now(self) -> float:
+        """The first worker may take longer to come than any that follows it."""
+        return self._patience.cluster if self._round_trip else self._patience.start
 
     def _is_unfit(self) -> bool:
         """Workers are there, and every one of them has said why it cannot run the batch."""
@@ -295,7 +310,7 @@ class Dispatch:
 
     def interrupt(self) -> None:
         """End items in flight by force; nobody is charged."""
-        self._is_ending = True
+        self._begin_end()
         self._do(self._interrupt())
 
     async def _interrupt(self) -> None:
@@ -327,8 +342,14 @@ class Dispatch:
 
     def close(self) -> None:
         """Let idle item processes run `teardown`, end what is left, and end."""
-        self._is_ending = self._is_closing = True
+        self._is_closing = True
+        self._begin_end()
         self._wake.set()
+
+    def _begin_end(self) -> None:
+        self._is_ending = True
+        if self._connecting is not None:
+            self._connecting.cancel()
 
     async def _close_stations(self) -> None:
         if (link := self._link) is None:

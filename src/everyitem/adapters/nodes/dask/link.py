@@ -44,6 +44,10 @@ class LinkLost(Exception):
     """There is no connection to the scheduler (any more)."""
 
 
+class NoCluster(LinkLost):
+    """There is no scheduler, and asking once more would not help: the cluster could not be started."""
+
+
 class Lost(Exception):
     """A task will have no result: its workers died, or it was cancelled."""
 

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from distributed import Scheduler, Security, SpecCluster
 
-from everyitem.adapters.nodes.dask.link import LinkLost
+from everyitem.adapters.nodes.dask.link import NoCluster
 from everyitem.adapters.nodes.dask.local_worker import LocalWorker, Workplace
 from everyitem.model.clusters import ClusterSpec
 from everyitem.model.resources import address_problem
@@ -72,14 +72,14 @@ class OwnCluster:
         self._stack = contextlib.AsyncExitStack()
 
     async def contact(self) -> Contact:
-        """Where its scheduler is, started if need be. Raises `LinkLost` saying why there is none."""
+        """Where its scheduler is, started if need be. Raises `NoCluster` saying why there is none."""
         if self._contact is None:
             try:
                 async with asyncio.timeout(self._spec.start_seconds):
                     self._contact = await self._start()
             except Exception as error:
                 await self.close()
-                raise LinkLost(
+                raise NoCluster(
                     f"the {self._spec.kind} cluster {self._name!r} cannot be started: {in_short(error)}"
                 ) from error
         return self._contact
@@ -96,7 +96,10 @@ class OwnCluster:
 
     async def _start(self) -> Contact:
         spec = self._spec
-        cluster = await self._stack.enter_async_context(_START[spec.kind](spec, self._stack))
+        cluster = _START[spec.kind](spec, self._stack)
+        # before it runs: what is given up half started ends as well
+        self._stack.push_async_exit(cluster)
+        await cluster
         problem = address_problem(cluster.scheduler_address)
         if problem:
             raise ConnectionError(problem)

@@ -121,7 +121,8 @@ function traceOf(story) {
     const frames = (one.frames ?? []).map((frame) => `    ${frame.file}:${frame.line} in ${frame.function}`);
     const logs = (one.logs ?? []).map((log) => `    ${log.level ?? ""} ${log.message ?? JSON.stringify(log)}`);
     const error = one.error ? `${one.error.code} ${one.error.type}: ${one.error.message}` : "succeeded";
-    return [`round ${one.round}, attempt ${one.attempt}: ${error}`, ...frames, ...logs].join("\n");
+    const excused = one.excused ? " (used up no retry)" : "";
+    return [`round ${one.round}, attempt ${one.attempt}${excused}: ${error}`, ...frames, ...logs].join("\n");
   }).join("\n");
 }
 

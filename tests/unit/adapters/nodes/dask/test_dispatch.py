@@ -1,12 +1,14 @@
 """A Dask node's decisions with a scheduler that is none: what the node says to the engine, and when."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from everyitem.adapters.nodes.dask.dispatch import Dispatch, Patience
 from everyitem.adapters.nodes.dask.frames import Opening, Software, Welcome
+from everyitem.adapters.nodes.dask.link import NoCluster
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.node import HolderJoined, NodeMessage
+from everyitem.ports.node import HolderJoined, NodeFailed, NodeMessage, Post
 from everyitem.work.assignment import Assignment, OriginKind, ProcessorOrigin
 
 #: Seconds a task takes that does nothing.
@@ -35,29 +37,45 @@ class LateLink:
         """Nothing to end."""
 
 
-async def first_holder() -> HolderJoined:
-    """The first holder a node announces."""
-    messages: asyncio.Queue[NodeMessage] = asyncio.Queue()
+class Emptiness(LateLink):
+    """A scheduler no worker comes to."""
+
+    async def workers(self) -> dict[str, int]:
+        return {}
+
+
+async def late(*_: object) -> LateLink:
+    return LateLink()
+
+
+def node(connect: Callable[..., Any], post: Post, patience: Patience | None = None) -> Dispatch:
     origin = ProcessorOrigin(OriginKind.MODULE, "m")
     assignment = Assignment(batch_id="b", key_prefix="b", processor="p", origin=origin)
-
-    async def connect(*_: object) -> LateLink:
-        return LateLink()
-
-    dispatch = Dispatch(
+    return Dispatch(
         node_id="n",
         slots=1,
         opening=Opening(Software.here(), "run", assignment, slots=1),
         items=InMemoryItems(b"[1]", named=False),
-        connect=connect,  # type: ignore[arg-type]
-        post=messages.put_nowait,
+        connect=connect,
+        post=post,
         clock=lambda: 0.0,
-        patience=Patience(),
+        patience=patience or Patience(),
     )
-    life = asyncio.create_task(dispatch.run())
+
+
+async def first_message(connect: Callable[..., Any], patience: Patience | None = None) -> NodeMessage:
+    """The first message of a node, which ends then."""
+    messages: asyncio.Queue[NodeMessage] = asyncio.Queue()
+    life = asyncio.create_task(node(connect, messages.put_nowait, patience).run())
     message = await asyncio.wait_for(messages.get(), 30)
     life.cancel()
     await asyncio.gather(life, return_exceptions=True)
+    return message
+
+
+async def first_holder() -> HolderJoined:
+    """The first holder a node announces."""
+    message = await first_message(late)
     assert isinstance(message, HolderJoined)
     return message
 
@@ -65,3 +83,55 @@ async def first_holder() -> HolderJoined:
 def test_the_way_to_workers_that_come_late_is_measured_too() -> None:
     """Without it slices would be as short as on this machine: one item each, and a round trip for each."""
     assert asyncio.run(first_holder()).round_trip == ROUND_TRIP
+
+
+def test_a_cluster_that_cannot_be_started_is_asked_for_once() -> None:
+    """A mistake in its options stays one; trying for as long as it may take to start only hides it."""
+    asked = 0
+
+    async def connect(*_: object) -> LateLink:
+        nonlocal asked
+        asked += 1
+        raise NoCluster("the local cluster 'night' cannot be started: foo")
+
+    message = asyncio.run(first_message(connect, Patience()))
+    assert isinstance(message, NodeFailed) and message.reason.endswith("cannot be started: foo")
+    assert asked == 1
+
+
+def test_the_first_worker_may_take_its_own_time() -> None:
+    """Less than a lost one, or more: what the operator says of the cluster."""
+    patience = Patience()
+    patience.start = 0.01
+
+    async def connect(*_: object) -> Emptiness:
+        return Emptiness()
+
+    message = asyncio.run(first_message(connect, patience))
+    assert isinstance(message, NodeFailed) and "has been there for 0.01 s" in message.reason
+
+
+def test_a_node_that_is_closed_waits_for_no_cluster() -> None:
+    """One may take minutes to start; the start is given up."""
+
+    async def live() -> bool:
+        begun, was_cancelled = asyncio.Event(), False
+
+        async def connect(*_: object) -> LateLink:
+            nonlocal was_cancelled
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                was_cancelled = True
+                raise
+            return LateLink()
+
+        dispatch = node(connect, lambda _: None)
+        life = asyncio.create_task(dispatch.run())
+        await asyncio.wait_for(begun.wait(), 30)
+        dispatch.close()
+        await asyncio.wait_for(life, 30)
+        return was_cancelled
+
+    assert asyncio.run(live())

@@ -1,12 +1,13 @@
 """Clusters that are started for a node: the shapes Dask's projects have, without what they start."""
 
 import asyncio
+from collections.abc import Generator
 from typing import Any, Self
 
 import pytest
 
 from everyitem.adapters.nodes.dask import own_cluster
-from everyitem.adapters.nodes.dask.link import LinkLost
+from everyitem.adapters.nodes.dask.link import NoCluster
 from everyitem.adapters.nodes.dask.own_cluster import Contact, OwnCluster
 from everyitem.model.clusters import ClusterSpec
 
@@ -21,7 +22,10 @@ class Operated:
         self.changes: list[tuple[str, int, int]] = []
         self.is_closed = False
 
-    async def __aenter__(self) -> Self:
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._start().__await__()
+
+    async def _start(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,6 +71,52 @@ def test_a_cluster_that_would_be_talked_to_in_the_clear_is_ended_again(
 ) -> None:
     """Its address leaves this machine without TLS: nothing is sent there."""
     cluster = Operated("tcp://10.0.0.7:8786")
-    with pytest.raises(LinkLost, match=r"kubernetes cluster 'night' cannot be started.*unencrypted"):
+    with pytest.raises(NoCluster, match=r"kubernetes cluster 'night' cannot be started.*unencrypted"):
         contact_of(monkeypatch, cluster, workers=1)
     assert cluster.is_closed
+
+
+class NeverReady(Operated):
+    """Pods that are waited for and do not come."""
+
+    async def _start(self) -> Self:
+        await asyncio.Event().wait()
+        return self
+
+
+def test_a_cluster_that_does_not_come_up_in_time_is_ended_half_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it would stand about, and cost, until somebody finds it."""
+    cluster = NeverReady()
+    with pytest.raises(NoCluster, match="cannot be started"):
+        contact_of(monkeypatch, cluster, workers=1, start_seconds=0.01)
+    assert cluster.is_closed
+
+
+def test_who_is_ended_while_a_cluster_starts_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node cancels the start, and closes what there is of it."""
+    cluster = NeverReady()
+    monkeypatch.setitem(own_cluster._START, "kubernetes", lambda *_: cluster)  # type: ignore[arg-type]
+
+    async def live() -> None:
+        own = OwnCluster("night", ClusterSpec(kind="kubernetes", workers=1))
+        starting = asyncio.create_task(own.contact())
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await own.close()
+
+    asyncio.run(live())
+    assert cluster.is_closed
+
+
+def test_options_nobody_knows_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are another project's, so only that can refuse them."""
+    monkeypatch.setitem(own_cluster._START, "kubernetes", lambda spec, _: Operated(**spec.options))
+
+    async def live() -> None:
+        await OwnCluster("night", ClusterSpec(kind="kubernetes", workers=1, options={"foo": 1})).contact()
+
+    with pytest.raises(NoCluster, match=r"cannot be started: .*foo"):
+        asyncio.run(live())

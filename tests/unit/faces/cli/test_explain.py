@@ -1,0 +1,25 @@
+"""`explain` for people."""
+
+import pytest
+
+from everyitem.faces.api.explanation import Attempt
+from everyitem.faces.cli.explain import _attempt
+
+
+@pytest.mark.parametrize(
+    ("excused", "said"),
+    [("outage", "FAILED, excused (an outage), to be tried again"), ("retry-later", "excused (RetryLater)")],
+)
+def test_an_attempt_that_used_up_no_retry_says_why(excused: str, said: str) -> None:
+    """The next one has the same number, and a person wonders."""
+    attempt = Attempt(
+        round=1,
+        attempt=1,
+        status="FAILED",
+        final=False,
+        duration_ms=1.0,
+        checkpoint=1,
+        recorded_at=None,
+        excused=excused,
+    )
+    assert said in next(_attempt(attempt))
