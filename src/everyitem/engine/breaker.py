@@ -250,4 +250,4 @@ def cause_of(failure: Failure) -> str:
     is_called_off = failure.permanent or failure.retry_after is not None or failure.innate or failure.alone
     if is_called_off or failure.code not in (ErrorCode.ITEM_ERROR, ErrorCode.TIMEOUT_ERROR):
         return ""
-    return "" if failure.type == "UnusableResult" else f"{failure.code} {failure.type}"
+    return "" if failure.type == "UnusableResult" else failure.code + " " + failure.type

@@ -53,7 +53,8 @@ class Ledger:
 
     def lease_one(self, index: int) -> None:
         """Mark one waiting item as leased."""
-        self._expect(Mark.WAITING, index, index + 1)
+        if self._marks[index] != Mark.WAITING:
+            self._expect(Mark.WAITING, index, index + 1)
         self._marks[index] = Mark.LEASED
 
     def succeed(self, ranges: Sequence[tuple[int, int]]) -> bool:

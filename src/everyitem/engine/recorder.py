@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 
 from everyitem.engine.deferral_record import DeferralRecord
 from everyitem.engine.messages import RetryChange, SaveCheckpoint
-from everyitem.engine.segments import SegmentCutter, size_of
+from everyitem.engine.segments import SegmentCutter
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
@@ -173,7 +173,9 @@ class Recorder:
             # with new intents goes every outcome there is: fewer items to be in doubt, and no commit more
             self._cut_everything = True
         is_urgent = self._charges_due or self._cut_everything
+        size = self._cutter.bytes
         segments = self._due_segments(at)
+        size -= self._cutter.bytes
         if not (segments or self._charges_due or self._intents or self.deferrals.is_due):
             return []
         for segment in segments:
@@ -184,7 +186,6 @@ class Recorder:
         self._charges_due = False
         if segments:
             self._last_cut = at
-            size = sum(map(size_of, segments))
             self._unsaved.append((self._ticket, size))
             self._unsaved_bytes += size
         before = self._before

@@ -3,7 +3,6 @@
 import heapq
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ class PendingAttempt(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
-@dataclass(slots=True)
-class Retry:
+class Retry(msgspec.Struct):
     """One item that waits. `attempt` is the number the next attempt will have."""
 
     index: int

@@ -18,8 +18,10 @@ class SegmentCutter:
         self._draft = SegmentDraft([], [])
         #: Outcomes in the segment being filled.
         self.outcomes = 0
-        #: About how many bytes wait here, in full segments and the one being filled.
+        #: About how many bytes wait here, in full segments and the one being filled: their texts.
         self.bytes = 0
+        #: How many of them in the one being filled.
+        self._begun_bytes = 0
         self._full: list[SegmentDraft] = []
 
     @property
@@ -40,7 +42,6 @@ class SegmentCutter:
 
     def add_successes(self, run: Successes) -> None:
         """Add outcomes, splitting the run where a segment is full."""
-        self.bytes += len(run.results)
         if self._interval is None or self.outcomes + len(run) <= self._interval:
             self._append(run)
             return
@@ -49,7 +50,7 @@ class SegmentCutter:
 
     def add_failure(self, failure: Failure) -> None:
         """Add a failed attempt; it counts as an outcome when it is final."""
-        self.bytes += _size_of_failure(failure)
+        self._grow(len(failure.message) + _FRAME_BYTES * len(failure.frames))
         self._draft.failures.append(failure)
         if failure.final:
             self.outcomes += 1
@@ -58,7 +59,7 @@ class SegmentCutter:
 
     def add_logs(self, logs: list[tuple[int, int, str, str]]) -> None:
         """Keep log records of items with the outcomes they came with."""
-        self.bytes += sum(len(text) for _, _, _, text in logs)
+        self._grow(sum(len(text) for _, _, _, text in logs))
         self._draft.logs.extend(logs)
 
     def excuse(self, excuses: Collection[Excuse]) -> int:
@@ -81,20 +82,25 @@ class SegmentCutter:
         self._draft.settlements.append(settlement)
 
     def _append(self, run: Successes) -> None:
+        self._grow(len(run.results))
         self._draft.successes.append(run)
         self.outcomes += len(run)
         if self.outcomes == self._interval:
             self._close()
 
+    def _grow(self, size: int) -> None:
+        self.bytes += size
+        self._begun_bytes += size
+
     def _close(self) -> None:
         self._full.append(self._draft)
         self._draft = SegmentDraft([], [])
-        self.outcomes = 0
+        self.outcomes = self._begun_bytes = 0
 
     def take_full(self) -> list[SegmentDraft]:
         """The complete segments."""
         full, self._full = self._full, []
-        self.bytes = size_of(self._draft) if full else self.bytes
+        self.bytes = self._begun_bytes
         return full
 
     def take_all(self) -> list[SegmentDraft]:
@@ -102,16 +108,3 @@ class SegmentCutter:
         if self._has_begun:
             self._close()
         return self.take_full()
-
-
-def size_of(segment: SegmentDraft) -> int:
-    """About how many bytes a segment holds in memory: its texts."""
-    return (
-        sum(len(run.results) for run in segment.successes)
-        + sum(map(_size_of_failure, segment.failures))
-        + sum(len(text) for _, _, _, text in segment.logs)
-    )
-
-
-def _size_of_failure(failure: Failure) -> int:
-    return len(failure.message) + _FRAME_BYTES * len(failure.frames)
