@@ -13,7 +13,7 @@ from everyitem.model.items import (
     CHUNK_BYTES,
     CHUNK_ITEMS,
     InMemoryItems,
-    ItemBounds,
+    ItemText,
     StoredItems,
     blocks_of,
     item_id_of,
@@ -113,12 +113,16 @@ def test_a_whole_block_is_read_without_a_look_into_it():
     values = list(range(2 * BLOCK_ITEMS + 7))
     text = msgspec.json.encode(values)
     read = []
-    bounds = ItemBounds(blocks_of([len(str(value)) for value in values]), read_from(text, read))
-    assert text[slice(*bounds.span(BLOCK_ITEMS, 2 * BLOCK_ITEMS))].startswith(b"256,257,")
-    assert text[slice(*bounds.span(2 * BLOCK_ITEMS, len(values)))].endswith(b",518")
-    assert read == []
-    assert text[slice(*bounds.span(BLOCK_ITEMS + 1, BLOCK_ITEMS + 3))] == b"257,258"
-    assert len(read) == 1
+    items = ItemText(blocks_of([len(str(value)) for value in values]), read_from(text, read))
+    assert (
+        json.loads(items.text(range(BLOCK_ITEMS, 2 * BLOCK_ITEMS))) == values[BLOCK_ITEMS : 2 * BLOCK_ITEMS]
+    )
+    assert json.loads(items.text(range(2 * BLOCK_ITEMS, len(values)))) == values[2 * BLOCK_ITEMS :]
+    assert len(read) == 2
+    assert items.text(range(BLOCK_ITEMS + 1, BLOCK_ITEMS + 3)) == b"[257,258]"
+    assert items.text([BLOCK_ITEMS + 7, BLOCK_ITEMS + 5]) == b"[263,261]"
+    # a look into the block, the two neighbours in one go, and two single items
+    assert len(read) == 2 + 1 + 1 + 2
 
 
 def read_from(text, read):

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from everyitem.model.items import InMemoryItems, ItemBounds, ItemChunk, Items
+from everyitem.model.items import InMemoryItems, ItemChunk, Items, ItemText
 from everyitem.ports.source import SourceUnavailable
 
 #: Bytes of items held in memory before they move to a file.
@@ -33,7 +33,7 @@ class ItemsSpool:
         self._blocks: list[tuple[int, int]] = []
 
     def add(self, text: bytes, blocks: Iterable[tuple[int, int]]) -> None:
-        """A chunk: a compact JSON array of items, in these blocks (see `ItemBounds`).
+        """A chunk: a compact JSON array of items, in these blocks (see `ItemText`).
 
         Raises `SourceUnavailable` when the folder for temporary files does not take it.
         """
@@ -81,26 +81,16 @@ class SpooledItems:
     def __init__(
         self, file: BinaryIO, *, named: bool, digest: str, blocks: Iterable[tuple[int, int]]
     ) -> None:
-        self._bounds = ItemBounds(blocks, lambda start, stop: os.pread(file.fileno(), stop - start, start))
-        self._file = file
+        self._text = ItemText(blocks, lambda start, stop: os.pread(file.fileno(), stop - start, start))
         weakref.finalize(self, file.close)
         self.named = named
         self.digest = digest
 
     def __len__(self) -> int:
-        return len(self._bounds)
+        return len(self._text)
 
     def text(self, indices: Sequence[int]) -> bytes:
-        if isinstance(indices, range) and indices.step == 1:
-            return b"[" + self._read(indices.start, indices.stop) + b"]"
-        return b"[" + b",".join([self._read(index, index + 1) for index in indices]) + b"]"
+        return self._text.text(indices)
 
     def chunks(self) -> Iterator[ItemChunk]:
-        return self._bounds.chunks(self)
-
-    def _read(self, first: int, end: int) -> bytes:
-        """The text of the items from `first` to before `end`, without brackets."""
-        if first == end:
-            return b""
-        start, stop = self._bounds.span(first, end)
-        return os.pread(self._file.fileno(), stop - start, start)
+        return self._text.chunks()
