@@ -213,7 +213,8 @@ def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 def _coordinator(supervisor: int) -> psutil.Process | None:
     try:
-        return next(iter(psutil.Process(supervisor).children()), None)
+        # whoever came later is in reserve
+        return min(psutil.Process(supervisor).children(), key=psutil.Process.create_time, default=None)
     except psutil.NoSuchProcess:
         return None
 

@@ -25,7 +25,8 @@ def child_of(running: Running) -> int:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if children := psutil.Process(running.process.pid).children():
-            return children[0].pid
+            # the other one, if there is one, is in reserve
+            return min(children, key=psutil.Process.create_time).pid
         time.sleep(0.01)
     raise AssertionError("the supervisor has no child")
 

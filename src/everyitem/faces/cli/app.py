@@ -117,7 +117,7 @@ def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer
 
 def main() -> None:
     """Run the command line and exit; errors become one message on standard error."""
-    accept()
+    accept(_get_ready)
     code = _run(sys.argv[1:] or ["--help"])
     try:
         if sys.stdout is not None:
@@ -132,6 +132,16 @@ def main() -> None:
         atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to end in good order but not wait
         os._exit(code)
     sys.exit(code)
+
+
+def _get_ready() -> None:
+    """Import what executing takes, before it is known whether anything will be executed."""
+    # not at the top: a process in reserve has the time, others have not
+    from everyitem.compose.ahead import import_ahead
+
+    named = [argument for argument in sys.argv[1:] if argument in SUPERVISED][:1]
+    import_ahead()
+    typer.main.get_command(build_app(loaded=frozenset(named)))
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -40,6 +40,7 @@ def supervise(arguments: Sequence[str]) -> int:
             stdin=spool if "-" in arguments else None,
             stdout=answer,
             say=lambda text: note(f"everyitem: {text}"),
+            keeps_reserve=True,
         )
         try:
             code = supervisor.run()

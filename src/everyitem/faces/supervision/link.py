@@ -11,12 +11,15 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-#: Set by the supervisor: descriptor of the pipe, its process id, and what to go on with.
+#: Set by the supervisor: descriptor of the pipe, its process id, and what to go on with; to a process in
+#: reserve `@` and the descriptor from which it hears that.
 VARIABLE: Final = "EVERYITEM_SUPERVISED"
 
+_IN_RESERVE: Final = "@"
 #: `prctl` option: the signal this process gets when its parent dies.
 _PR_SET_PDEATHSIG: Final = 1
 #: Seconds between two looks at the parent where the kernel does not tell.
@@ -82,9 +85,10 @@ def link() -> Link:
     return _link
 
 
-def accept() -> None:
+def accept(get_ready: Callable[[], None] = lambda: None) -> None:
     """Become a supervised process if a supervisor has started this one: it must not outlive it.
 
+    One in reserve gets ready and waits here until it is needed; it ends here when nobody needs it any more.
     The variable is taken away, so that programs the user's code starts do not feel supervised.
     """
     global _link
@@ -92,7 +96,7 @@ def accept() -> None:
     parent = _parent_named_in(told)
     if parent is None:
         return
-    descriptor, _, *recovery = told.split(" ")
+    descriptor, _, *rest = told.split(" ")
     if parent != os.getppid():
         if _is_pipe(int(descriptor)):
             # the supervisor died before we were up
@@ -101,14 +105,31 @@ def accept() -> None:
     os.set_inheritable(int(descriptor), False)
     os.set_blocking(int(descriptor), False)
     _die_with(parent)
-    _link = Link(int(descriptor), _recovery(recovery))
+    if rest and rest[0].startswith(_IN_RESERVE):
+        get_ready()
+        rest = _wait_until_needed(int(rest[0].removeprefix(_IN_RESERVE)))
+    _link = Link(int(descriptor), _recovery(rest))
     _link.is_up()
 
 
-def told(descriptor: int, recovery: Recovery | None) -> str:
-    """The variable's value for a child of this process."""
-    goes_on = f" {recovery.execution} {recovery.batch_id.encode().hex()}" if recovery else ""
-    return f"{descriptor} {os.getpid()}{goes_on}"
+def told(descriptor: int, recovery: Recovery | None, *, orders: int | None = None) -> str:
+    """The variable's value for a child of this process; `orders` is for one in reserve."""
+    if orders is not None:
+        return f"{descriptor} {os.getpid()} {_IN_RESERVE}{orders}"
+    return f"{descriptor} {os.getpid()} {order(recovery)}".rstrip()
+
+
+def order(recovery: Recovery | None) -> str:
+    """What a process in reserve goes on with, as a line it hears."""
+    return f"{recovery.execution} {recovery.batch_id.encode().hex()}" if recovery else ""
+
+
+def _wait_until_needed(orders: int) -> list[str]:
+    with open(orders, "rb") as line:
+        words = line.readline().decode().split()
+    if not words:
+        os._exit(0)
+    return words
 
 
 def _recovery(words: list[str]) -> Recovery | None:

@@ -2,9 +2,12 @@
 
 It decides by what its child has said (`link.py`) and how it ended. A proper end, an `ERROR` response and a
 wrong option included, is the end. So is one after SIGINT or SIGTERM, which are passed on. Everything else is
-a crash, and the child is started again: soon after the first one, after at most `LONGEST_WAIT` seconds after
-more. `MOST_CRASHES` without a checkpoint in between end it, as a last resort: items that kill the process are
-found and quarantined long before (`ports/started.py`).
+a crash, and the child is started again: at once where it had got anywhere, else soon after the first one,
+after at most `LONGEST_WAIT` seconds after more. `MOST_CRASHES` without a checkpoint in between end it, as a
+last resort: items that kill the process are found and quarantined long before (`ports/started.py`).
+
+Starting means importing, which takes longer than everything else a restart does. So once a child has got
+somewhere, another one is started in reserve: it imports, and then waits to be needed.
 """
 
 import os
@@ -17,7 +20,7 @@ from types import FrameType
 from typing import IO, Final
 
 from everyitem.faces.supervision.life import Life
-from everyitem.faces.supervision.link import VARIABLE, Recovery, told
+from everyitem.faces.supervision.link import VARIABLE, Recovery, order, told
 
 #: Seconds before the first restart in a row; each further one waits twice as long, up to the longest.
 FIRST_WAIT: Final = 0.1
@@ -36,6 +39,33 @@ class GaveUp(Exception):
         self.recovery = recovery
 
 
+class _Child:
+    """A process, the pipe through which it speaks, and, while it is in reserve, the one it listens to."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", pipe: int, orders: int | None = None) -> None:
+        self.process, self.pipe, self.orders = process, pipe, orders
+
+    def begin(self, recovery: Recovery) -> bool:
+        """Let one in reserve go on with this; False where it has ended."""
+        if self.orders is None or self.process.poll() is not None:
+            return False
+        try:
+            os.write(self.orders, f"{order(recovery)}\n".encode())
+        except OSError:
+            return False
+        os.close(self.orders)
+        self.orders = None
+        return True
+
+    def dismiss(self) -> None:
+        """End it, if it has not ended, and free what it has taken."""
+        self.process.kill()
+        self.process.wait()
+        for descriptor in (self.pipe, self.orders):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
 class Supervisor:
     """Keeps one command going. To be used in the main thread, once."""
 
@@ -47,15 +77,20 @@ class Supervisor:
         stdout: IO[bytes] | None = None,
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None],
+        keeps_reserve: bool = False,
     ) -> None:
         """`stdin` is a file every child reads from its beginning, `say` tells people what happens.
 
-        `stdout` is a file that holds what the last child has written, and nothing of those that crashed.
+        `stdout` is a file that holds what the last child has written, and nothing of those that crashed. With
+        `keeps_reserve` the command calls `link.accept` and can wait there.
         """
         self._command, self._stdin, self._stdout, self._say = command, stdin, stdout, say
         self._environment = os.environ if environment is None else environment
         self._recovery: Recovery | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        # two processes would read one file at the same place
+        self._keeps_reserve = keeps_reserve and stdin is None
+        self._child: _Child | None = None
+        self._reserve: _Child | None = None
         #: The first signal that was passed on.
         self._stopped_by: int | None = None
 
@@ -70,6 +105,8 @@ class Supervisor:
         try:
             return self._keep_going(wake)
         finally:
+            if self._reserve is not None:
+                self._reserve.dismiss()
             signal.set_wakeup_fd(-1)
             for number, handler in former.items():
                 signal.signal(number, handler)
@@ -89,8 +126,9 @@ class Supervisor:
                     f"at last with {life.text}; everything recorded stays recorded",
                     self._recovery,
                 )
-            wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (crashes - 1))
-            self._say(f"the process was ended by {life.text}; starting it again in {wait:g} s")
+            wait = 0.0 if life.progressed else min(LONGEST_WAIT, FIRST_WAIT * 2 ** (crashes - 1))
+            when = f"in {wait:g} s" if wait else "at once"
+            self._say(f"the process was ended by {life.text}; starting it again {when}")
             if self._is_stopped_within(wait, wake):
                 return 128 + (self._stopped_by or signal.SIGTERM)
 
@@ -119,28 +157,40 @@ class Supervisor:
 
     def _live(self, wake: int) -> Life:
         """One child, from its start to its end."""
-        ours, theirs = os.pipe()
+        self._child = child = self._take_reserve() or self._start()
+        if self._stopped_by is not None:
+            # it came between the last child and this one
+            child.process.send_signal(self._stopped_by)
+        life, pipe = Life(), child.pipe
         try:
-            try:
-                child = self._start(theirs)
-            finally:
-                os.close(theirs)
-            life = Life()
-            while child.poll() is None:
-                readable, _, _ = select.select([ours, wake], [], [])
+            while child.process.poll() is None:
+                readable, _, _ = select.select([pipe, wake], [], [])
                 if wake in readable:
                     os.read(wake, 4096)
-                if ours in readable and not self._hear(life, ours):
+                if pipe in readable and not self._hear(life, pipe):
                     break
+                if life.progressed and self._keeps_reserve and self._reserve is None:
+                    self._reserve = self._start(in_reserve=True)
             # what it said last may still be in the pipe; its own children may hold that open
-            life.returncode = child.wait()
-            os.set_blocking(ours, False)
-            while self._hear(life, ours):
+            life.returncode = child.process.wait()
+            os.set_blocking(pipe, False)
+            while self._hear(life, pipe):
                 pass
             return life
         finally:
             self._child = None
-            os.close(ours)
+            os.close(pipe)
+
+    def _take_reserve(self) -> _Child | None:
+        """The child in reserve, if there is one and it is known what it is to go on with."""
+        reserve, self._reserve = self._reserve, None
+        if reserve is None:
+            return None
+        self._clear_output()
+        if self._recovery is not None and reserve.begin(self._recovery):
+            return reserve
+        reserve.dismiss()
+        return None
 
     def _hear(self, life: Life, pipe: int) -> bool:
         """Take in what the child says; False when there is nothing (more)."""
@@ -151,31 +201,44 @@ class Supervisor:
         self._recovery = life.hear(data) or self._recovery
         return bool(data)
 
-    def _start(self, pipe: int) -> subprocess.Popen[bytes]:
+    def _start(self, *, in_reserve: bool = False) -> _Child:
         if self._stdin is not None:
             self._stdin.seek(0)
+        if not in_reserve:
+            self._clear_output()
+        ours, theirs = os.pipe()
+        listens, orders = os.pipe() if in_reserve else (None, None)
+        passed = [theirs] if listens is None else [theirs, listens]
+        try:
+            # a group of its own: Ctrl-C reaches the child through us, once
+            process = subprocess.Popen(
+                self._command,
+                stdin=self._stdin or subprocess.DEVNULL,
+                stdout=self._stdout,
+                pass_fds=passed,
+                process_group=0,
+                env={**self._environment, VARIABLE: told(theirs, self._recovery, orders=listens)},
+            )
+        except BaseException:
+            os.close(ours)
+            if orders is not None:
+                os.close(orders)
+            raise
+        finally:
+            for descriptor in passed:
+                os.close(descriptor)
+        return _Child(process, ours, orders)
+
+    def _clear_output(self) -> None:
+        """Nothing of what a child that crashed has written is passed on."""
         if self._stdout is not None:
             self._stdout.seek(0)
             self._stdout.truncate()
-        # a group of its own: Ctrl-C reaches the child through us, once
-        child = subprocess.Popen(
-            self._command,
-            stdin=self._stdin or subprocess.DEVNULL,
-            stdout=self._stdout,
-            pass_fds=[pipe],
-            process_group=0,
-            env={**self._environment, VARIABLE: told(pipe, self._recovery)},
-        )
-        self._child = child
-        if self._stopped_by is not None:
-            # it came between the last child and this one
-            child.send_signal(self._stopped_by)
-        return child
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._stopped_by = self._stopped_by or number
         if self._child is not None:
-            self._child.send_signal(number)
+            self._child.process.send_signal(number)
 
 
 def _be_woken(_number: int, _frame: FrameType | None) -> None:

@@ -180,3 +180,64 @@ def test_a_program_the_users_code_starts_is_not_supervised(monkeypatch: pytest.M
     accept()
     assert not link().is_there
     assert VARIABLE not in os.environ
+
+
+RESERVED = """
+import os, signal, time
+from everyitem.faces.supervision.link import accept, link
+
+def tell(what):
+    file = os.open("told", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, f"{what} {os.getpid()}\\n".encode())
+    os.close(file)
+
+def ready():
+    return [int(line.split()[1]) for line in open("told") if line.startswith("ready")]
+
+accept(lambda: tell("ready"))
+tell("begins")
+goes_on = link().recovery
+if goes_on is None:
+    link().carries_out("b ü", 2)
+    link().progressed()
+    while not ready():
+        time.sleep(0.01)
+"""
+
+
+def keep_reserve(script: str) -> tuple[int, list[str], list[int]]:
+    """The exit code of a script that has another one in reserve; what was said, and by which processes."""
+    command = [sys.executable, "-c", RESERVED + script]
+    code = Supervisor(command, say=lambda _: None, keeps_reserve=True).run()
+    lines = [line.split() for line in Path("told").read_text().splitlines()]
+    return code, [what for what, _ in lines], [int(pid) for _, pid in lines]
+
+
+def test_who_is_in_reserve_goes_on_with_what_the_crashed_process_was_at() -> None:
+    """It was ready before the crash, and hears then which execution it is."""
+    code, said, by = keep_reserve("""
+if goes_on is None: os.kill(os.getpid(), signal.SIGKILL)
+link().ends(0 if (goes_on.batch_id, goes_on.execution) == ("b ü", 2) else 9)
+""")
+    assert (code, said) == (0, ["begins", "ready", "begins"])
+    assert by[0] != by[1] == by[2]
+
+
+def test_who_is_in_reserve_ends_with_the_command() -> None:
+    """It has begun nothing, and nothing is left of it."""
+    code, said, by = keep_reserve("link().ends(3)")
+    assert (code, said) == (3, ["begins", "ready"])
+    with pytest.raises(ProcessLookupError):
+        os.kill(by[1], 0)
+
+
+def test_a_reserve_that_has_ended_is_none() -> None:
+    """Another process is started, as if there had never been one."""
+    code, said, by = keep_reserve("""
+if goes_on is None:
+    os.kill(ready()[0], signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+link().ends(0)
+""")
+    assert (code, said) == (0, ["begins", "ready", "begins"])
+    assert len(set(by)) == 3
