@@ -143,7 +143,7 @@ class Session(Controls):
         """Execute a batch, go on with it, or return what was recorded of it (contract section 3).
 
         `batch` is the path of a document (`-`: standard input), its bytes, a dict, or a `ProcessingBatch`.
-        `items` names a .jsonl or .csv file that replaces the document's items; `rerun` starts a new
+        `items` names a .jsonl, .csv or .parquet file that replaces the document's; `rerun` starts a new
         execution although there is one already. `known_as` takes the place of the `batchId` in the store,
         in commands and in idempotency keys; entities of a platform that it was accepted with are its items
         for good.
