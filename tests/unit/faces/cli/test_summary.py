@@ -32,3 +32,18 @@ def test_one_item_is_an_item(processed: int, figures: str) -> None:
     answer = {"status": "SUCCESS", "result": {"executionResults": results, "executionMetadata": {}}}
     response = Response(json.dumps(answer).encode(), store_url="sqlite:///s.db", batch_id="b", execution=1)
     assert summary_lines(response, [])[1] == figures
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ({"fresh": True}, "b: SUCCESS, every item succeeded"),
+        ({"attached": True}, "b: SUCCESS, every item succeeded  (carried out elsewhere)"),
+        ({}, "b: SUCCESS, every item succeeded  (recorded before; nothing ran now)"),
+    ],
+)
+def test_it_says_who_has_carried_the_batch_out(who: dict[str, bool], said: str) -> None:
+    """This command, another process it has waited for, or one that was at it before."""
+    answer = {"status": "SUCCESS", "result": {"executionResults": {}, "executionMetadata": {}}}
+    response = Response(json.dumps(answer).encode(), batch_id="b", execution=1, **who)
+    assert summary_lines(response, [])[0] == said

@@ -43,9 +43,14 @@ def _headline(response: Response) -> str:
         how = (
             "every item succeeded" if not response.items_failed else f"{count(response.items_failed)} failed"
         )
-        recorded = "" if response.fresh else "  (recorded before; nothing ran now)"
-        return f"{name}: SUCCESS, {how}{recorded}"
+        return f"{name}: SUCCESS, {how}{_by_whom(response)}"
     return f"{name}: {response.error_code}: {safe(response.error_message)}"
+
+
+def _by_whom(response: Response) -> str:
+    if response.fresh:
+        return ""
+    return "  (carried out elsewhere)" if response.attached else "  (recorded before; nothing ran now)"
 
 
 def _figures(response: Response) -> str:
