@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     # Execute
     from everyitem.compose import Switch as Switch
     from everyitem.engine.progress import Snapshot as Snapshot
+    from everyitem.faces.api.executing import ExecutionInterrupted as ExecutionInterrupted
     from everyitem.faces.api.explanation import Explanation as Explanation
 
     # What comes back
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from everyitem.faces.api.running import open as open  # noqa: A004 - the contract's name
     from everyitem.faces.api.running import run as run
     from everyitem.faces.api.running import run_async as run_async
-    from everyitem.faces.api.session import ExecutionInterrupted as ExecutionInterrupted
     from everyitem.faces.api.session import Session as Session
     from everyitem.faces.api.views import Failed as Failed
     from everyitem.faces.api.views import ItemResult as ItemResult
@@ -65,7 +65,7 @@ _WHERE = {
     "EveryitemError": "model.errors",
     "UsageError": "model.errors",
     "DocumentRefused": "model.errors",
-    "ExecutionInterrupted": "faces.api.session",
+    "ExecutionInterrupted": "faces.api.executing",
     "ErrorCode": "model.errors",
 }
 

@@ -86,7 +86,7 @@ def test_a_batch_that_is_pushed_waits_for_whoever_carries_it_out(workspace):
     other = brought | {"id": "3", "data": brought["data"] | {"batchItems": [4]}}
     refused = push(workspace, other)
     assert (refused.returncode, json.loads(refused.stdout)["state"]) == (1, "REFUSED")
-    deed = json.loads(workspace.do("history", "b", "--json").stdout)
+    (deed,) = workspace.lines("history", "b", "--json")
     assert (deed["action"], deed["detail"]["event"], deed["detail"]["source"]) == ("submit", "1", "/tests")
     assert workspace.do("resume", "b", "--no-progress").returncode == 0
     assert len(workspace.calls()) == 3

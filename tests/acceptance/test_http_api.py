@@ -315,9 +315,13 @@ def test_commands_work_on_a_server_as_on_a_store(server, folder, root):
     """run prints the response with the same exit code; the others look at it."""
     batch = folder / "remote.json"
     batch.write_text(json.dumps(document("remote", [1, {"fail": "no"}])))
-    done = everyitem_command(server, folder, root, "run", batch, "--no-progress", "--fail-on-item-failure")
+    done = everyitem_command(server, folder, root, "run", batch, "--fail-on-item-failure")
     assert done.returncode == 3
     assert json.loads(done.stdout)["result"]["executionResults"]["itemsFailed"] == 1
+    assert "carried out elsewhere" in done.stderr
+    assert f"everyitem failures remote --server {server.url}" in done.stderr
+    again = everyitem_command(server, folder, root, "run", batch)
+    assert "recorded before; nothing ran now" in again.stderr
     status = everyitem_command(server, folder, root, "status", "remote")
     assert json.loads(status.stdout)["state"] == "COMPLETED_WITH_ERRORS"
     results = everyitem_command(server, folder, root, "results", "remote")

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from everyitem.settings.unusable import of_table
+
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Read = TypeVar("Read")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -98,8 +100,10 @@ def read_table(table: Mapping[str, Any] | str, kind: type[Read]) -> Read:
     try:
         given = msgspec.json.decode(table, type=dict[str, Any]) if isinstance(table, str) else table
         return msgspec.convert(_camel(given), kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ValueError(str(error)) from None
+    except msgspec.ValidationError as error:
+        raise ValueError(of_table(error, kind)) from None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not valid JSON: {error}") from None
 
 
 def _camel(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from everyitem.settings.alerting import AlertSettings, read_alert_settings
 from everyitem.settings.clusters import read_clusters
 from everyitem.settings.origin import Origin
 from everyitem.settings.publishing import PublishingSettings, read_publishing_settings
+from everyitem.settings.unusable import of_setting
 from everyitem.settings.values import (
     DEFAULT_FILE,
     DEVELOPMENT_PRESET,
@@ -240,5 +241,5 @@ def _explain(refused: ValidationError, origins: Mapping[str, Origin], file: _Fil
                 where = f"{file.path}: {file.written.get(name, name)}"
             case _:
                 where = name
-        lines.append(f"{where}: {error['msg'].removeprefix('Value error, ')} (given: {error['input']!r})")
+        lines.append(f"{where}: {of_setting(error)}")
     return "; ".join(lines)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from everyitem.model.errors import UsageError
+from everyitem.settings.unusable import of_setting
 from everyitem.settings.values import ENVIRONMENT_PREFIX
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -52,7 +53,7 @@ def checked(name: str, model: type[Options], values: Mapping[str, Any]) -> Optio
         lines = []
         for error in refused.errors(include_url=False):
             key = ".".join(str(step).replace("_", "-") for step in error["loc"])
-            lines.append(f"{name}{'.' if key else ''}{key}: {error['msg'].removeprefix('Value error, ')}")
+            lines.append(f"{name}{'.' if key else ''}{key}: {of_setting(error)}")
         raise UsageError("; ".join(lines)) from None
 
 

@@ -1,7 +1,8 @@
 """CSV: a header row names the fields, every value is a string, a column `itemId` names the items."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -9,7 +10,9 @@ from everyitem.adapters.sources.regular_file import foreign_encoding, open_regul
 from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec, SourceUnavailable
 
 #: Rows handed over together.
-_CHUNK_ROWS = 2048
+_CHUNK_ROWS: Final = 2048
+#: Characters of the longest field: what an item may have in bytes, unless that was raised.
+_LONGEST_FIELD: Final = 16 << 20
 
 
 class CsvSource:
@@ -35,26 +38,54 @@ class CsvSource:
                 yield SourceChunk([], [], [SourceFault(1, f"is {encoding} text; item files must be UTF-8")])
                 return
             skip_mark(file)
-            rows = csv.reader(map(_decoded, file), delimiter=self._delimiter, strict=True)
-            numbered = ((rows.line_num, row) for row in rows)
+            rows = _Rows(file, self._delimiter)
             try:
-                yield from _chunks_of(numbered)
-            except (csv.Error, UnicodeDecodeError) as error:
-                yield SourceChunk([], [], [SourceFault(rows.line_num + 1, _reason(error))])
+                yield from _chunks_of(rows)
+            except UnicodeDecodeError as error:
+                yield SourceChunk([], [], [SourceFault(rows.line + 1, _not_utf8(error))])
+            except csv.Error as error:
+                # where its row begins: a quote that is not closed there swallows what follows
+                yield SourceChunk([], [], [SourceFault(rows.begins, _not_csv(error, rows.begins, rows.line))])
+
+
+class _Rows:
+    """Rows with the line each ends on."""
+
+    def __init__(self, file: Iterable[bytes], delimiter: str) -> None:
+        # of the whole process, and so never lowered
+        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+        self._reader = csv.reader(map(_decoded, file), delimiter=delimiter, strict=True)
+        #: The line the row that is being read, or was read last, begins on.
+        self.begins = 1
+
+    @property
+    def line(self) -> int:
+        """Lines read so far."""
+        return self._reader.line_num
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        for row in self._reader:
+            yield self.line, row
+            self.begins = self.line + 1
 
 
 def _decoded(line: bytes) -> str:
     return line.decode("utf-8")
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start} of the line"
-    return f"not valid CSV: {error}"
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start} of the line"
 
 
-def _chunks_of(rows: Iterator[tuple[int, list[str]]]) -> Iterator[SourceChunk]:
+def _not_csv(error: csv.Error, begins: int, line: int) -> str:
+    """What the reader says of the row that begins on one line, and was read up to another."""
+    swallowed = f"; a quote that is opened here is not closed up to line {line}" if line > begins else ""
+    return f"not valid CSV: {error}{swallowed}"
+
+
+def _chunks_of(all_rows: Iterable[tuple[int, list[str]]]) -> Iterator[SourceChunk]:
     """Rows with the line each ends on, as chunks; the first row is the header."""
+    rows = iter(all_rows)
     _, header = next(rows, (1, []))
     faults = _header_faults(header)
     if faults:
@@ -67,11 +98,15 @@ def _chunks_of(rows: Iterator[tuple[int, list[str]]]) -> Iterator[SourceChunk]:
             texts.append(msgspec.json.encode(dict(zip(header, row, strict=True))))
             lines.append(number)
         elif row:
-            faults.append(SourceFault(number, f"{len(row)} fields, but the header names {len(header)}"))
+            faults.append(SourceFault(number, f"{_fields(len(row))}, but the header names {len(header)}"))
         if len(texts) + len(faults) >= _CHUNK_ROWS:
             yield SourceChunk(texts, lines, faults)
             texts, lines, faults = [], [], []
     yield SourceChunk(texts, lines, faults)
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
 
 
 def _header_faults(header: list[str]) -> list[SourceFault]:

@@ -40,7 +40,7 @@ class Response:
         self.fresh = fresh
         #: Whether another process executed while this one waited.
         self.attached = attached
-        #: Nothing was stored, for its items are at a place that does not answer now: later it may.
+        #: Nothing was stored, for its items cannot be read now: later they may be.
         self.may_pass = may_pass
         #: Things worth knowing that did not stop the batch.
         self.warnings = tuple(warnings)

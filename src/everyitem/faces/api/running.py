@@ -42,7 +42,7 @@ def run(
         batch: Path of a document (`-`: standard input), its bytes, a dict, or a `ProcessingBatch`.
         store: Where to keep the execution; default: EVERYITEM_STORE, else SQLite in your data directory.
         config: Configuration file; default: everyitem.toml in the working directory.
-        items: A .jsonl or .csv file that replaces the document's items.
+        items: A .jsonl, .csv or .parquet file that replaces the document's items.
         rerun: Start a new execution although there is one already.
         **options: `processors`, `nodes`, `parallelism`, `checkpoint_interval`, `max_retries`,
             `timeout_hours`, `out`, `results`, `on_progress`, `switch`; see `RunOptions`.

@@ -156,7 +156,9 @@ def check_store(session: Session) -> Check:
         return fault("store", str(error), "restore it, or choose another --store")
     finally:
         store.close()
-    return ok("store", f"{shown_url(session.store_url)}, {executions:,} executions")
+    return ok(
+        "store", f"{shown_url(session.store_url)}, {executions:,} execution{'' if executions == 1 else 's'}"
+    )
 
 
 def file_system_of(folder: Path) -> str:

@@ -237,5 +237,9 @@ def _not_loaded() -> None:
 
 
 def _flow(text: str) -> str:
-    """Each paragraph as one line, for the terminal to wrap; indented lines (examples) stay as they are."""
-    return re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(text))
+    """Each paragraph as one line, for the terminal to wrap; indented lines (examples) stay as they are.
+
+    Of markup there is bold; other brackets are meant, as in the name of a table of the configuration.
+    """
+    flowing = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(text))
+    return re.sub(r"\[(?!/?bold\])", r"\\[", flowing)

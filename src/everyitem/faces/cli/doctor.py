@@ -26,7 +26,7 @@ def doctor(
         bool,
         typer.Option(
             "--cyoda",
-            help="Check the platform too: token, endpoints, role, as [cyoda] of the configuration says.",
+            help="Check the platform too: token, endpoints, role, as `\\[cyoda]` of the configuration says.",
             show_default=False,
         ),
     ] = False,

@@ -10,11 +10,13 @@ import typer
 from everyitem.compose import Switch
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.conduct import Inbox
+from everyitem.faces.api.executing import ExecutionInterrupted
 from everyitem.faces.api.files import check_writable, write_whole
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_results_file, write_results
-from everyitem.faces.api.session import ExecutionInterrupted, Session
+from everyitem.faces.api.session import Session
+from everyitem.faces.cli.chosen import chosen_server
 from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display import make_display
 from everyitem.faces.cli.display.summary import summary_lines
@@ -182,4 +184,5 @@ def _same_options(wishes: Wishes, *, processors: bool = False) -> str:
     options = [("--processors", one) for one in wishes.processors or () if processors]
     options += [("--store", shown_url(wishes.store))] if wishes.store else []
     options += [("--config", str(wishes.config))] if wishes.config else []
+    options += [("--server", shown_url(server))] if (server := chosen_server()) else []
     return "".join(f" {name} {shlex.quote(value)}" for name, value in options)

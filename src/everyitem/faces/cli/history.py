@@ -5,7 +5,7 @@ import msgspec
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.display.figures import moment
 from everyitem.faces.cli.opening import open_looking
-from everyitem.faces.cli.terminal import is_for_people, print_json, print_table
+from everyitem.faces.cli.terminal import is_for_people, print_lines, print_table
 
 
 def history(
@@ -18,7 +18,7 @@ def history(
     """Tell who did what to a batch, and when.
 
     Submissions to a service, pauses, cancellations, redrives, settlements and whatever else people do, from
-    any face, the oldest first.
+    any face, the oldest first; JSON lines when piped or with --json.
 
     [bold]Examples[/bold]
 
@@ -28,8 +28,7 @@ def history(
     with open_looking(store, config) as session:
         deeds = session.history(batch_id, execution=execution)
     if not is_for_people(as_json=as_json):
-        for deed in deeds:
-            print_json(deed.to_json())
+        print_lines(deed.to_json() for deed in deeds)
         return
     rows = [
         (

@@ -27,7 +27,10 @@ def plan(
     items: Annotated[
         Path | None,
         typer.Option(
-            "--items", metavar="FILE", help="Items from this .jsonl or .csv file.", show_default=False
+            "--items",
+            metavar="FILE",
+            help="Items from this .jsonl, .csv or .parquet file.",
+            show_default=False,
         ),
     ] = None,
     parallelism: given.Parallelism = None,

@@ -16,6 +16,7 @@ from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Status
 from everyitem.faces.http.client.client import Client, snapshot_of
 from everyitem.model.errors import ContentDiffers, DocumentRefused, EveryitemError, UsageError
+from everyitem.model.status import AT_REST
 
 
 class Detached(EveryitemError):
@@ -60,7 +61,8 @@ class RemoteExecutor:
             submitted = self._client.submit(document, rerun=rerun, **_wanted(options))
         except (DocumentRefused, ContentDiffers) as error:
             return refusal(error)
-        response = self._wait(submitted.batch_id, submitted.execution, options)
+        response = self._wait(submitted.batch_id, submitted.execution, submitted.state, options)
+        response.attached |= not submitted.known
         response.warnings += submitted.warnings
         return response
 
@@ -78,7 +80,7 @@ class RemoteExecutor:
             raise UsageError("--accept-damage does not go with --server: give the command beside the store")
         _refuse(_wanted(options), "resume")
         status = self._client.resume(batch_id, execution=execution)
-        return self._wait(batch_id, status.execution, options)
+        return self._wait(batch_id, status.execution, status.state, options)
 
     def redrive(
         self,
@@ -100,7 +102,7 @@ class RemoteExecutor:
             item_ids=item_ids,
             items=corrected and {name: msgspec.Raw(text) for name, text in corrected.items()},
         )
-        return self._wait(batch_id, status.execution, options)
+        return self._wait(batch_id, status.execution, status.state, options)
 
     def rerun(
         self, batch_id: str, *, execution: int | None = None, **options: Unpack[RunOptions]
@@ -108,23 +110,28 @@ class RemoteExecutor:
         """Let a stored batch be executed once more, and wait for the response."""
         _refuse(_wanted(options), "rerun")
         status = self._client.rerun(batch_id, execution=execution)
-        return self._wait(batch_id, status.execution, options)
+        return self._wait(batch_id, status.execution, status.state, options)
 
-    def _wait(self, batch_id: str, execution: int, options: RunOptions) -> Response:
+    def _wait(self, batch_id: str, execution: int, state: str, options: RunOptions) -> Response:
         """The response, once there is one; a signal ends the waiting and nothing else."""
         switch, listener = options.get("switch") or Switch(), options.get("on_progress")
+        #: Whether the server was still at it, first and each time it was asked.
+        at_work = [state not in AT_REST]
 
         def tell(status: Status) -> None:
+            at_work.append(status.state not in AT_REST)
             if switch.take() is not None:
                 raise Detached(status)
             if listener is not None:
                 listener(snapshot_of(status))
 
-        return conduct(
+        response = conduct(
             lambda: self._client.wait(batch_id, execution=execution, on_status=tell),
             switch,
             inbox=self._inbox,
         )
+        response.attached = any(at_work)
+        return response
 
 
 def _wanted(options: RunOptions) -> dict[str, object]:

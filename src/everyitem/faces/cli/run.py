@@ -19,7 +19,7 @@ def run(
         typer.Option(
             "--items",
             metavar="FILE",
-            help="Take the items from this .jsonl or .csv file instead of the document.",
+            help="Take the items from this .jsonl, .csv or .parquet file instead.",
             show_default=False,
         ),
     ] = None,

@@ -40,6 +40,8 @@ def settle(
       everyitem settle payments t-17 --succeeded --result '{"paid": true}' --reason "seen at the bank"
       everyitem settle payments t-18 --again --reason "the bank knows nothing of it"
     """
+    if succeeded + failed + again != 1:
+        raise UsageError("say what became of the item: exactly one of --succeeded, --failed and --again")
     try:
         value = None if result is None else msgspec.json.decode(result)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:

@@ -17,9 +17,10 @@ import msgspec
 
 from everyitem import compose
 from everyitem.compose import Switch
+from everyitem.faces.api.executing import ExecutionInterrupted
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
-from everyitem.faces.api.session import ExecutionInterrupted, Session
+from everyitem.faces.api.session import Session
 from everyitem.faces.api.views import Status
 from everyitem.faces.cyoda.delivering import Delivering, told
 from everyitem.faces.cyoda.entity import Entity, EntityStatus, Outcome

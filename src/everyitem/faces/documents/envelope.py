@@ -9,29 +9,9 @@ from pydantic import BaseModel, ValidationError
 from everyitem.faces.documents.problems import Problems
 from everyitem.faces.documents.schema import BatchDocument
 from everyitem.faces.documents.strict_json import member_path, shorten
+from everyitem.settings.unusable import in_our_words
 
 _SIMILARITY = 0.8
-
-#: Our words for pydantic's error types; the rest is said in pydantic's.
-_MESSAGES = {
-    "missing": "is required",
-    "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "list_type": "must be an array",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:,g}",
-    "less_than_equal": "must be at most {le:,.15g}",
-    "literal_error": "must be one of {expected}",
-    "enum": "must be one of {expected}",
-}
 
 #: What a salvaged document has where its own part cannot be used.
 _STAND_INS: dict[str, Any] = {
@@ -82,13 +62,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _message(error: Any) -> str:
-    template = _MESSAGES.get(error["type"])
-    if template is None:
-        return str(error["msg"])
-    message = template.format(**error.get("ctx", {}))
-    if error["type"] == "missing":
-        return message
-    return f"{message}; found {_describe(error['input'])}"
+    words, may_show = in_our_words(error)
+    return f"{words}; found {_describe(error['input'])}" if may_show else words
 
 
 def _describe(value: object) -> str:

@@ -22,7 +22,7 @@ class Overrides:
     checkpoint_interval: int | None = None
     max_retries: int | None = None
     timeout_hours: float | None = None
-    #: Path of a jsonl or csv file that takes the place of the document's items.
+    #: Path of a jsonl, csv or parquet file that takes the place of the document's items.
     items: str | None = None
 
     def __post_init__(self) -> None:

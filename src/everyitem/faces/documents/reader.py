@@ -19,6 +19,7 @@ from everyitem.faces.documents.content import content_digest
 from everyitem.faces.documents.document_text import READING_ERRORS, diagnose, foreign_encoding, split_text
 from everyitem.faces.documents.envelope import read_envelope
 from everyitem.faces.documents.items_intake import ItemsIntake
+from everyitem.faces.documents.misreadings import misreading
 from everyitem.faces.documents.overrides import Overrides
 from everyitem.faces.documents.overrides import to_json as settings_to_json
 from everyitem.faces.documents.problems import Problems
@@ -145,8 +146,9 @@ class _Reading:
         self._open_source = open_source
         self._problems = Problems()
         self._base = ""
-        #: The source the items were read from, as JSON text.
+        #: The source the items were read from, as JSON text, and its kind.
         self._source: bytes | None = None
+        self._kind = ""
 
     def of_bytes(self, data: bytes, *, base: str = "") -> ReadDocument:
         """A document's text; `base` is the folder its sources are meant from."""
@@ -235,6 +237,7 @@ class _Reading:
         if self._open_source is None:
             intake.refuse("$.itemSource", "item sources cannot be read here; give the items inline")
             return True
+        self._kind = spec.kind
         self._source = msgspec.json.encode({"kind": spec.kind, "reference": spec.reference} | spec.options)
         try:
             intake.read_source(self._open_source(spec))
@@ -292,6 +295,8 @@ class _Reading:
             problems=problems,
         )
         problems.raise_if_any()
+        if (odd := misreading(self._kind, items)) is not None:
+            problems.warn("$.itemSource", odd)
         batch = ProcessingBatch(
             batch_id=envelope.batch_id,
             items=items,

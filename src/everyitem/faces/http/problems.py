@@ -25,6 +25,7 @@ from everyitem.model.errors import (
     WrongState,
 )
 from everyitem.model.response import MOST_TEXTS
+from everyitem.settings.unusable import in_our_words
 
 MEDIA_TYPE = "application/problem+json"
 _SOON = {"Retry-After": "5"}
@@ -135,9 +136,7 @@ def problem_response(error: Refused, request_id: str) -> Response:
 
 def unwell_formed(errors: Sequence[Mapping[str, Any]]) -> Refused:
     """The answer to parameters or a body the API's description does not allow."""
-    problems = [
-        Problem(_place_of(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors
-    ]
+    problems = [Problem(_place_of(error["loc"]), in_our_words(error)[0]) for error in errors]
     return Refused(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "; ".join(map(str, problems[:3])),

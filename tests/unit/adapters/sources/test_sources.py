@@ -59,7 +59,7 @@ def test_csv_takes_another_delimiter(tmp_path):
         (b"", (1, "no header row; the first row must name the fields")),
         (b"a,a\n1,2\n", (1, "the header names 'a' twice")),
         (b"a,\n1,2\n", (1, "field 2 of the header has no name")),
-        (b"a,b\n1,2\n1\n", (3, "1 fields, but the header names 2")),
+        (b"a,b\n1,2\n1\n", (3, "1 field, but the header names 2")),
         (b"a,b\n1,2,3\n", (2, "3 fields, but the header names 2")),
         (b"a\nx\n\xff\n", (3, "not UTF-8: byte 0xff at byte 0 of the line")),
         ("a\nx\n".encode("utf-16"), (1, "is UTF-16 text; item files must be UTF-8")),
@@ -77,8 +77,23 @@ def test_an_open_quote_is_a_fault(tmp_path):
     """A quote that is never closed does not swallow the rest in silence."""
     path = tmp_path / "x.csv"
     path.write_text('a\n"open\nrest\n')
-    ((_, message),) = items_of(path, "csv")[1]
-    assert message.startswith("not valid CSV")
+    said = "not valid CSV: unexpected end of data; a quote that is opened here is not closed up to line 3"
+    assert items_of(path, "csv")[1] == [(2, said)]
+
+
+def test_a_csv_fault_is_told_with_the_line_its_row_begins_on(tmp_path):
+    """Where a person has to look, however many lines the fields before it took."""
+    path = tmp_path / "x.csv"
+    path.write_text('a,b\n"two\nlines",1\n"x"y,2\n')
+    assert items_of(path, "csv")[1] == [(4, "not valid CSV: ',' expected after '\"'")]
+
+
+def test_a_csv_field_may_be_as_long_as_an_item(tmp_path):
+    """The standard library stops at 131,072 characters."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"a\n{'x' * 1_000_000}\n")
+    ((text, line),) = items_of(path, "csv")[0]
+    assert (len(text), line) == (len('{"a":""}') + 1_000_000, 2)
 
 
 def test_only_regular_files_are_read(tmp_path):

@@ -38,6 +38,13 @@ def test_every_command_explains_itself_with_an_example(name):
     assert f"everyitem {name}" in shown.output.split("Example", 1)[1]
 
 
+def test_brackets_in_a_help_text_are_shown():
+    """Names of tables in the configuration look like markup to the terminal library."""
+    for name in ("member", "doctor"):
+        shown = RUNNER.invoke(build_app(), [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+        assert "[cyoda]" in shown
+
+
 @pytest.mark.parametrize("name", EXPECTED.split())
 def test_every_command_takes_store_config_and_json(name):
     """The contract's common options."""

@@ -28,6 +28,8 @@ def summary_lines(
         lines.append(f"  {'':9}  and {count(more)} more causes")
     if response.status == "ERROR":
         problems = [problem for texts in response.details.values() for problem in texts]
+        if [problem in (response.error_message or "") for problem in problems] == [True]:
+            problems = []  # the headline says it
         lines += [f"  {safe(problem)}" for problem in problems[:_MOST_PROBLEMS]]
         if len(problems) > _MOST_PROBLEMS:
             lines.append(f"  and {count(len(problems) - _MOST_PROBLEMS)} more in the response")
@@ -41,14 +43,22 @@ def _headline(response: Response) -> str:
         how = (
             "every item succeeded" if not response.items_failed else f"{count(response.items_failed)} failed"
         )
-        recorded = "" if response.fresh else "  (recorded before; nothing ran now)"
-        return f"{name}: SUCCESS, {how}{recorded}"
+        return f"{name}: SUCCESS, {how}{_by_whom(response)}"
     return f"{name}: {response.error_code}: {safe(response.error_message)}"
+
+
+def _by_whom(response: Response) -> str:
+    if response.fresh:
+        return ""
+    return "  (carried out elsewhere)" if response.attached else "  (recorded before; nothing ran now)"
 
 
 def _figures(response: Response) -> str:
     processed = response.items_processed or 0
-    figures = [f"{count(processed)} items", f"{count(response.items_successful or 0)} succeeded"]
+    figures = [
+        f"{count(processed)} item{'' if processed == 1 else 's'}",
+        f"{count(response.items_successful or 0)} succeeded",
+    ]
     if response.items_failed:
         figures.append(f"{count(response.items_failed)} failed")
     milliseconds = response.metadata.get("executionDuration")
