@@ -44,6 +44,8 @@ class Recorder:
         #: Retry changes since the last save, and the items the store knows as pending.
         self._changes: dict[int, RetryChange] = {}
         self._stored_pending = set(pending)
+        #: Those of them whose next attempt may be a first one: no others are among what succeeds at first.
+        self._first_again = set(pending)
         self._at_most_once = configuration.at_most_once
         #: Changed intents since the last save; None: it is over.
         self._intents: dict[int, Intent | None] = {}
@@ -119,6 +121,8 @@ class Recorder:
 
     def pending(self, index: int, attempts: int, due: float, *, alone: bool) -> None:
         """An item waits for its next attempt; stored with the next save."""
+        if attempts == 0:
+            self._first_again.add(index)
         self._changes[index] = RetryChange(index, attempts, due, alone)
 
     def secure_charges(self) -> int:
@@ -264,13 +268,16 @@ class Recorder:
         watched = self._stored_pending | self._changes.keys()
         done: set[int] = set()
         if watched:
+            first_again = self._first_again & watched
             for segment in segments:
                 for run in segment.successes:
-                    done |= watched.intersection(run.indices())
+                    if among := watched if run.attempt > 1 else first_again:
+                        done |= among.intersection(run.indices())
                 done.update(failure.index for failure in segment.failures if failure.final)
         cleared = [RetryChange(index, 0, None) for index in sorted(done & self._stored_pending)]
         stored = [change for index, change in self._changes.items() if index not in done]
         self._stored_pending -= done
+        self._first_again -= done
         self._stored_pending.update(change.index for change in stored)
         self._changes = {}
         return cleared + stored

@@ -1,6 +1,7 @@
 """Where a slot puts what came of its items: the protocol, and the collector for slots inside one process."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from operator import sub
 from typing import Any, NamedTuple, Protocol
 
@@ -129,28 +130,28 @@ class StretchOutcomes:
         """What has not left yet of the first `count` items: results, and failures."""
         taken, self.taken = self.taken, count
         stretch = self.stretch
-        indices: Sequence[int] = stretch.indices[taken:count]
         stamps = self._stamps[taken : count + 1]
         durations = [took // 1000 for took in map(sub, stamps[1:], stamps)]
         failures: list[Failure] = []
+        places: list[int] = []
         first = taken
         if self.failures:
             failed = {position - stretch.first: failure for position, failure in self.failures}
             places = sorted(place for place in failed if taken <= place < count)
             failures = [failed[place] for place in places]
-            indices = list(indices)
             # from behind, so that the places before keep their numbers; failures are few
             for place in reversed(places):
-                del indices[place - taken], durations[place - taken]
+                del durations[place - taken]
             first -= sum(place < taken for place in failed)
-        last = first + len(indices)
-        return Returned(indices, durations, self._texts[first:last], self._results[first:last]), failures
+        ranges = _ranges_between(stretch.indices, taken, count, places)
+        last = first + len(durations)
+        return Returned(ranges, durations, self._texts[first:last], self._results[first:last]), failures
 
 
 class Returned(NamedTuple):
-    """Items that returned a result: parallel lists."""
+    """Items that returned a result: as (first, count), and lists in their order."""
 
-    indices: Sequence[int]
+    ranges: list[tuple[int, int]]
     durations_us: list[int]
     #: Snapshots of the results as JSON text, and the results themselves.
     texts: list[bytes]
@@ -196,9 +197,9 @@ class OutcomeDraft:
 
 
 def _joined(parts: list[Returned]) -> Returned:
-    parts.sort(key=lambda part: part.indices[0])
+    parts.sort(key=lambda part: part.ranges[0])
     return Returned(
-        [index for part in parts for index in part.indices],
+        _merged(chain.from_iterable(part.ranges for part in parts)),
         [duration for part in parts for duration in part.durations_us],
         [text for part in parts for text in part.texts],
         [result for part in parts for result in part.results],
@@ -207,11 +208,12 @@ def _joined(parts: list[Returned]) -> Returned:
 
 def _checked(returned: Returned, attempt: int) -> tuple[list[Successes], list[Failure]]:
     """What items returned as one run of successes, and as failures where it is not strictly JSON."""
-    indices, durations, texts, results = returned
+    ranges, durations, texts, results = returned
     text = join_texts(texts)
     if says_the_same(text, results):
-        return [Successes(ranges_of(indices), attempt, durations, text)], []
+        return [Successes(ranges, attempt, durations, text)], []
     # the slow way: a look at each
+    indices = [index for first, count in ranges for index in range(first, first + count)]
     unusable = {}
     for place, index in enumerate(indices):
         try:
@@ -232,15 +234,32 @@ def ranges_of(indices: Iterable[int]) -> list[tuple[int, int]]:
     """The indices as (first, count), neighbours merged, order kept."""
     if isinstance(indices, range) and indices.step == 1:
         return [(indices.start, len(indices))] if indices else []
+    return _merged((index, 1) for index in indices)
+
+
+def _ranges_between(
+    indices: Sequence[int], first: int, stop: int, places: Sequence[int]
+) -> list[tuple[int, int]]:
+    """The indices at the places `first` to `stop` without some of those, as (first, count)."""
     ranges: list[tuple[int, int]] = []
+    for place in (*places, stop):
+        if first < place:
+            ranges += ranges_of(indices[first:place])
+        first = place + 1
+    return ranges
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same with neighbours made one, order kept."""
+    merged: list[tuple[int, int]] = []
     first = count = 0
-    for index in indices:
-        if count and index == first + count:
-            count += 1
+    for start, length in ranges:
+        if count and start == first + count:
+            count += length
             continue
         if count:
-            ranges.append((first, count))
-        first, count = index, 1
+            merged.append((first, count))
+        first, count = start, length
     if count:
-        ranges.append((first, count))
-    return ranges
+        merged.append((first, count))
+    return merged
