@@ -95,7 +95,7 @@ class ItemText:
             start += length + 1
             self._firsts.append(first)
             self._starts.append(start)
-        #: Where the items of a block begin, for blocks that were looked into.
+        #: For blocks that were looked into, see `_looked_into`.
         self._within: dict[int, Sequence[int]] = {}
 
     def __len__(self) -> int:
@@ -119,7 +119,8 @@ class ItemText:
                 first, stop = self._firsts[number], self._firsts[number + 1]
                 within = self._looked_into(number)
             place = index - first
-            yield self._read(within[place], within[place + 1] - 1)
+            # a byte stands behind each item
+            yield self._read(within[place] + place, within[place + 1] + place)
 
     def chunks(self) -> Iterator[ItemChunk]:
         """All items in chunks within both bounds."""
@@ -137,16 +138,16 @@ class ItemText:
         number = bisect_right(self._firsts, index) - 1
         if self._firsts[number] == index:
             return self._starts[number]
-        return self._looked_into(number)[index - self._firsts[number]]
+        place = index - self._firsts[number]
+        return self._looked_into(number)[place] + place
 
     def _looked_into(self, number: int) -> Sequence[int]:
-        """Where each item of a block begins, and the next block."""
+        """Where each item of a block would begin, and the next block, if nothing stood between items."""
         within = self._within.get(number)
         if within is None:
             start = self._starts[number]
             block = b"[" + self._read(start, self._starts[number + 1] - 1) + b"]"
-            lengths = map(len, _raw_list(block))
-            within = array("Q", accumulate((length + 1 for length in lengths), initial=start))
+            within = array("Q", list(accumulate(map(len, _raw_list(block)), initial=start)))
             self._within[number] = within
         return within
 
