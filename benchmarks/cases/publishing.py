@@ -13,7 +13,9 @@ from benchmarks.measure import Figure, Options, interleaved
 from benchmarks.ours import document, setting
 from everyitem import compose
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import Commit, NewExecution, OutboxEvent
+from everyitem.ports.checkpoint import Commit
+from everyitem.ports.execution import NewExecution
+from everyitem.ports.outbox import OutboxEvent
 
 #: The longest a backlog of 100,000 events may take to be published.
 _SECONDS = 60.0

@@ -95,6 +95,13 @@ def test_install_takes_a_token_where_one_is_needed(workspace, web, access):
     assert everyitem(workspace, "cyoda", "install", "--url", web.url, *access).returncode == 0
 
 
+def test_install_takes_a_url_of_http(workspace):
+    """Anything else is wrong usage, not a failure of the platform."""
+    done = everyitem(workspace, "cyoda", "install", "--url", "platform/api")
+    assert done.returncode == 2
+    assert "http://HOST:PORT/api" in done.stderr
+
+
 def test_install_names_a_server_that_is_not_there(workspace):
     """With the URL that was tried."""
     done = everyitem(workspace, "cyoda", "install", "--url", "http://127.0.0.1:9/api")

@@ -11,9 +11,10 @@ from everyitem.adapters.stores import open_store
 from everyitem.model.allocation import AllocatedNode, Allocation
 from everyitem.model.errors import StoreDamaged
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit
 from everyitem.ports.completions import Completion, ToldFailure
+from everyitem.ports.deferral import Deferral
 from everyitem.ports.inbox import BatchKnown, IncomingEvent, ItemCompleted, ResourcesGiven
-from everyitem.ports.store import Commit, Deferral
 
 NO = ToldFailure("ITEM_ERROR", "Declined", "no cover", retryable=True)
 

@@ -9,8 +9,10 @@ from tests.services.stores import edit
 
 from everyitem import compose
 from everyitem.adapters.stores import open_store
+from everyitem.ports.checkpoint import Commit
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import Outlet, ParkedEvent
-from everyitem.ports.store import Commit, OutboxEvent, Ownership, Store
+from everyitem.ports.store import Ownership, Store
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from everyitem.adapters.stores.opening import open_inbox, open_queue, open_store
 from everyitem.model.allocation import AllocatedNode, Allocation
 from everyitem.model.configuration import Priority
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit
 from everyitem.ports.inbox import EventIsKnown, IncomingEvent, ResourcesGiven
 from everyitem.ports.queue import (
     Action,
@@ -23,7 +24,7 @@ from everyitem.ports.queue import (
     Ticket,
     Wish,
 )
-from everyitem.ports.store import Commit, Store
+from everyitem.ports.store import Store
 
 DEMAND = Demand(least=1, most=10, millicores=50, memory_mb=120)
 TICKET = NewTicket(priority=Priority.NORMAL, demand=DEMAND, actor="ada", parallelism=5)

@@ -11,24 +11,14 @@ from everyitem.model.errors import ErrorCode, IllegalMove, OwnershipLost, StoreD
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus, may_move
-from everyitem.ports.store import (
-    Commit,
-    ControlKind,
-    Counters,
-    Decision,
-    ExecutionRecord,
-    FailedItem,
-    Intent,
-    NewExecution,
-    OutboxEvent,
-    Ownership,
-    PendingRetry,
-    Progress,
-    SegmentDraft,
-    Settlement,
-    Store,
-    StoreFault,
-)
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
+from everyitem.ports.control import ControlKind
+from everyitem.ports.doubt import Decision, Intent, Settlement
+from everyitem.ports.execution import ExecutionRecord, NewExecution
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.progress import Progress
+from everyitem.ports.store import Ownership, Store, StoreFault
 
 
 @pytest.fixture

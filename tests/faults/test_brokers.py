@@ -26,8 +26,8 @@ import everyitem
 from everyitem.adapters.publishers import build_publisher
 from everyitem.adapters.subscriptions import build_subscription
 from everyitem.model.errors import UsageError
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 from everyitem.ports.subscription import BrokerAway
 from everyitem.settings.publishing import PublishingSettings
 

@@ -20,7 +20,9 @@ from everyitem.adapters.stores.sqlite import connection
 from everyitem.engine import patience
 from everyitem.model.errors import ErrorCode, UsageError
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, Ownership, SegmentDraft, Store
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Ownership, Store
 
 ITEMS = 60
 

@@ -15,7 +15,9 @@ from everyitem.adapters.stores.relational.database import Database
 from everyitem.adapters.stores.relational.ownership import TableOwnership
 from everyitem.model.errors import OwnershipLost
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import Commit, OutboxEvent, Ownership, Store
+from everyitem.ports.checkpoint import Commit
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.store import Ownership, Store
 
 pytestmark = pytest.mark.service
 

@@ -18,7 +18,8 @@ from everyitem.adapters.stores.relational import claims
 from everyitem.adapters.stores.sqlite.write_lock import WriteLock
 from everyitem.model.errors import OwnershipLost
 from everyitem.model.outcome import Successes
-from everyitem.ports.store import Commit, Counters, Ownership, SegmentDraft, Store
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.store import Ownership, Store
 
 #: Seconds an owner of these tests is believed; three seconds take long enough.
 LEASE = "2"

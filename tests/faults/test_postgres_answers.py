@@ -12,17 +12,11 @@ from everyitem.adapters.stores import liveness, open_store
 from everyitem.adapters.stores.postgres import connection
 from everyitem.model.errors import ErrorCode, OwnershipLost, StoreError
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import (
-    Commit,
-    ControlKind,
-    Counters,
-    FailedItem,
-    OutboxEvent,
-    Ownership,
-    PendingRetry,
-    SegmentDraft,
-    Store,
-)
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
+from everyitem.ports.control import ControlKind
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Ownership, Store
 
 pytestmark = pytest.mark.service
 

@@ -13,7 +13,8 @@ from tests.services.batches import created, zeros
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, StoreDamaged
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, SegmentDraft
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.outcome import FailedItem
 
 #: Segments of a batch, and items of a segment, the last of which fails.
 SEGMENTS, SIZE = 8, 5

@@ -11,7 +11,9 @@ from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, StoreError, UsageError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import Commit, Counters, FailedItem, OutboxEvent, SegmentDraft
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
 
 ITEMS = 3000
 

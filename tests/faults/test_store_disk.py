@@ -15,7 +15,8 @@ from everyitem.adapters.stores import open_store
 from everyitem.model.errors import StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Successes
-from everyitem.ports.store import *
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.execution import NewExecution
 
 store = open_store(sys.argv[1])
 items = InMemoryItems(b"[" + b",".join([b"0"] * 1000) + b"]", named=False)

@@ -19,7 +19,10 @@ from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Successes
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import *
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.execution import NewExecution
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
 
 COUNT = 100_000
 

@@ -24,7 +24,7 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.reading import rebuild
 from everyitem.model.errors import StoreError
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Commit
+from everyitem.ports.checkpoint import Commit
 from everyitem.settings import load_settings
 
 #: Seconds after its return within which a store is used again: three times what is promised.

@@ -22,7 +22,8 @@ from everyitem.adapters.stores import liveness, open_store
 from everyitem.model.errors import OwnershipLost
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Successes
-from everyitem.ports.store import Commit, Counters, NewExecution, SegmentDraft
+from everyitem.ports.checkpoint import Commit, Counters, SegmentDraft
+from everyitem.ports.execution import NewExecution
 
 if sys.argv[2:]:
     # a process of another host: nobody there can tell whether it lives

@@ -18,7 +18,7 @@ from everyitem.adapters.stores.segments import StoredSegment, digest_of, is_soun
 from everyitem.model.errors import ErrorCode, StoreDamaged, StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import SegmentDraft
+from everyitem.ports.checkpoint import SegmentDraft
 
 CHAIN = b"c" * 32
 INDICES = st.sets(st.integers(0, 10_000), max_size=50)

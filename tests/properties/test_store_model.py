@@ -21,15 +21,10 @@ from everyitem.model.errors import ErrorCode, OwnershipLost
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import (
-    Commit,
-    Counters,
-    FailedItem,
-    OutboxEvent,
-    Ownership,
-    PendingRetry,
-    SegmentDraft,
-)
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Ownership
 
 COUNT = 12
 OPEN, SUCCEEDED, FAILED = 0, 1, 2

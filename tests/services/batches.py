@@ -1,7 +1,8 @@
 """Batches in a store, for tests to which it does not matter what is in them."""
 
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import ExecutionRecord, NewExecution, Ownership, Store
+from everyitem.ports.execution import ExecutionRecord, NewExecution
+from everyitem.ports.store import Ownership, Store
 
 
 def zeros(count: int) -> InMemoryItems:

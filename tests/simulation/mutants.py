@@ -30,7 +30,7 @@ from everyitem.engine.roster import Roster
 from everyitem.engine.settling import settled_failure
 from everyitem.model.configuration import ErrorStrategy, ProcessingConfiguration
 from everyitem.model.errors import StoreError
-from everyitem.ports.store import DeferralChange
+from everyitem.ports.deferral import DeferralChange
 from everyitem.testing.simulator import coordinator, virtual_store
 
 Patch = pytest.MonkeyPatch

@@ -12,18 +12,11 @@ from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.model.errors import ErrorCode, OwnershipLost
 from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
+from everyitem.ports.deferral import Deferral
+from everyitem.ports.doubt import Decision, Intent, Settlement
 from everyitem.ports.node import Lease
-from everyitem.ports.store import (
-    Commit,
-    Counters,
-    Decision,
-    Deferral,
-    Intent,
-    OutboxEvent,
-    PendingRetry,
-    SegmentDraft,
-    Settlement,
-)
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.testing.simulator import Simulation, SimulationFailed
 from everyitem.testing.simulator.day import Fate, Kind
 from everyitem.testing.simulator.virtual_ownership import VirtualOwnership

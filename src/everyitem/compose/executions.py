@@ -27,7 +27,9 @@ from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind
 from everyitem.model.response import Response
-from everyitem.ports.store import ExecutionRecord, Ownership, Settlement, Store
+from everyitem.ports.doubt import Settlement
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.store import Ownership, Store
 from everyitem.work.assignment import WORKER_VARIABLE
 from everyitem.work.processors import ItemProcessor, find_processor
 from everyitem.work.stretch import MAX_ITEMS

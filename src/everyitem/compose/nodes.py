@@ -13,8 +13,8 @@ from everyitem.model.clusters import cluster_name, cluster_problem
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import UsageError
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.node import Node
-from everyitem.ports.store import ExecutionRecord
 from everyitem.work.assignment import Assignment
 from everyitem.work.processors import ItemProcessor, refuse_local
 

@@ -24,8 +24,8 @@ from everyitem.engine.troubles import Troubles
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Excuse, Failure, OutcomeBlock, Successes
 from everyitem.ports.completions import Completion
+from everyitem.ports.doubt import Decision, Settlement
 from everyitem.ports.started import Suspicion
-from everyitem.ports.store import Decision, Settlement
 
 #: The type of a failure whose call returned what is no result.
 _UNUSABLE = "UnusableResult"

@@ -8,7 +8,9 @@ from typing import Final
 
 from everyitem.engine import events
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import ExecutionRecord, OutboxEvent, Progress
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.progress import Progress
 
 #: Seconds between two announcements of progress.
 EVERY: Final = 10.0

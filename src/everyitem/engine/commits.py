@@ -14,18 +14,13 @@ from everyitem.engine.totals import RunningTotals
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
 from everyitem.model.totals import Balance
-from everyitem.ports.store import (
-    Commit,
-    Deferral,
-    DeferralChange,
-    ExecutionRecord,
-    FailedItem,
-    Intent,
-    OutboxEvent,
-    PendingRetry,
-    Progress,
-    SegmentDraft,
-)
+from everyitem.ports.checkpoint import Commit, PendingRetry, SegmentDraft
+from everyitem.ports.deferral import Deferral, DeferralChange
+from everyitem.ports.doubt import Intent
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.progress import Progress
 
 
 class CommitBuilder:

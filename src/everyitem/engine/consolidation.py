@@ -19,7 +19,10 @@ from everyitem.model.figures import Figures
 from everyitem.model.items import Items, digest_of, item_id_of
 from everyitem.model.response import ExecutionFailure, Response, consolidate
 from everyitem.model.totals import ControlTotal, derive
-from everyitem.ports.store import Counters, ExecutionRecord, Intent, Store
+from everyitem.ports.checkpoint import Counters
+from everyitem.ports.doubt import Intent
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.store import Store
 
 _log = logging.getLogger("everyitem")
 

@@ -7,7 +7,8 @@ with that.
 
 from collections.abc import Iterable
 
-from everyitem.ports.store import DeferralChange, SegmentDraft
+from everyitem.ports.checkpoint import SegmentDraft
+from everyitem.ports.deferral import DeferralChange
 
 
 class DeferralRecord:

@@ -15,7 +15,7 @@ from everyitem.engine.recorder import Recorder
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, Successes, join_texts
 from everyitem.ports.completions import Completion
-from everyitem.ports.store import DeferralChange
+from everyitem.ports.deferral import DeferralChange
 
 #: The type of the failure of an attempt whose event did not come in time.
 DEFERRAL_TIMEOUT = "DeferralTimeout"

@@ -13,7 +13,7 @@ from everyitem.engine.messages import Ending, Verdict
 from everyitem.engine.recorder import Recorder
 from everyitem.engine.settling import settled_failure, settled_success
 from everyitem.model.errors import ErrorCode
-from everyitem.ports.store import LEFT_BEHIND, Decision, Intent, Settlement
+from everyitem.ports.doubt import LEFT_BEHIND, Decision, Intent, Settlement
 
 
 class Doubts:

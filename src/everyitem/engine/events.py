@@ -9,7 +9,10 @@ from typing import Any
 import msgspec
 
 from everyitem.model.totals import Balance
-from everyitem.ports.store import ExecutionRecord, FailedItem, OutboxEvent, Progress
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.progress import Progress
 
 BATCH_EXECUTED = "BatchExecuted"
 EXECUTION_FAILED = "ExecutionFailed"

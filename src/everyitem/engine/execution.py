@@ -40,18 +40,13 @@ from everyitem.model.plan import plan_partitions
 from everyitem.model.resources import NodeSpec, spread
 from everyitem.model.response import ErrorResponse, Response
 from everyitem.model.status import ExecutionStatus, may_move
+from everyitem.ports.checkpoint import Commit, Counters
+from everyitem.ports.execution import ExecutionRecord, Recorded
 from everyitem.ports.node import Node
 from everyitem.ports.observer import RunView
+from everyitem.ports.progress import Progress
 from everyitem.ports.started import NothingStarted, StartedItems, Suspicion
-from everyitem.ports.store import (
-    Commit,
-    Counters,
-    ExecutionRecord,
-    Ownership,
-    Progress,
-    Recorded,
-    Store,
-)
+from everyitem.ports.store import Ownership, Store
 
 _log = logging.getLogger("everyitem")
 

@@ -8,7 +8,7 @@ from everyitem.engine.storms import Storms, Summary
 from everyitem.model.status import ExecutionStatus
 from everyitem.model.trace import trace_id_of
 from everyitem.ports.observer import NoObserver, RunView, Vitals
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 #: A logger of its own, so that an application can tell them from what everyitem itself has to say.
 _log = logging.getLogger("everyitem.items")

@@ -11,9 +11,11 @@ import msgspec
 from everyitem.model.errors import ErrorCode, Problem
 from everyitem.model.resources import AllocatedResources, NodeSpec
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Counters, SegmentDraft
 from everyitem.ports.completions import Completion
+from everyitem.ports.deferral import DeferralChange
+from everyitem.ports.doubt import Intent, Settlement
 from everyitem.ports.node import Lease, NodeMessage
-from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
 
 
 class TimePassed(msgspec.Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from everyitem.model.alerts import Condition
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
 from everyitem.ports.observer import NoObserver, Observer, RunView, Vitals
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 _log = logging.getLogger("everyitem")
 

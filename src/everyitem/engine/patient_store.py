@@ -12,29 +12,16 @@ from everyitem.model.allocation import Allocation
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items, StoredItems
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit, Counters, SegmentHeader
 from everyitem.ports.completions import Completion
-from everyitem.ports.store import (
-    Commit,
-    Control,
-    ControlKind,
-    Counters,
-    Deferral,
-    ExecutionRecord,
-    FailedItem,
-    HistoryEntry,
-    Intent,
-    NewExecution,
-    OnDamage,
-    OutboxEvent,
-    Outcome,
-    Ownership,
-    Progress,
-    Recorded,
-    SegmentHeader,
-    Settlement,
-    Store,
-    StoreFault,
-)
+from everyitem.ports.control import Control, ControlKind
+from everyitem.ports.deferral import Deferral
+from everyitem.ports.doubt import Intent, Settlement
+from everyitem.ports.execution import ExecutionRecord, NewExecution, Recorded
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem, HistoryEntry, Outcome
+from everyitem.ports.progress import Progress
+from everyitem.ports.store import OnDamage, Ownership, Store, StoreFault
 
 
 class PatientOwnership:

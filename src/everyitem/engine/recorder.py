@@ -11,7 +11,9 @@ from everyitem.engine.messages import RetryChange, SaveCheckpoint
 from everyitem.engine.segments import SegmentCutter
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.outcome import Excuse, Failure, Successes
-from everyitem.ports.store import Counters, DeferralChange, Intent, SegmentDraft, Settlement
+from everyitem.ports.checkpoint import Counters, SegmentDraft
+from everyitem.ports.deferral import DeferralChange
+from everyitem.ports.doubt import Intent, Settlement
 
 #: Bytes of results that may wait for the disk.
 BUFFER_BYTES = 64 << 20

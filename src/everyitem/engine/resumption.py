@@ -18,8 +18,9 @@ from everyitem.engine.suspects import NOBODY
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.plan import Partition
 from everyitem.model.status import ExecutionStatus, may_move
+from everyitem.ports.checkpoint import Commit, Counters
+from everyitem.ports.execution import ExecutionRecord, Recorded
 from everyitem.ports.started import Suspicion
-from everyitem.ports.store import Commit, Counters, ExecutionRecord, Recorded
 
 
 def counters_at_start(recorded: Recorded, *, begins_round: bool, recovering: bool) -> Counters:

@@ -38,9 +38,10 @@ from everyitem.model.errors import EveryitemError
 from everyitem.model.figures import Figures
 from everyitem.model.resources import NodeSpec
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.node import Node, NodeFailed, NodeMessage, WorkerView
 from everyitem.ports.observer import Vitals
-from everyitem.ports.store import ExecutionRecord, Progress, StealNow, WorkerNow
+from everyitem.ports.progress import Progress, StealNow, WorkerNow
 
 _log = logging.getLogger("everyitem")
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from everyitem.model.outcome import Excuse, Failure, Successes
-from everyitem.ports.store import SegmentDraft, Settlement
+from everyitem.ports.checkpoint import SegmentDraft
+from everyitem.ports.doubt import Settlement
 
 #: About what a frame of a traceback takes: a path, a name and a line.
 _FRAME_BYTES = 100

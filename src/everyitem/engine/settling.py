@@ -7,17 +7,11 @@ from everyitem.engine.totals import RunningTotals
 from everyitem.model.errors import ErrorCode, UsageError
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure, Successes
-from everyitem.ports.store import (
-    Commit,
-    Decision,
-    ExecutionRecord,
-    FailedItem,
-    Ownership,
-    PendingRetry,
-    Recorded,
-    SegmentDraft,
-    Settlement,
-)
+from everyitem.ports.checkpoint import Commit, PendingRetry, SegmentDraft
+from everyitem.ports.doubt import Decision, Settlement
+from everyitem.ports.execution import ExecutionRecord, Recorded
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Ownership
 
 #: The type of a failure somebody vouches for.
 SETTLED_AS_FAILED = "SettledAsFailed"

@@ -56,6 +56,7 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.plan import Partition
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.doubt import Intent
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
@@ -67,7 +68,6 @@ from everyitem.ports.node import (
     SliceShortened,
 )
 from everyitem.ports.started import Suspicion
-from everyitem.ports.store import Intent
 
 #: After the batch timeout, items in flight get this many seconds before they are interrupted.
 TIMEOUT_GRACE = 0.5

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 #: Failures of one cause that are told one by one within a window, and the seconds it lasts.
 SINGLY, WINDOW = 5, 60.0

@@ -16,7 +16,9 @@ from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ContentDiffers, StoreDamaged, UsageError
 from everyitem.model.response import parse_response
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import ControlKind, ExecutionRecord, NewExecution, Ownership, Store
+from everyitem.ports.control import ControlKind
+from everyitem.ports.execution import ExecutionRecord, NewExecution
+from everyitem.ports.store import Ownership, Store
 
 #: Seconds between two looks at an execution another process is carrying out.
 LOOK = 0.2

@@ -9,7 +9,7 @@ from typing import Self
 
 from everyitem.model.items import Items
 from everyitem.model.totals import Amount, Balance, derive
-from everyitem.ports.store import SegmentDraft
+from everyitem.ports.checkpoint import SegmentDraft
 
 
 class RunningTotals:

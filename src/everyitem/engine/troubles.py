@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from everyitem.model.causes import cause_of, pattern_of
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import CauseNow
+from everyitem.ports.progress import CauseNow
 
 #: Causes told apart; what fails for others beyond them is counted together.
 MOST_CAUSES = 100

@@ -1,8 +1,9 @@
 """How a batch is, read from its record: for whoever shows batches of other processes. Pure."""
 
 from everyitem.model.figures import Figures
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.observer import Vitals
-from everyitem.ports.store import ExecutionRecord, Progress
+from everyitem.ports.progress import Progress
 
 
 def vitals_of(record: ExecutionRecord) -> Vitals:

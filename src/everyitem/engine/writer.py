@@ -30,7 +30,10 @@ from everyitem.failpoints import Failpoint, passing
 from everyitem.model.allocation import Allocation
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.resources import AllocatedResources
-from everyitem.ports.store import Commit, Control, ControlKind, Ownership, Progress
+from everyitem.ports.checkpoint import Commit
+from everyitem.ports.control import Control, ControlKind
+from everyitem.ports.progress import Progress
+from everyitem.ports.store import Ownership
 
 #: Seconds between two looks into the control inbox, and between two renewals of ownership and progress.
 POLL = 0.2

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from everyitem.ports.store import ExecutionRecord
+from everyitem.ports.execution import ExecutionRecord
 
 
 class Outbox(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from everyitem.model.alerts import Condition
 from everyitem.model.figures import Figures
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.node import Lease, NodeMessage
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):

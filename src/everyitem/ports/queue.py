@@ -14,8 +14,9 @@ import msgspec
 from everyitem.model.configuration import Priority
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord, NewExecution
 from everyitem.ports.inbox import IncomingEvent
-from everyitem.ports.store import ExecutionRecord, NewExecution, Progress
+from everyitem.ports.progress import Progress
 
 
 class Wish(StrEnum):

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from everyitem.ports.monitoring import Outbox
-from everyitem.ports.store import OutboxEvent
+from everyitem.ports.outbox import OutboxEvent
 
 
 class Outgoing(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from everyitem.model.errors import ErrorCode, EveryitemError
-from everyitem.ports.store import Outcome
+from everyitem.ports.outcome import Outcome
 
 #: Refusals that are told word for word; all of them are counted.
 MOST_TOLD = 25

@@ -20,7 +20,8 @@ from typing import Any, ClassVar, NamedTuple
 from everyitem.compose import open_store
 from everyitem.failpoints import VARIABLE, Failpoint
 from everyitem.model.errors import StoreError, UsageError
-from everyitem.ports.store import ExecutionRecord, OnDamage, Store
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.store import OnDamage, Store
 
 PROCESSOR = """
 import os, random, time

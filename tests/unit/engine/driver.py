@@ -21,9 +21,9 @@ from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock, Successes
 from everyitem.model.plan import partition_items
+from everyitem.ports.doubt import Intent
 from everyitem.ports.node import HolderJoined, Lease, OutcomesArrived, SliceFinished
 from everyitem.ports.started import Suspicion
-from everyitem.ports.store import Intent
 
 
 def successes(indices: Sequence[int], attempt: int = 1) -> OutcomeBlock:

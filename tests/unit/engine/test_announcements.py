@@ -12,7 +12,11 @@ from everyitem.faces.documents.schemas import event_schema
 from everyitem.model.cloud_event import CloudEvent
 from everyitem.model.figures import Figures
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Counters, ExecutionRecord, FailedItem, OutboxEvent, Progress
+from everyitem.ports.checkpoint import Counters
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.progress import Progress
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from everyitem.model.configuration import ErrorStrategy
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.model.retry import RetryPolicy
+from everyitem.ports.doubt import Decision, Intent, Settlement
 from everyitem.ports.node import HolderJoined, HolderLost, ItemRunsLong, NodeFailed
-from everyitem.ports.store import Decision, Intent, Settlement
 
 NO_WAIT = RetryPolicy(max_retries=3, initial_delay=0.0)
 

@@ -10,7 +10,7 @@ from everyitem.model.configuration import ErrorStrategy
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.model.retry import RetryPolicy
 from everyitem.ports.completions import Completion, ToldFailure
-from everyitem.ports.store import DeferralChange
+from everyitem.ports.deferral import DeferralChange
 
 ONE_RETRY = RetryPolicy(max_retries=1, initial_delay=0.0)
 

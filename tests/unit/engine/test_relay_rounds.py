@@ -1,8 +1,8 @@
 """Which events go together, which wait, and which are given up."""
 
 from everyitem.engine.relay.rounds import Rounds
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import Outgoing
-from everyitem.ports.store import OutboxEvent
 
 
 def outgoing(position: int, execution: int = 1) -> Outgoing:

@@ -93,6 +93,22 @@ def test_a_step_notices_that_another_one_took_over() -> None:
     assert not one.holds(world)  # type: ignore[arg-type]
 
 
+def test_what_was_read_before_a_lease_ran_out_is_read_again() -> None:
+    """Another one may have come, published and gone, and the order of the events with it."""
+    world = World()
+    one, rival = world.tenure(), world.tenure()
+    assert one.holds(world)  # type: ignore[arg-type]
+    reign = one.reign
+    world.now += LEASE - LOOK
+    assert one.holds(world)  # type: ignore[arg-type]
+    assert one.reign == reign
+    world.now += LEASE
+    assert rival.holds(world)  # type: ignore[arg-type]
+    rival.give_back(world)  # type: ignore[arg-type]
+    assert one.holds(world)  # type: ignore[arg-type]
+    assert one.reign != reign
+
+
 def test_quick_steps_claim_no_more_often_than_needed() -> None:
     """A claim is a write: once every two seconds, whatever the receiver takes."""
     world = World()

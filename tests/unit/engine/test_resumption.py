@@ -9,8 +9,10 @@ from everyitem.engine.resumption import begin_run, counters_at_start, wall_at_st
 from everyitem.model.configuration import ProcessingConfiguration
 from everyitem.model.plan import partition_items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Counters, PendingRetry
+from everyitem.ports.execution import ExecutionRecord, Recorded
 from everyitem.ports.node import HolderJoined
-from everyitem.ports.store import Counters, ExecutionRecord, PendingRetry, Progress, Recorded
+from everyitem.ports.progress import Progress
 
 NOON = 1_700_000_000.0
 

@@ -1,7 +1,7 @@
 """A storm of equal failures is summed up; other failures are told one by one."""
 
 from everyitem.engine.storms import MOST_CAUSES, SINGLY, WINDOW, Storms
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 
 def failed(number, message="row {} is broken", kind="ValueError"):

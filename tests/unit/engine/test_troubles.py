@@ -3,7 +3,7 @@
 from everyitem.engine.troubles import MOST_CAUSES, Troubles
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import CauseNow
+from everyitem.ports.progress import CauseNow
 
 
 def failure(message: str, type_: str = "ValueError") -> Failure:

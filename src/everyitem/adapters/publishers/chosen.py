@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import Publisher
-from everyitem.ports.store import OutboxEvent
 
 
 class ChosenTypes:

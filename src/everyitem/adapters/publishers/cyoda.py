@@ -16,8 +16,8 @@ from everyitem.adapters.publishers.messages import STRUCTURED, batch_of, header_
 from everyitem.model.errors import UsageError
 from everyitem.model.identity import entity_of
 from everyitem.model.response import rfc3339
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, Publisher, PublisherAway
-from everyitem.ports.store import OutboxEvent
 from everyitem.settings.credentials import Credentials
 
 _log = logging.getLogger("everyitem.events")

@@ -13,8 +13,8 @@ from everyitem.adapters.kafka_url import kafka_properties
 from everyitem.adapters.publishers.messages import STRUCTURED, batch_of, to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 
 _TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 _NO_TOPIC: Final = frozenset(

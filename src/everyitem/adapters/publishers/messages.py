@@ -7,7 +7,7 @@ import msgspec
 
 from everyitem.model.cloud_event import CloudEvent, encode_json
 from everyitem.model.response import rfc3339
-from everyitem.ports.store import OutboxEvent
+from everyitem.ports.outbox import OutboxEvent
 
 #: The content type of one event in the structured mode.
 STRUCTURED: Final = "application/cloudevents+json"

@@ -17,8 +17,8 @@ from nats.aio.client import Client
 from everyitem.adapters.nats_client import nats_client
 from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_json
 from everyitem.model.store_url import shown_url
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 
 #: What a stream answers to a message beyond its own limit (JSStreamMessageExceedsMaximumErr).
 _TOO_LARGE: Final = 10054

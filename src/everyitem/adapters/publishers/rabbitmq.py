@@ -13,8 +13,8 @@ from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 from everyitem.adapters.amqp_url import amqp_connection
 from everyitem.adapters.publishers.messages import STRUCTURED, header_id, to_json
 from everyitem.model.store_url import shown_url
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 
 
 class RabbitPublisher:

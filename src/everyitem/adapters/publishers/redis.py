@@ -10,8 +10,8 @@ import redis
 from everyitem.adapters.publishers.messages import to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import PublisherAway
-from everyitem.ports.store import OutboxEvent
 
 
 class RedisPublisher:

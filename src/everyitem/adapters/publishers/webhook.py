@@ -23,8 +23,8 @@ from everyitem.adapters.publishers.messages import STRUCTURED, to_json
 from everyitem.model.errors import UsageError
 from everyitem.model.retry_after import seconds_asked
 from everyitem.model.store_url import port_in, shown_url
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 
 _SEVERAL: Final = "application/cloudevents-batch+json"
 #: Answers of a receiver that say nothing about the event.

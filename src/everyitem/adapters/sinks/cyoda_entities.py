@@ -16,8 +16,8 @@ from everyitem.adapters.cyoda_api import TAKEN, CyodaApi, CyodaApis, PlatformAwa
 from everyitem.adapters.cyoda_search import SearchBroken, found
 from everyitem.adapters.sinks.fields import KEY, MOST_BYTES, outcome_fields
 from everyitem.adapters.sinks.patience import Patience
+from everyitem.ports.outcome import Outcome
 from everyitem.ports.sink import Delivery, SinkAway, SinkUnfit
-from everyitem.ports.store import Outcome
 from everyitem.settings.credentials import Credentials
 
 #: Entities of one transaction: what the platform takes by default.

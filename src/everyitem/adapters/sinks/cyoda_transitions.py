@@ -17,8 +17,8 @@ import msgspec
 from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefused
 from everyitem.adapters.sinks.fields import KEY, outcome_fields
 from everyitem.adapters.sinks.patience import Patience
+from everyitem.ports.outcome import Outcome
 from everyitem.ports.sink import Delivery, SinkUnfit
-from everyitem.ports.store import Outcome
 from everyitem.settings.credentials import Credentials
 
 _TIMEOUT: Final = 60.0

@@ -5,8 +5,8 @@ A locked model of the platform knows one type for each field, so a result is the
 
 from typing import Any, Final
 
+from everyitem.ports.outcome import Outcome
 from everyitem.ports.sink import Delivery
-from everyitem.ports.store import Outcome
 
 #: The field that names an outcome for good; a model's unique key is on it.
 KEY: Final = "resultKey"

@@ -6,7 +6,9 @@ from msgspec.structs import replace
 
 from everyitem.adapters.stores.index_sets import unpack_indices, unpack_ranges
 from everyitem.adapters.stores.segments import StoredSegment
-from everyitem.ports.store import Decision, HistoryEntry, SegmentDraft, Settlement
+from everyitem.ports.checkpoint import SegmentDraft
+from everyitem.ports.doubt import Decision, Settlement
+from everyitem.ports.outcome import HistoryEntry
 
 
 def tells_of(segment: StoredSegment, index: int) -> bool:

@@ -16,7 +16,8 @@ from everyitem.adapters.stores.rounds import StoredRound
 from everyitem.adapters.stores.segments import StoredSegment
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import Outcome, SegmentDraft
+from everyitem.ports.checkpoint import SegmentDraft
+from everyitem.ports.outcome import Outcome
 
 #: Items whose ids are looked up together.
 _WINDOW = 1024

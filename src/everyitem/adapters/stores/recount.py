@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from everyitem.adapters.stores.rounds import FAILED, SUCCEEDED, StoredRound, replay
 from everyitem.adapters.stores.segments import StoredSegment, told_by
-from everyitem.ports.store import Counters, SegmentDraft
+from everyitem.ports.checkpoint import Counters, SegmentDraft
 
 #: Durations returned at most, about.
 _SAMPLE = 10_000

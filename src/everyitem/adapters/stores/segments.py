@@ -13,7 +13,7 @@ import msgspec
 from everyitem.adapters.stores import frames
 from everyitem.adapters.stores.index_sets import pack_indices, pack_ranges
 from everyitem.model.errors import StoreDamaged
-from everyitem.ports.store import SegmentDraft, SegmentHeader
+from everyitem.ports.checkpoint import SegmentDraft, SegmentHeader
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_draft = msgspec.msgpack.Decoder(SegmentDraft).decode

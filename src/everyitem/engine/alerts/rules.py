@@ -7,10 +7,10 @@ from everyitem.model.errors import ErrorCode
 from everyitem.model.figures import Availability
 from everyitem.model.redaction import redact
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.monitoring import Outbox
 from everyitem.ports.observer import Vitals
 from everyitem.ports.relay import ParkedEvent
-from everyitem.ports.store import ExecutionRecord
 from everyitem.settings.alerting import Limits
 
 #: Endings that are critical; the others are what the document asked for, or a person.

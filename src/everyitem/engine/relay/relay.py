@@ -54,6 +54,8 @@ class Relay:
         self._limits, self._notice = limits, notice
         self._tenure = Tenure(open_outlet)
         self._outlet: Outlet | None = None
+        #: The tenure's when the outbox was read last.
+        self._reign = 0
         self._watched, self._told = -WATCH, -TELL
         #: When (monotonic) to end: infinite until somebody wants it.
         self._ends_at = float("inf")
@@ -108,6 +110,7 @@ class Relay:
             self._watch(outlet)
         if now < self._rounds.not_before:
             return self._rounds.not_before - now
+        self._reign = self._tenure.reign
         events = outlet.unsent(AT_ONCE, without=self._rounds.resting(now))
         if not events:
             return LOOK
@@ -147,13 +150,15 @@ class Relay:
                         self._refuse(outlet, one, str(why))
 
     def _publish(self, outlet: Outlet, group: Sequence[Outgoing], sent: list[int]) -> bool:
-        """Hand these over; False where another relay is the one by now."""
+        """Hand these over; False where another relay is the one by now, or was meanwhile."""
         if not self._tenure.is_fresh:
             # a slow receiver: what it has is noted, and the others learn that somebody is at it
             outlet.sent(sent)
             sent.clear()
             if not self._tenure.holds(outlet):
                 return False
+        if self._tenure.reign != self._reign:
+            return False
         try:
             with self._tenure.step():
                 self._publisher.publish([one.event for one in group])

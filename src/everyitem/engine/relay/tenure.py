@@ -39,6 +39,8 @@ class Tenure:
         #: For the moment of the last claim, and for claiming.
         self._claiming = threading.Lock()
         self._claimed = float("-inf")
+        #: Changes whenever somebody else may have published since: what was read before is read again.
+        self.reign = 0
         #: When the step that is under way began.
         self._busy_since: float | None = None
         #: The connection of the thread beside the relay.
@@ -56,6 +58,8 @@ class Tenure:
             if self.is_fresh:
                 return True
             now = self._clock()
+            if now >= self._claimed + LEASE:
+                self.reign += 1
             is_mine = outlet.claim(self._me, LEASE)
             self._claimed = now if is_mine else float("-inf")
             return is_mine

@@ -13,8 +13,9 @@ from everyitem.faces.api.retention import PrunedExecution, prune
 from everyitem.faces.api.views import Status
 from everyitem.model.configuration import Priority
 from everyitem.model.errors import UsageError
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.queue import BatchQueue
-from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.ports.store import Store
 
 
 class Controls(Records):

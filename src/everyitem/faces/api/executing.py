@@ -18,9 +18,10 @@ from everyitem.faces.api.retention import prune_by_policy
 from everyitem.faces.api.views import Status
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import EveryitemError, StoreDamaged, StoreError, UsageError
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.observer import Observer
 from everyitem.ports.source import SourceOpener
-from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.ports.store import Store
 from everyitem.settings import Settings
 from everyitem.work.processors import find_processor
 

@@ -10,7 +10,10 @@ from everyitem.faces.api.views import ItemError, View, moment
 from everyitem.model.errors import UnknownItem
 from everyitem.model.items import Items, item_id_of
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import LEFT_BEHIND, ExecutionRecord, HistoryEntry, OnDamage, Store
+from everyitem.ports.doubt import LEFT_BEHIND
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outcome import HistoryEntry
+from everyitem.ports.store import OnDamage, Store
 
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

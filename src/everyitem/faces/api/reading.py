@@ -13,8 +13,8 @@ from everyitem.faces.api.options import RunOptions
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import UnknownProcessor
 from everyitem.model.items import Items
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.source import SourceOpener
-from everyitem.ports.store import ExecutionRecord
 from everyitem.settings import Settings
 from everyitem.work.processors import find_processor, load_processors
 

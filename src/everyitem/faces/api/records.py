@@ -31,8 +31,10 @@ from everyitem.model.alerts import Level
 from everyitem.model.errors import UnknownBatch, UsageError
 from everyitem.model.identity import names
 from everyitem.model.store_url import shown_url
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.observer import Overview
-from everyitem.ports.store import ExecutionRecord, OnDamage, Outcome, Store
+from everyitem.ports.outcome import Outcome
+from everyitem.ports.store import OnDamage, Store
 from everyitem.settings import Origin, Settings
 
 #: Identities a message lists.

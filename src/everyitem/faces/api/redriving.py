@@ -10,7 +10,9 @@ import msgspec
 from everyitem.faces.api.explanation import find_indices
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items
-from everyitem.ports.store import ExecutionRecord, FailedItem, Store
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Store
 
 _MOST_NAMED = 5
 

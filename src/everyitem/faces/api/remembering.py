@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from everyitem.model.items import Items
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.source import ItemSource, SourceChunk, SourceOpener, SourceSpec
-from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.ports.store import Store
 
 #: Kinds of sources whose items are read once in the life of a batch.
 _READ_ONCE: Final = ("cyoda-search", "cyoda-entities")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from everyitem import compose
 from everyitem.faces.api.views import View, moment
 from everyitem.model.errors import StoreError, UsageError
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.retention import Expired
-from everyitem.ports.store import ExecutionRecord
 
 _log = logging.getLogger("everyitem")
 

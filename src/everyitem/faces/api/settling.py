@@ -7,7 +7,10 @@ import msgspec
 from everyitem import compose
 from everyitem.faces.api.explanation import find_index
 from everyitem.model.errors import UnknownItem, UsageError, WrongState
-from everyitem.ports.store import ControlKind, Decision, ExecutionRecord, Settlement, Store
+from everyitem.ports.control import ControlKind
+from everyitem.ports.doubt import Decision, Settlement
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.store import Store
 
 #: How long an owner has to carry a settlement out, and how often to look. It reads its inbox five times a
 #: second, and commits at once.

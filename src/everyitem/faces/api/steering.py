@@ -11,8 +11,10 @@ import msgspec
 from everyitem.model.configuration import Priority
 from everyitem.model.errors import UsageError, WrongState
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.control import ControlKind
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.queue import Action, BatchQueue, Wish
-from everyitem.ports.store import ControlKind, ExecutionRecord, Store
+from everyitem.ports.store import Store
 
 #: How long to look whether the owner has reacted, and how often. It reads its inbox five times a second.
 _REACTION = 2.0

@@ -16,16 +16,12 @@ from everyitem.model.figures import Figures
 from everyitem.model.items import item_id_of
 from everyitem.model.response import Availabilities, rfc3339, shown_share
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import SegmentHeader
+from everyitem.ports.doubt import LEFT_BEHIND, Intent
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem, Outcome
 from everyitem.ports.queue import Action
-from everyitem.ports.store import (
-    LEFT_BEHIND,
-    ExecutionRecord,
-    FailedItem,
-    Intent,
-    OutboxEvent,
-    Outcome,
-    SegmentHeader,
-)
 
 _encode = msgspec.json.Encoder().encode
 

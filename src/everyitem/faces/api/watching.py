@@ -6,7 +6,8 @@ from collections import Counter
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.views import Status
 from everyitem.model.causes import cause_of
-from everyitem.ports.store import ExecutionRecord, Store
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.store import Store
 
 
 def snapshot_of(record: ExecutionRecord, causes: tuple[tuple[str, int], ...]) -> Snapshot:

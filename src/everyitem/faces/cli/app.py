@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from everyitem.faces.cli.chosen import choose_server
 from everyitem.faces.cli.exits import RESPONSE_ERROR, USAGE
@@ -98,9 +100,21 @@ _ON_THIS_MACHINE = frozenset(
 )
 
 
+class _Commands(TyperGroup):
+    """The subcommands, whose wrong values are said without the words of the library that checks them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 def build_app(*, loaded: frozenset[str] = frozenset(SUBCOMMANDS)) -> typer.Typer:
     """The command with its subcommands; those not in `loaded` are there by name and summary only."""
     app = typer.Typer(
+        cls=_Commands,
         name="everyitem",
         help=_flow(_HELP),
         rich_markup_mode="rich",

@@ -7,6 +7,7 @@ import typer
 
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.terminal import note, safe
+from everyitem.model.errors import UsageError
 from everyitem.settings import load_settings
 
 
@@ -44,6 +45,8 @@ def cyoda(
 
       everyitem cyoda install --url http://127.0.0.1:8080/api
     """
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--url {url!r}: name it like http://HOST:PORT/api")
     from everyitem.faces.cyoda.installing import install
     from everyitem.faces.cyoda.options import read_access
 

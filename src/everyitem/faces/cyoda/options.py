@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from everyitem.model.errors import UsageError
 from everyitem.settings import Settings
 from everyitem.settings.platform import Access, RestAccess, Results, cyoda_values, read_file
 from everyitem.settings.tables import checked
@@ -58,6 +59,8 @@ def read_options(settings: Settings, **flags: Any) -> CyodaOptions:
     """
     values = cyoda_values(settings)
     given = {name: value for name, value in flags.items() if value not in (None, (), [])}
+    if not (values | given).get("endpoints"):
+        raise UsageError("no endpoint of the platform is named: --endpoint HOST:PORT, or cyoda.endpoints")
     if given.get("plaintext") or given.get("tls"):
         # a flag for one of them takes the other back
         values |= {"plaintext": False, "tls": False}

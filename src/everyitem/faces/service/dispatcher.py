@@ -33,8 +33,8 @@ from everyitem.faces.service.views import Health
 from everyitem.model.errors import ErrorCode, Problem, StoreError, UsageError
 from everyitem.model.response import Response, parse_response, refuse
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.control import ControlKind
 from everyitem.ports.queue import BatchQueue, ServiceRecord, Ticket, Wish
-from everyitem.ports.store import ControlKind
 from everyitem.settings import Settings
 
 #: Seconds between two looks at the queue, two signs of life, and two requests of the same thing.

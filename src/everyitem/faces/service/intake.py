@@ -13,9 +13,10 @@ from everyitem.faces.service.errors import QueueFull
 from everyitem.faces.service.machine import demand_of
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ContentDiffers, DocumentRefused, Problem, WrongState
+from everyitem.ports.execution import ExecutionRecord, NewExecution
 from everyitem.ports.inbox import IncomingEvent
 from everyitem.ports.queue import Action, BatchQueue, NewTicket, QueueIsFull
-from everyitem.ports.store import ExecutionRecord, NewExecution, Store
+from everyitem.ports.store import Store
 from everyitem.settings import Settings
 
 #: Characters of a batch's id: it stands in URLs, in events, and on the command line of its process.

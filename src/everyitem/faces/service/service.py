@@ -27,7 +27,7 @@ from everyitem.faces.service.listener import Listener
 from everyitem.faces.service.orphans import Orphans
 from everyitem.faces.service.views import BatchStatus, Health, Live, Page, Submission
 from everyitem.model.errors import UsageError, WrongState
-from everyitem.ports.store import ExecutionRecord
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.settings import Settings, load_settings
 
 _MOST_LISTED = 1000

@@ -9,8 +9,8 @@ from everyitem.engine.allocation import forecast, rank
 from everyitem.faces.api.views import moment
 from everyitem.faces.service.views import BatchStatus
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.queue import BatchQueue, ServiceRecord, Ticket, Wish
-from everyitem.ports.store import ExecutionRecord
 
 #: Why a batch waits that nobody has looked at yet.
 _NEXT: Final = "it is about to be started"

@@ -8,7 +8,7 @@ from everyitem.faces.api.views import Status, View, moment
 from everyitem.model.configuration import Priority
 from everyitem.model.figures import LATENCY_BOUNDS
 from everyitem.model.response import rfc3339
-from everyitem.ports.store import ExecutionRecord
+from everyitem.ports.execution import ExecutionRecord
 
 
 class _Named(msgspec.Struct):

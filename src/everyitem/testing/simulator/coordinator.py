@@ -40,8 +40,9 @@ from everyitem.model.errors import OwnershipLost, StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.plan import partition_items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit, Counters
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.node import HolderJoined
-from everyitem.ports.store import Commit, Counters, ExecutionRecord
 from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.telling import told

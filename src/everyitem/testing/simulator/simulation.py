@@ -19,8 +19,8 @@ from everyitem.engine.settling import settle_at_rest
 from everyitem.model.errors import StoreError
 from everyitem.model.items import InMemoryItems
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec
+from everyitem.ports.doubt import Decision, Settlement
 from everyitem.ports.node import NodeFailed
-from everyitem.ports.store import Decision, Settlement
 from everyitem.testing.simulator.coordinator import Coordinator
 from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed

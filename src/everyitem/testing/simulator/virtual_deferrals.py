@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from everyitem.ports.checkpoint import Commit
 from everyitem.ports.completions import Completion, ToldFailure
-from everyitem.ports.store import Commit, Deferral
+from everyitem.ports.deferral import Deferral
 from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 

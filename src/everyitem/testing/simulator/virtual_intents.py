@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from everyitem.ports.store import Commit, Decision, Intent, SegmentDraft
+from everyitem.ports.checkpoint import Commit, SegmentDraft
+from everyitem.ports.doubt import Decision, Intent
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.witness import Witness

@@ -8,8 +8,10 @@ from msgspec.structs import replace
 from everyitem.adapters.stores.transactions import Position, Transactions
 from everyitem.model.allocation import Allocation
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Commit
 from everyitem.ports.completions import Completion
-from everyitem.ports.store import Commit, Control, Progress
+from everyitem.ports.control import Control
+from everyitem.ports.progress import Progress
 
 
 class Process(Protocol):

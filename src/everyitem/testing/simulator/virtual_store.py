@@ -11,16 +11,10 @@ from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
 from everyitem.model.outcome import Excuse, Failure
 from everyitem.model.status import ExecutionStatus, may_move
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
 from everyitem.ports.completions import Completion
-from everyitem.ports.store import (
-    Commit,
-    Counters,
-    ExecutionRecord,
-    OutboxEvent,
-    PendingRetry,
-    Recorded,
-    SegmentDraft,
-)
+from everyitem.ports.execution import ExecutionRecord, Recorded
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_deferrals import VirtualDeferrals

@@ -16,7 +16,8 @@ from everyitem.engine.messages import (
 )
 from everyitem.engine.writer import AT_ONCE, POLL, RENEW
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
-from everyitem.ports.store import Commit, Ownership
+from everyitem.ports.checkpoint import Commit
+from everyitem.ports.store import Ownership
 
 #: Seconds between two attempts to commit, and how many there are.
 AGAIN = 0.5

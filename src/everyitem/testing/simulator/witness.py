@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Protocol
 
+from everyitem.ports.deferral import Deferral
+from everyitem.ports.doubt import Intent
+from everyitem.ports.execution import Recorded
 from everyitem.ports.node import Lease
-from everyitem.ports.store import Deferral, Intent, Recorded
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
 

@@ -9,8 +9,8 @@ from everyitem.adapters.publishers import build_publisher
 from everyitem.adapters.publishers.cyoda import cyoda_publisher
 from everyitem.faces.cyoda.installing import sample
 from everyitem.model.errors import UsageError
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 from everyitem.settings.platform import RestAccess
 from everyitem.settings.publishing import read_publishing_settings
 

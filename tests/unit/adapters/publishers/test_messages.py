@@ -3,7 +3,7 @@
 import pytest
 
 from everyitem.adapters.publishers.messages import batch_of
-from everyitem.ports.store import OutboxEvent
+from everyitem.ports.outbox import OutboxEvent
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from tests.services.receiver import Receiver, receiving
 from everyitem.adapters.publishers import build_publisher
 from everyitem.adapters.publishers.webhook import WebhookPublisher, is_public
 from everyitem.model.errors import UsageError
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import EventsRefused, PublisherAway
-from everyitem.ports.store import OutboxEvent
 from everyitem.settings.publishing import PublishingSettings
 
 

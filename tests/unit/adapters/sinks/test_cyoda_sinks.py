@@ -10,8 +10,8 @@ from everyitem.adapters.sinks.cyoda_entities import ResultEntities
 from everyitem.adapters.sinks.cyoda_transitions import ItemTransitions
 from everyitem.adapters.sinks.fields import MOST_BYTES
 from everyitem.faces.cyoda.installing import sample
+from everyitem.ports.outcome import Outcome
 from everyitem.ports.sink import MOST_TOLD, Delivery, DeliveryStopped, SinkAway, SinkUnfit
-from everyitem.ports.store import Outcome
 
 MODEL = "BatchItemResult/1"
 

@@ -10,7 +10,7 @@ import pytest
 from everyitem.adapters.stores import open_store
 from everyitem.adapters.stores.sqlite import location
 from everyitem.model.errors import StoreDamaged, StoreError, UsageError
-from everyitem.ports.store import ControlKind
+from everyitem.ports.control import ControlKind
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import msgspec
 
 from everyitem.adapters.stores import frames
 from everyitem.adapters.stores.segments import digest_of, open_draft, seal, told_by
-from everyitem.ports.store import SegmentDraft
+from everyitem.ports.checkpoint import SegmentDraft
 
 CHAIN = b"chain"
 #: A failure as it was written before attempts were excused: thirteen fields.

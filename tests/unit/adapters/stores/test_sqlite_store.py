@@ -19,17 +19,12 @@ from everyitem.model.errors import ErrorCode, OwnershipLost, StoreDamaged, Store
 from everyitem.model.items import InMemoryItems, StoredItems
 from everyitem.model.outcome import Failure, Successes
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import (
-    Commit,
-    ControlKind,
-    Counters,
-    FailedItem,
-    NewExecution,
-    OutboxEvent,
-    Ownership,
-    PendingRetry,
-    SegmentDraft,
-)
+from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
+from everyitem.ports.control import ControlKind
+from everyitem.ports.execution import NewExecution
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem
+from everyitem.ports.store import Ownership
 
 
 class FaultyConnection(sqlite3.Connection):

@@ -8,7 +8,7 @@ from everyitem.faces.api.explanation import _attempt, _status, find_index, find_
 from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
 from everyitem.model.outcome import Failure
-from everyitem.ports.store import HistoryEntry
+from everyitem.ports.outcome import HistoryEntry
 
 
 def items(*values, named=True):

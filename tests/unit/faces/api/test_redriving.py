@@ -7,7 +7,7 @@ import pytest
 from everyitem.faces.api.redriving import correction_texts, read_corrections, select_failed
 from everyitem.model.errors import UsageError
 from everyitem.model.items import InMemoryItems
-from everyitem.ports.store import FailedItem
+from everyitem.ports.outcome import FailedItem
 
 ITEMS = InMemoryItems(b'[{"itemId":"t-0"},{"itemId":"t-1"},{"itemId":"t-2"}]', named=True)
 

@@ -4,7 +4,9 @@ import pytest
 
 from everyitem.faces.api.views import Status
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Counters, ExecutionRecord, Progress
+from everyitem.ports.checkpoint import Counters
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.progress import Progress
 
 
 def record(**changes):

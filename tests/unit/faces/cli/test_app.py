@@ -65,6 +65,13 @@ def test_wrong_usage_is_2_with_nothing_on_stdout(arguments):
     assert done.stderr
 
 
+def test_a_wrong_value_is_said_without_the_words_of_a_library():
+    """What it was, and what there would be."""
+    done = RUNNER.invoke(build_app(), ["run", "x.json", "--nodes", "gpu"], env={"COLUMNS": "200"})
+    assert "'gpu' is not one of 'thread'" in done.stderr
+    assert "Value error" not in done.stderr
+
+
 def test_starting_loads_neither_rich_nor_pydantic():
     """What a command needs is loaded by that command."""
     script = "import sys, everyitem.faces.cli.app; print({'rich', 'pydantic', 'psutil'} & set(sys.modules))"

@@ -21,7 +21,8 @@ from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import StoreError
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Counters, ExecutionRecord, NewExecution
+from everyitem.ports.checkpoint import Counters
+from everyitem.ports.execution import ExecutionRecord, NewExecution
 
 #: Input chunks inserted at a time.
 _CHUNK_ROWS = 16

@@ -6,8 +6,8 @@ import msgspec
 
 from everyitem.adapters.stores.relational.database import Database, Dialect, insert_rows
 from everyitem.model.errors import StoreDamaged
+from everyitem.ports.checkpoint import Commit
 from everyitem.ports.completions import Completion, ToldFailure
-from everyitem.ports.store import Commit
 
 _json = msgspec.json.Encoder().encode
 _decode_failure = msgspec.json.Decoder(ToldFailure).decode

@@ -3,8 +3,8 @@
 from everyitem.adapters.stores.relational import records
 from everyitem.adapters.stores.relational.database import Connection, Database
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.monitoring import Outbox
-from everyitem.ports.store import ExecutionRecord
 
 
 class TableMonitoring:

@@ -8,8 +8,8 @@ from everyitem.adapters.stores.liveness import Owner, ProcessIdentity, this_proc
 from everyitem.adapters.stores.relational.database import Connection
 from everyitem.adapters.stores.relational.monitoring import read_backlog
 from everyitem.ports.monitoring import Outbox
+from everyitem.ports.outbox import OutboxEvent
 from everyitem.ports.relay import Outgoing, ParkedEvent
-from everyitem.ports.store import OutboxEvent
 
 _RELAY: Final = "events"
 _UNSENT: Final = "sent_at IS NULL AND parked_at IS NULL"

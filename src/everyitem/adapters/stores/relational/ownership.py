@@ -22,8 +22,11 @@ from everyitem.failpoints import Failpoint, passing
 from everyitem.model.allocation import Allocation
 from everyitem.model.errors import IllegalMove, OwnershipLost, UsageError
 from everyitem.model.status import ExecutionStatus, may_become
+from everyitem.ports.checkpoint import Commit, Counters
 from everyitem.ports.completions import Completion
-from everyitem.ports.store import Commit, Control, ControlKind, Counters, Progress, Settlement
+from everyitem.ports.control import Control, ControlKind
+from everyitem.ports.doubt import Settlement
+from everyitem.ports.progress import Progress
 
 _json = msgspec.json.Encoder().encode
 _decode_settlement = msgspec.json.Decoder(Settlement).decode

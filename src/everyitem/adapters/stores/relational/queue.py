@@ -15,9 +15,10 @@ from everyitem.adapters.stores.relational.inbox import remember
 from everyitem.model.configuration import Priority
 from everyitem.model.items import Items
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.execution import ExecutionRecord, NewExecution
 from everyitem.ports.inbox import EventIsKnown, IncomingEvent
+from everyitem.ports.progress import Progress
 from everyitem.ports.queue import Action, Demand, NewTicket, QueueIsFull, ServiceRecord, Ticket, Wish
-from everyitem.ports.store import ExecutionRecord, NewExecution, Progress
 
 _decode_progress = msgspec.json.Decoder(Progress).decode
 

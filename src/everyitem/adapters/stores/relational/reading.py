@@ -16,7 +16,10 @@ from everyitem.adapters.stores.segments import StoredSegment, damage_of, open_dr
 from everyitem.adapters.stores.stored_input import open_items
 from everyitem.model.errors import StoreDamaged
 from everyitem.model.items import ItemChunk, Items
-from everyitem.ports.store import Deferral, Intent, PendingRetry, SegmentDraft, StoreFault
+from everyitem.ports.checkpoint import PendingRetry, SegmentDraft
+from everyitem.ports.deferral import Deferral
+from everyitem.ports.doubt import Intent
+from everyitem.ports.store import StoreFault
 
 T = TypeVar("T")
 

@@ -9,8 +9,10 @@ from everyitem.adapters.stores.liveness import Owner, ProcessIdentity
 from everyitem.adapters.stores.relational.database import Database, Dialect
 from everyitem.model.errors import UsageError
 from everyitem.model.status import ExecutionStatus
+from everyitem.ports.checkpoint import Counters
+from everyitem.ports.execution import ExecutionRecord, NewExecution
+from everyitem.ports.progress import Progress
 from everyitem.ports.queue import Wish
-from everyitem.ports.store import Counters, ExecutionRecord, NewExecution, Progress
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_counters = msgspec.json.Decoder(Counters).decode

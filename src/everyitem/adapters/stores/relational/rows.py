@@ -12,7 +12,7 @@ from everyitem.adapters.stores.segments import StoredSegment
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import UsageError
 from everyitem.model.status import ExecutionStatus
-from everyitem.ports.store import Commit, Counters
+from everyitem.ports.checkpoint import Commit, Counters
 
 _encode = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode

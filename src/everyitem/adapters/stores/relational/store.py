@@ -24,26 +24,15 @@ from everyitem.adapters.stores.segments import StoredSegment, header_of, open_dr
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.errors import OwnershipLost, StoreDamaged, UsageError
 from everyitem.model.items import Items
+from everyitem.ports.checkpoint import Counters, SegmentDraft, SegmentHeader
+from everyitem.ports.control import ControlKind
+from everyitem.ports.deferral import Deferral
+from everyitem.ports.doubt import Intent, Settlement
+from everyitem.ports.execution import ExecutionRecord, NewExecution, Recorded
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.outcome import FailedItem, HistoryEntry, Outcome
 from everyitem.ports.retention import Expired
-from everyitem.ports.store import (
-    ControlKind,
-    Counters,
-    Deferral,
-    ExecutionRecord,
-    FailedItem,
-    HistoryEntry,
-    Intent,
-    NewExecution,
-    OnDamage,
-    OutboxEvent,
-    Outcome,
-    Ownership,
-    Recorded,
-    SegmentDraft,
-    SegmentHeader,
-    Settlement,
-    StoreFault,
-)
+from everyitem.ports.store import OnDamage, Ownership, StoreFault
 
 #: Rows of failed items fetched at a time.
 _FAILED_ROWS = 500

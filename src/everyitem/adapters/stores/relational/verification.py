@@ -14,7 +14,8 @@ from everyitem.adapters.stores.segments import StoredSegment, open_draft, told_b
 from everyitem.model.errors import StoreError
 from everyitem.model.items import Items
 from everyitem.model.totals import Amount, ControlTotal, derive
-from everyitem.ports.store import SegmentDraft, StoreFault
+from everyitem.ports.checkpoint import SegmentDraft
+from everyitem.ports.store import StoreFault
 
 #: The events of which each response has exactly one.
 _TERMINAL = ("BatchExecuted", "ExecutionFailed")

@@ -38,7 +38,10 @@ from everyitem.faces.api.views import Status, moment
 from everyitem.model.response import rfc3339, success_rate
 from everyitem.model.store_url import shown_url
 from everyitem.model.totals import Balance
-from everyitem.ports.store import ExecutionRecord, OutboxEvent, SegmentHeader, Store
+from everyitem.ports.checkpoint import SegmentHeader
+from everyitem.ports.execution import ExecutionRecord
+from everyitem.ports.outbox import OutboxEvent
+from everyitem.ports.store import Store
 
 #: Items, causes, and ids of a cause that are named; checkpoints shown from either end; points of the curve.
 _SLOWEST, _CAUSES, _IDS, _CHECKPOINTS, _POINTS = 10, 20, 5, 50, 120
