@@ -1,4 +1,4 @@
-"""F14: what comes from a worker that was written off is refused, and never recorded over what came instead."""
+"""F14: what comes from a worker that was written off is refused, and recorded over nothing."""
 
 import pytest
 from tests.unit.engine.driver import Driver, successes
