@@ -56,6 +56,10 @@ class StoreModel(RuleBasedStateMachine):
         self.attempts = [0] * COUNT
         #: All calls of each item in its latest round: those an outage took use up no attempt.
         self.calls = [0] * COUNT
+        #: The round, in which each item was called last, and how many calls of it were before a redrive.
+        self.round = 1
+        self.called_in = [0] * COUNT
+        self.before = [0] * COUNT
         self.waiting: set[int] = set()
         self.items = list(range(COUNT))
         #: Handles that were replaced, and the ids of all events, in order.
@@ -94,6 +98,7 @@ class StoreModel(RuleBasedStateMachine):
 
     def settle(self, commit: Commit, draft: SegmentDraft, index: int, fate: str) -> None:
         self.calls[index] += 1
+        self.called_in[index] = self.round
         attempt = self.attempts[index] + 1
         self.attempts[index] += fate != "taken"
         if fate == "ok":
@@ -117,12 +122,16 @@ class StoreModel(RuleBasedStateMachine):
             self.waiting.remove(index)
             commit.retries_cleared.append(index)  # type: ignore[attr-defined]
 
-    @precondition(lambda self: any(self.attempts[index] for index in self.waiting))
+    def written(self) -> list[int]:
+        """Items that wait because of an attempt of this round."""
+        waiting = (index for index in self.waiting if self.called_in[index] == self.round)
+        return sorted(index for index in waiting if self.attempts[index])
+
+    @precondition(lambda self: self.written())
     @rule(data=st.data())
     def excuse(self, data: st.DataObject) -> None:
         """An outage is noticed by attempts that are written: they are given back."""
-        written = sorted(index for index in self.waiting if self.attempts[index])
-        chosen = data.draw(st.sets(st.sampled_from(written), min_size=1))
+        chosen = data.draw(st.sets(st.sampled_from(self.written()), min_size=1))
         excuses = [Excuse(index, self.attempts[index]) for index in chosen]
         for index in chosen:
             self.attempts[index] -= 1
@@ -138,7 +147,9 @@ class StoreModel(RuleBasedStateMachine):
         corrected = data.draw(st.sets(st.sampled_from(chosen)))
         self.store.open_round(self.owner, chosen, {index: b"%d" % (index + 100) for index in corrected})
         for index in chosen:
+            self.before[index] += self.calls[index]
             self.states[index], self.attempts[index], self.calls[index] = OPEN, 0, 0
+        self.round += 1
         for index in corrected:
             self.items[index] = index + 100
         self.owner.commit(Commit(counters=self.counters()))
@@ -196,8 +207,7 @@ class StoreModel(RuleBasedStateMachine):
     def a_history_says_which_attempts_count(self) -> None:
         """No number counts twice; looked at for the item that was called most."""
         index = max(range(COUNT), key=self.calls.__getitem__)
-        history = self.store.history(self.key, index)
-        latest = [one for one in history if self.calls[index] and one.round == history[-1].round]
+        latest = self.store.history(self.key, index)[self.before[index] :]
         counting = [one.attempt for one in latest if one.failure is None or one.failure.used_up]
         assert counting == list(range(1, self.attempts[index] + 1))
         assert len(latest) == self.calls[index]
