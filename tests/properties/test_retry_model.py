@@ -19,10 +19,15 @@ class RetryModel(RuleBasedStateMachine):
         self.ready: dict[int, Retry] = {}
         self.ready_since = 0.0
 
-    @rule(attempt=st.integers(2, 4), delay=st.floats(0, 2), alone=st.booleans())
-    def push(self, attempt: int, delay: float, *, alone: bool) -> None:
+    @rule(
+        attempt=st.integers(2, 4),
+        delay=st.floats(0, 2),
+        alone=st.booleans(),
+        cause=st.sampled_from(["", *"ab"]),
+    )
+    def push(self, attempt: int, delay: float, *, alone: bool, cause: str) -> None:
         """An item failed and waits."""
-        retry = Retry(self.number, attempt, self.now + delay, alone)
+        retry = Retry(self.number, attempt, self.now + delay, alone, cause)
         self.number += 1
         self.heap.push(retry)
         self.waiting[retry.index] = retry
@@ -48,6 +53,19 @@ class RetryModel(RuleBasedStateMachine):
             assert self.ready.pop(retry.index) is retry
             assert not retry.alone
             assert retry.due <= self.now
+
+    @rule(data=st.data(), cause=st.sampled_from("ab"))
+    def excuse(self, data: st.DataObject, cause: str) -> None:
+        """Items of one cause get the number before, once; whether they wait or are ready."""
+        there = self.waiting | self.ready
+        asked = data.draw(st.sets(st.sampled_from(sorted(there)))) if there else set()
+        expected = {index: there[index].attempt - 1 for index in asked if there[index].cause == cause}
+        excused = self.heap.excuse(asked, cause)
+        assert {retry.index: retry.attempt for retry in excused} == expected
+        assert len(excused) == len(expected)
+        self.let_time_pass(0.0)
+        for index in expected.keys() & self.ready.keys():
+            assert self.ready[index].cause == ""
 
     @rule()
     def patience_has_an_end(self) -> None:

@@ -19,7 +19,7 @@ from tests.services.batches import created
 from everyitem.adapters.stores import open_store
 from everyitem.model.errors import ErrorCode, OwnershipLost
 from everyitem.model.items import InMemoryItems
-from everyitem.model.outcome import Failure, Successes
+from everyitem.model.outcome import Excuse, Failure, Successes
 from everyitem.model.status import ExecutionStatus
 from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
 from everyitem.ports.outbox import OutboxEvent
@@ -49,6 +49,12 @@ class StoreModel(RuleBasedStateMachine):
         self.states = [OPEN] * COUNT
         #: Charged attempts of each item in its latest round, and items that wait for a retry.
         self.attempts = [0] * COUNT
+        #: All calls of each item in its latest round: those an outage took use up no attempt.
+        self.calls = [0] * COUNT
+        #: The round, in which each item was called last, and how many calls of it were before a redrive.
+        self.round = 1
+        self.called_in = [0] * COUNT
+        self.before = [0] * COUNT
         self.waiting: set[int] = set()
         self.items = list(range(COUNT))
         #: Handles that were replaced, and the ids of all events, in order.
@@ -70,7 +76,7 @@ class StoreModel(RuleBasedStateMachine):
             fates = data.draw(
                 st.dictionaries(
                     st.sampled_from(self.open_items() or [0]),
-                    st.sampled_from(["ok", "bad", "again"]),
+                    st.sampled_from(["ok", "bad", "again", "taken"]),
                     max_size=5,
                 )
             )
@@ -86,26 +92,46 @@ class StoreModel(RuleBasedStateMachine):
         self.owner.commit(commit)
 
     def settle(self, commit: Commit, draft: SegmentDraft, index: int, fate: str) -> None:
-        self.attempts[index] += 1
-        attempt = self.attempts[index]
+        self.calls[index] += 1
+        self.called_in[index] = self.round
+        attempt = self.attempts[index] + 1
+        self.attempts[index] += fate != "taken"
         if fate == "ok":
             self.states[index] = SUCCEEDED
             draft.successes.append(Successes([(index, 1)], attempt, [1000], f"[{index}]".encode()))
         else:
             final = fate == "bad"
             failure = Failure(index, attempt, ErrorCode.ITEM_ERROR, "E", "m", 1000, final=final)
+            failure.excused = fate == "taken"
             draft.failures.append(failure)
         if fate == "bad":
             self.states[index] = FAILED
             row = FailedItem(index, str(index), attempt, "ITEM_ERROR", "E", "m", float(attempt))
             commit.failed.append(row)  # type: ignore[attr-defined]
         commit.retries_set[:] = [one for one in commit.retries_set if one.index != index]  # type: ignore[index]
-        if fate == "again":
+        if fate in ("again", "taken"):
             self.waiting.add(index)
-            commit.retries_set.append(PendingRetry(index, attempt, 1.0))  # type: ignore[attr-defined]
+            retry = PendingRetry(index, self.attempts[index], 1.0)
+            commit.retries_set.append(retry)  # type: ignore[attr-defined]
         elif index in self.waiting:
             self.waiting.remove(index)
             commit.retries_cleared.append(index)  # type: ignore[attr-defined]
+
+    def written(self) -> list[int]:
+        """Items that wait because of an attempt of this round."""
+        waiting = (index for index in self.waiting if self.called_in[index] == self.round)
+        return sorted(index for index in waiting if self.attempts[index])
+
+    @precondition(lambda self: self.written())
+    @rule(data=st.data())
+    def excuse(self, data: st.DataObject) -> None:
+        """An outage is noticed by attempts that are written: they are given back."""
+        chosen = data.draw(st.sets(st.sampled_from(self.written()), min_size=1))
+        excuses = [Excuse(index, self.attempts[index]) for index in chosen]
+        for index in chosen:
+            self.attempts[index] -= 1
+        retries = [PendingRetry(index, self.attempts[index], 1.0) for index in chosen]
+        self.owner.commit(Commit(segments=[SegmentDraft([], [], excuses=excuses)], retries_set=retries))
 
     @precondition(lambda self: FAILED in self.states)
     @rule(data=st.data())
@@ -116,7 +142,9 @@ class StoreModel(RuleBasedStateMachine):
         corrected = data.draw(st.sets(st.sampled_from(chosen)))
         self.store.open_round(self.owner, chosen, {index: b"%d" % (index + 100) for index in corrected})
         for index in chosen:
-            self.states[index], self.attempts[index] = OPEN, 0
+            self.before[index] += self.calls[index]
+            self.states[index], self.attempts[index], self.calls[index] = OPEN, 0, 0
+        self.round += 1
         for index in corrected:
             self.items[index] = index + 100
         self.owner.commit(Commit(counters=self.counters()))
@@ -164,11 +192,20 @@ class StoreModel(RuleBasedStateMachine):
         settled = [index for index in range(COUNT) if self.states[index] != OPEN]
         assert [one.index for one in outcomes] == settled
         assert [one.attempts for one in outcomes] == [self.attempts[index] for index in settled]
-        assert [one.duration_ms for one in outcomes] == [float(self.attempts[index]) for index in settled]
+        assert [one.duration_ms for one in outcomes] == [float(self.calls[index]) for index in settled]
         failed = [index for index in range(COUNT) if self.states[index] == FAILED]
         assert [one.index for one in self.store.failures(self.key)] == failed
         assert self.store.items(self.key).text(range(COUNT)) == msgspec.json.encode(self.items)
         assert self.store.verify(self.key) == []
+
+    @rule()
+    def a_history_says_which_attempts_count(self) -> None:
+        """No number counts twice; looked at for the item that was called most."""
+        index = max(range(COUNT), key=self.calls.__getitem__)
+        latest = self.store.history(self.key, index)[self.before[index] :]
+        counting = [one.attempt for one in latest if one.failure is None or one.failure.used_up]
+        assert counting == list(range(1, self.attempts[index] + 1))
+        assert len(latest) == self.calls[index]
 
     def teardown(self) -> None:
         self.owner.release()

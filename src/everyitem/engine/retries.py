@@ -76,24 +76,26 @@ class RetryHeap:
         Left out are items that do not wait here, and those that have failed otherwise since: a worker's
         death is charged whatever else is out of order. Returns who was excused.
         """
-        waiting = [retry for _, _, retry in self._heap if retry.index in indices and retry.cause == cause]
-        ready = [
-            retry
-            for queue in self._ready.values()
-            for retry in queue
-            if retry.index in indices and retry.cause == cause
-        ]
+
+        def is_excused(retry: Retry) -> bool:
+            return retry.index in indices and retry.cause == cause
+
+        queues = [retry for queue in self._ready.values() for retry in queue]
+        ready = list(filter(is_excused, queues))
+        others = [retry for _, _, retry in self._heap] + list(self._alone)
+        excused = [*filter(is_excused, others), *ready]
         for retry in ready:
+            # it waits among those of another number, as soon as time is looked at again
             queue = self._ready[retry.attempt]
             queue.remove(retry)
             if not queue:
                 del self._ready[retry.attempt]
             self._ready_count -= 1
             self.push(retry)
-        for retry in (*waiting, *ready):
+        for retry in excused:
             retry.attempt -= 1
             retry.cause = ""
-        return [*waiting, *ready]
+        return excused
 
     @property
     def has_alone(self) -> bool:
