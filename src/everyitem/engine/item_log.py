@@ -60,8 +60,8 @@ class ItemLog(NoObserver):
 
     def _sum_up(self, summary: Summary) -> None:
         _log.warning(
-            "%d more items failed within %.0f s as others before (%s), from item %s to item %s",
-            summary.count,
+            "%s failed within %.0f s as others before (%s), from item %s to item %s",
+            "1 more item" if summary.count == 1 else f"{summary.count:,} more items",
             summary.seconds,
             summary.cause,
             summary.first.item_id,
