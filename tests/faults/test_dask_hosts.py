@@ -9,7 +9,7 @@ from tests.faults.rigs.dask_batches import DaskBatch, dask_node
 from tests.services.dask import DaskCluster
 from tests.services.netns import Hosts, NamespacesMissing, certificates, running_hosts
 
-from everyitem.adapters.nodes.dask.dispatch import Patience
+from everyitem.adapters.nodes.dask.patience import Patience
 
 pytestmark = [pytest.mark.service, pytest.mark.long]
 

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.rigs.dask_batches import DaskBatch, Losses, dask_node
 from tests.services.dask import DaskCluster
 
-from everyitem.adapters.nodes.dask.dispatch import Patience
+from everyitem.adapters.nodes.dask.patience import Patience
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_a_worker_that_is_frozen_before_its_station_opens_holds_up_nobody(
         batch = DaskBatch(tmp_path, 100)
         begun = time.monotonic()
         batch.check(batch.run([dask_node(lively, 4)]))
-        # opening stations takes some 2 s
-        assert time.monotonic() - begun < 3 * (100 * batch.seconds / 3 + 2.0)
+        # opening stations takes some 2 s, 6 on a busy machine; it used to take as long as it was frozen
+        assert time.monotonic() - begun < 3 * (100 * batch.seconds / 3 + 6.0)
     finally:
         os.killpg(frozen, signal.SIGCONT)
 

@@ -102,9 +102,9 @@ def _build_node(
 def _dask_node(
     spec: NodeSpec, slots: int, assignment: Assignment, processor: ItemProcessor, batch: ProcessingBatch
 ) -> Node:
-    from everyitem.adapters.nodes.dask.dispatch import Patience
     from everyitem.adapters.nodes.dask.node import DaskNode
     from everyitem.adapters.nodes.dask.own_cluster import OwnCluster
+    from everyitem.adapters.nodes.dask.patience import Patience
 
     own, patience = None, Patience()
     clusters = batch.resources.clusters

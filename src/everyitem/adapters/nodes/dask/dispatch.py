@@ -15,25 +15,17 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from everyitem.adapters.nodes.dask.bisection import Bisection
 from everyitem.adapters.nodes.dask.cluster_view import ClusterView, Place
 from everyitem.adapters.nodes.dask.flights import Flight
-from everyitem.adapters.nodes.dask.frames import Ask, Glimpse, Opening, Report, Task, encode
+from everyitem.adapters.nodes.dask.frames import Ask, Opening, Report, Task, encode
 from everyitem.adapters.nodes.dask.link import Link, LinkLost, Lost, NoCluster
+from everyitem.adapters.nodes.dask.lookout import Lookout
+from everyitem.adapters.nodes.dask.patience import Patience
 from everyitem.adapters.nodes.dask.seats import Seats
+from everyitem.adapters.nodes.dask.traffic import Traffic
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
-from everyitem.model.outcome import OutcomeBlock
-from everyitem.ports.node import (
-    ItemRunsLong,
-    Lease,
-    NodeFailed,
-    OutcomesArrived,
-    Post,
-    SliceFinished,
-    SliceShortened,
-    WorkerView,
-)
+from everyitem.ports.node import Lease, NodeFailed, Post, WorkerView
 from everyitem.work.failures import in_short
 from everyitem.work.outcomes import ranges_of
 from everyitem.work.stretch import MAX_ITEMS
@@ -44,34 +36,11 @@ logger = logging.getLogger(__name__)
 #: Seconds between two turns of the loop, and between two looks at who belongs to the cluster.
 _TURN: Final = 0.05
 _CENSUS: Final = 1.0
-#: Seconds, and round trips, between two questions about the slices of a worker: each costs the scheduler one.
-_LOOK: Final = 0.1
-_LOOK_ROUND_TRIPS: Final = 5
-#: Seconds, and round trips, an item may run before `ItemRunsLong`: less is not worth the way back.
-_LONG: Final = 0.1
-_LONG_ROUND_TRIPS: Final = 10
-#: Seconds after which a station is asked though nothing runs there, so that it knows of us.
-_KEEP_ALIVE: Final = 10.0
-#: Seconds a slice that Dask has not begun stays with it once it is wanted back.
-_UNBEGUN: Final = 0.5
 #: Seconds the last outcomes have to arrive after an interruption.
 _GRACE: Final = 2.0
 
 #: Connects to the scheduler: (on_begun, on_gone) -> link.
 Connect = Callable[[Callable[[str, int, str], None], Callable[[str], None]], Awaitable[Link]]
-
-
-class Patience:
-    """How long a Dask node waits, in seconds."""
-
-    #: For a scheduler out of reach, and for a worker that can run the batch, before the node counts as lost.
-    cluster: float = 30.0
-    #: The same for the first worker of a cluster that is started for the batch.
-    start: float = 30.0
-    #: For a sign of life from a worker that has begun a slice.
-    silence: float = 15.0
-    #: For Dask to begin a slice while workers have nothing to do.
-    idle: float = 30.0
 
 
 class Dispatch:
@@ -97,12 +66,22 @@ class Dispatch:
         self._at_most_once = opening.assignment.at_most_once
         self._connect, self._patience = connect, patience
         self._seats = Seats(node_id, slots, post=post, clock=clock)
-        self._flights: dict[str, Flight] = {}
-        self._bisection = Bisection()
+        self._traffic = Traffic(
+            self._seats, post=post, clock=clock, drop=self._drop, replaces=lambda: not self._is_ending
+        )
+        self._lookout = Lookout(
+            self,
+            self._traffic,
+            node_id=node_id,
+            run_id=opening.run_id,
+            at_most_once=self._at_most_once,
+            patience=patience,
+            post=post,
+            clock=clock,
+        )
         self._cluster = ClusterView()
         self._link: Link | None = None
         self._connecting: asyncio.Future[Link] | None = None
-        self._round_trip = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._is_ending = self._is_closing = False
@@ -182,20 +161,22 @@ class Dispatch:
             if self._cluster.fit:
                 capable = now
                 # workers may come long after the connection: measured when the first one is there
-                self._round_trip = self._round_trip or await link.round_trip(self._cluster.allowed)
+                self._lookout.round_trip = self._lookout.round_trip or await link.round_trip(
+                    self._cluster.allowed
+                )
                 self._fill_seats()
             elif now - capable > self._patience_now or self._is_unfit():
                 raise _Hopeless(
                     self._cluster.problems
                     or f"no Dask worker that answers has been there for {self._patience_now:g} s"
                 )
-            self._look(link, now)
+            self._lookout.look(link, self._cluster, now)
             await self._rest(_TURN)
 
     @property
     def _patience_now(self) -> float:
         """The first worker may take longer to come than any that follows it."""
-        return self._patience.cluster if self._round_trip else self._patience.start
+        return self._patience.cluster if self._lookout.round_trip else self._patience.start
 
     def _is_unfit(self) -> bool:
         """Workers are there, and every one of them has said why it cannot run the batch."""
@@ -218,9 +199,13 @@ class Dispatch:
         new, gone = self._cluster.update(await link.workers(), time.monotonic())
         for address in gone:
             self._gone(address)
-        opening = {self._do(self._open(link, [address])) for address in new}
+        opening = {self.do(self._open(link, [address])) for address in new}
         while wait and opening and not self._cluster.fit and not self._is_ending:
             _, opening = await asyncio.wait(opening, timeout=_CENSUS, return_when=asyncio.FIRST_COMPLETED)
+
+    def reopen(self, link: Link, worker: str) -> None:
+        """A worker has given its station up."""
+        self.do(self._open(link, [worker]))
 
     async def _open(self, link: Link, workers: list[str]) -> None:
         try:
@@ -233,7 +218,8 @@ class Dispatch:
             if welcome.problem:
                 logger.warning("node %s: Dask worker %s: %s", self._node_id, address, welcome.problem)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have something done meanwhile; a fault in it is one of the node."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._did)
@@ -251,14 +237,12 @@ class Dispatch:
         """Hand a lease on to Dask, unless its holder is gone."""
         if self._is_ending or holder not in self._seats:
             return
-        flight = Flight(holder, lease, self._bisection.length(lease.indices), time.monotonic())
-        self._flights[holder] = flight
-        self._submit(flight)
+        self._submit(self._traffic.begin(holder, lease, time.monotonic()))
 
     def _submit(self, flight: Flight, *, with_opening: bool = False) -> None:
         link = self._link
         if link is None:
-            self._lose(flight, "the connection to the Dask scheduler was lost")
+            self.lose(flight, "the connection to the Dask scheduler was lost")
             return
         indices, lease = flight.indices, flight.lease
         cuts = range(0, len(indices), MAX_ITEMS)
@@ -274,7 +258,7 @@ class Dispatch:
         if self._at_most_once:
             place = self._least_loaded()
             if place is None:
-                self._give_back(flight)
+                self._traffic.give_back(flight)
                 return
             flight.worker, station, workers = place.address, place.station, [place.address]
         flight.tries += 1
@@ -282,24 +266,24 @@ class Dispatch:
         task = Task(self._opening.run_id, slice_, self._packed if with_opening else b"", station)
         key = f"everyitem-{self._opening.run_id}-{lease.lease_id}-{flight.tries}"
         flight.future = link.submit(key, task, workers)
-        self._do(self._await(link, flight, flight.future))
+        self.do(self._await(link, flight, flight.future))
 
     def _least_loaded(self) -> Place | None:
         """At-most-once leaves nothing to Dask: the station that may run a slice is known beforehand."""
         load = {place.address: 0 for place in self._cluster.fit}
-        for flight in self._flights.values():
+        for flight in self._traffic:
             if flight.worker in load:
                 load[flight.worker] += 1
         return min(self._cluster.fit, key=lambda place: load[place.address] / place.threads, default=None)
 
     def revoke(self, holder: str, lease_id: int) -> None:
         """Begin to take back what is unstarted of a lease, unless it is over."""
-        flight = self._flights.get(holder)
+        flight = self._traffic.get(holder)
         if flight is None or flight.lease.lease_id != lease_id or flight.revoked:
             return
         flight.revoked = True
         if flight.has_begun and self._link is not None:
-            self._do(self._ask(self._link, flight.worker))
+            self.do(self._lookout.ask(self._link, self._cluster, flight.worker))
         # else: when it begins, or when it has not begun for too long
 
     def resize(self, slots: int) -> None:
@@ -311,13 +295,13 @@ class Dispatch:
     def interrupt(self) -> None:
         """End items in flight by force; nobody is charged."""
         self._begin_end()
-        self._do(self._interrupt())
+        self.do(self._interrupt())
 
     async def _interrupt(self) -> None:
         """End what runs, and take what it had finished; only the stations know who has begun."""
         reason = "the slice was interrupted"
-        if (link := self._link) is not None and self._flights:
-            flights = list(self._flights.values())
+        if (link := self._link) is not None and self._traffic:
+            flights = list(self._traffic)
             ask = Ask(
                 self._opening.run_id,
                 leases=[(flight.lease.lease_id, flight.blocks) for flight in flights],
@@ -327,14 +311,14 @@ class Dispatch:
             answers = await asyncio.gather(*(link.ask(place, ask, patience=_GRACE) for place in places))
             for place, answer in zip(places, answers, strict=True):
                 for glimpse in answer.glimpses if answer else ():
-                    if flight := self._by_number(glimpse.lease_id):
+                    if flight := self._traffic.numbered(glimpse.lease_id):
                         flight.worker, flight.has_begun = place, True
             for flight in flights:
-                if not flight.has_begun and self._flights.get(flight.holder) is flight:
-                    self._lose(flight, reason)
+                if not flight.has_begun and self._traffic.get(flight.holder) is flight:
+                    self.lose(flight, reason)
             # the last reports are on the way; taking them is what the running tasks do
             waiting = [task for task in self._tasks if task is not asyncio.current_task()]
-            if self._flights and waiting:
+            if self._traffic and waiting:
                 await asyncio.wait(waiting, timeout=_GRACE)
         self._lose_all(reason)
         self._seats.lose_all("the node was interrupted")
@@ -354,60 +338,43 @@ class Dispatch:
     async def _close_stations(self) -> None:
         if (link := self._link) is None:
             return
-        for flight in self._flights.values():
+        for flight in self._traffic:
             if flight.future is not None:
-                self._do(link.drop(flight.future))
+                self.do(link.drop(flight.future))
         ask = Ask(self._opening.run_id, close=True)
         places = [place.address for place in self._cluster.places.values() if not place.is_frozen]
         await asyncio.gather(*(link.ask(address, ask) for address in places))
 
     def views(self) -> list[WorkerView]:
         """What each holder does now, as last seen."""
-        return self._seats.views(self._flights)
+        return self._traffic.views()
 
     # -- holders ---------------------------------------------------------------------------------------
 
     def _fill_seats(self) -> None:
         """Announce a holder for every slot that has none."""
         if not self._is_ending:
-            self._seats.fill(round_trip=self._round_trip)
+            self._seats.fill(round_trip=self._lookout.round_trip)
 
-    def _leave(self, flight: Flight, reason: str, block: OutcomeBlock, **known: Any) -> None:
-        """The holder of this flight is no more."""
-        self._end(flight)
-        self._seats.lose(flight.holder, reason, block, replaced=not self._is_ending, **known)
-
-    def _end(self, flight: Flight) -> None:
-        """The flight is over for us."""
-        del self._flights[flight.holder]
-        self._seats.count(flight.holder, len(flight.answered))
-        if self._link is not None and flight.future is not None:
-            self._do(self._link.drop(flight.future))
-        flight.future = None
-
-    def _give_back(self, flight: Flight) -> None:
-        """Nothing of what has no outcome was begun."""
-        self._end(flight)
-        self._post(SliceFinished(self._clock(), flight.holder, flight.lease.lease_id, OutcomeBlock()))
-
-    def _lose(self, flight: Flight, reason: str, *, blame: bool = False) -> None:
+    def lose(self, flight: Flight, reason: str, *, blame: bool = False) -> None:
         """The worker or the way to it is gone; with `blame` one of the items may have been at fault."""
-        unanswered = flight.unanswered
-        failures = self._bisection.lost(unanswered, flight.lease.attempt) if blame and unanswered else []
-        begun = tuple(unanswered) if flight.tries else ()
-        self._leave(flight, reason, OutcomeBlock([], failures), begun=begun)
+        self._traffic.lose(flight, reason, blame=blame)
         if self._link is not None and self._cluster.fit:
             self._fill_seats()
 
+    def _drop(self, future: Any) -> None:
+        if self._link is not None:
+            self.do(self._link.drop(future))
+
     def _lose_all(self, reason: str) -> None:
-        for flight in list(self._flights.values()):
-            self._lose(flight, reason)
+        for flight in self._traffic:
+            self.lose(flight, reason)
 
     def _fail(self, reason: str, code: ErrorCode = ErrorCode.RESOURCE_ERROR) -> None:
         """Nothing can run here any more: every holder says so, then the node."""
         was_ending, self._is_ending = self._is_ending, True
-        for flight in list(self._flights.values()):
-            self._lose(flight, reason)
+        for flight in self._traffic:
+            self.lose(flight, reason)
         self._seats.lose_all(reason)
         if not was_ending:
             logger.warning("node %s: %s", self._node_id, reason)
@@ -418,27 +385,24 @@ class Dispatch:
 
     def _begun(self, run_id: str, lease_id: int, worker: str) -> None:
         """A worker has begun a slice. The second one to do so means that the first is gone."""
-        flight = self._by_number(lease_id) if run_id == self._opening.run_id else None
+        flight = self._traffic.numbered(lease_id) if run_id == self._opening.run_id else None
         if flight is None:
             return
         if flight.has_begun and flight.worker != worker:
-            self._lose(flight, f"the Dask worker {flight.worker} was lost", blame=True)
+            self.lose(flight, f"the Dask worker {flight.worker} was lost", blame=True)
             return
         flight.worker, flight.has_begun = worker, True
         if (place := self._cluster.places.get(worker)) is not None:
             place.heard_at = time.monotonic()
         if flight.revoked and self._link is not None:
-            self._do(self._ask(self._link, worker))
-
-    def _by_number(self, lease_id: int) -> Flight | None:
-        return next((one for one in self._flights.values() if one.lease.lease_id == lease_id), None)
+            self.do(self._lookout.ask(self._link, self._cluster, worker))
 
     def _gone(self, worker: str) -> None:
         """Dask has given a worker up: what it had begun is lost; what merely waited there goes elsewhere."""
         self._cluster.places.pop(worker, None)
-        for flight in list(self._flights.values()):
+        for flight in self._traffic:
             if flight.worker == worker and (flight.has_begun or self._at_most_once):
-                self._lose(flight, f"the Dask worker {worker} was lost", blame=flight.has_begun)
+                self.lose(flight, f"the Dask worker {worker} was lost", blame=flight.has_begun)
 
     async def _await(self, link: Link, flight: Flight, future: Any) -> None:
         """Wait for what comes of a task, and take it if it is still wanted."""
@@ -446,7 +410,7 @@ class Dispatch:
             report = await link.result(future)
         except Lost as lost:
             if self._is_current(flight, future):
-                self._lose(flight, f"Dask: {lost}", blame=flight.has_begun and link.is_up)
+                self.lose(flight, f"Dask: {lost}", blame=flight.has_begun and link.is_up)
             return
         if self._is_current(flight, future):
             self._take_report(flight, report)
@@ -454,7 +418,7 @@ class Dispatch:
             self.dropped += 1
 
     def _is_current(self, flight: Flight, future: Any) -> bool:
-        return flight.future is future and self._flights.get(flight.holder) is flight
+        return flight.future is future and self._traffic.get(flight.holder) is flight
 
     def _take_report(self, flight: Flight, report: Report) -> None:
         place = self._cluster.places.get(report.worker)
@@ -462,108 +426,27 @@ class Dispatch:
             place.heard_at = time.monotonic()
         if report.problem:
             self._refuse_worker(place, report.problem)
-            self._give_back(flight)
+            self._traffic.give_back(flight)
         elif report.taken_back:
-            self._give_back(flight)
+            self._traffic.give_back(flight)
         elif report.refused:
-            self._lose(flight, "Dask brought a slice twice, or to a worker process it was not meant for")
+            self.lose(flight, "Dask brought a slice twice, or to a worker process it was not meant for")
         elif report.glimpse is None:
             # no station there yet: the same again, with what is needed to open one
             self._submit(flight, with_opening=True)
         elif report.loss is not None:
             block = flight.take(report.glimpse.first, report.glimpse.blocks)
             loss = report.loss
-            self._leave(flight, loss.reason, block, isolate=loss.isolate, begun=loss.begun)
+            self._traffic.leave(flight, loss.reason, block, isolate=loss.isolate, begun=loss.begun)
             self._fill_seats()
         else:
             block = flight.take(report.glimpse.first, report.glimpse.blocks)
-            self._bisection.done(list(flight.answered))
-            self._end(flight)
-            self._post(SliceFinished(self._clock(), flight.holder, flight.lease.lease_id, block))
+            self._traffic.finish(flight, block)
 
     def _refuse_worker(self, place: Place | None, problem: str) -> None:
         if place is not None:
             place.problem = problem
             logger.warning("node %s: Dask worker %s: %s", self._node_id, place.address, problem)
-
-    # -- looking at what runs --------------------------------------------------------------------------
-
-    def _look(self, link: Link, now: float) -> None:
-        """Ask who has begun something; give up who is silent, and what is not begun."""
-        pause = max(_LOOK, _LOOK_ROUND_TRIPS * self._round_trip)
-        busy = {flight.worker for flight in self._flights.values() if flight.has_begun}
-        for place in list(self._cluster.places.values()):
-            silent = now - place.heard_at
-            due = silent > (pause if place.address in busy else _KEEP_ALIVE)
-            if place.station and due and not place.is_asked:
-                self._do(self._ask(link, place.address))
-            if place.address in busy and now - place.heard_at > self._patience.silence:
-                self._freeze(place)
-        for flight in list(self._flights.values()):
-            if not flight.has_begun:
-                self._look_at_waiting(flight, now, busy)
-
-    def _look_at_waiting(self, flight: Flight, now: float, busy: set[str]) -> None:
-        waits = now - flight.submitted_at
-        is_stuck = waits > self._patience.idle and any(
-            place.address not in busy for place in self._cluster.fit
-        )
-        if self._at_most_once:
-            # only its station knows whether it has begun; one that never answers is given up as silent
-            if is_stuck and not flight.revoked and self._link is not None:
-                flight.revoked = True
-                self._do(self._ask(self._link, flight.worker))
-        elif is_stuck or (flight.revoked and waits > _UNBEGUN):
-            self._give_back(flight)
-
-    def _freeze(self, place: Place) -> None:
-        """A worker gives no sign of life: what it had begun goes elsewhere, and nothing new goes there."""
-        place.is_frozen = True
-        logger.warning("node %s: Dask worker %s does not answer", self._node_id, place.address)
-        for flight in list(self._flights.values()):
-            if flight.worker == place.address and flight.has_begun:
-                self._lose(flight, f"the Dask worker {place.address} did not answer")
-
-    async def _ask(self, link: Link, worker: str) -> None:
-        """Ask a worker's station how far it is, and tell it what is wanted back."""
-        place = self._cluster.places.get(worker)
-        if place is None:
-            return
-        flights = [flight for flight in self._flights.values() if flight.worker == worker]
-        ask = Ask(
-            self._opening.run_id,
-            leases=[(flight.lease.lease_id, flight.blocks) for flight in flights if flight.has_begun],
-            revoked=[flight.lease.lease_id for flight in flights if flight.revoked and not flight.shortened],
-        )
-        place.is_asked = True
-        try:
-            answer = await link.ask(worker, ask)
-        finally:
-            place.is_asked = False
-        if answer is None:
-            return
-        place.heard_at, place.is_frozen = time.monotonic(), False
-        if not answer.is_open:
-            place.station = ""  # it thought us dead
-            self._do(self._open(link, [worker]))
-        for glimpse in answer.glimpses:
-            flight = self._by_number(glimpse.lease_id)
-            if flight is not None and flight.worker == worker:
-                self._take_glimpse(flight, glimpse)
-
-    def _take_glimpse(self, flight: Flight, glimpse: Glimpse) -> None:
-        """Hand on what has become known of a running slice."""
-        at, lease_id = self._clock(), flight.lease.lease_id
-        block = flight.take(glimpse.first, glimpse.blocks)
-        if block or block.logs:
-            self._post(OutcomesArrived(at, flight.holder, lease_id, block))
-        if glimpse.kept is not None and not flight.shortened:
-            flight.shortened = True
-            self._post(SliceShortened(at, flight.holder, lease_id, glimpse.kept))
-        if glimpse.age > max(_LONG, _LONG_ROUND_TRIPS * self._round_trip) and not flight.said_long:
-            flight.said_long = True
-            self._post(ItemRunsLong(at, flight.holder, lease_id))
-        flight.index, flight.since = glimpse.index, time.monotonic() - glimpse.age
 
 
 class _Hopeless(Exception):

@@ -91,6 +91,10 @@ class Link:
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             await _close(client)
             raise LinkLost(f"the Dask scheduler at {address} does not answer: {in_short(error)}") from error
+        except asyncio.CancelledError:
+            # the node ends meanwhile
+            await _close(client)
+            raise
         return cls(client, on_begun=on_begun, on_gone=on_gone)
 
     @property

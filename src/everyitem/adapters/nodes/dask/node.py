@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from everyitem.adapters.nodes.dask.dispatch import Dispatch, Patience
+from everyitem.adapters.nodes.dask.dispatch import Dispatch
 from everyitem.adapters.nodes.dask.frames import Opening, Software
 from everyitem.adapters.nodes.dask.link import Link
 from everyitem.adapters.nodes.dask.own_cluster import Contact, OwnCluster
+from everyitem.adapters.nodes.dask.patience import Patience
 from everyitem.model.errors import UsageError
 from everyitem.model.items import Items
 from everyitem.model.resources import NodeSpec, address_problem

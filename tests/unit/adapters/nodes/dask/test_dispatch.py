@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from everyitem.adapters.nodes.dask.dispatch import Dispatch, Patience
+from everyitem.adapters.nodes.dask.dispatch import Dispatch
 from everyitem.adapters.nodes.dask.frames import Opening, Software, Welcome
 from everyitem.adapters.nodes.dask.link import NoCluster
+from everyitem.adapters.nodes.dask.patience import Patience
 from everyitem.model.items import InMemoryItems
 from everyitem.ports.node import HolderJoined, NodeFailed, NodeMessage, Post
 from everyitem.work.assignment import Assignment, OriginKind, ProcessorOrigin
