@@ -88,7 +88,7 @@ def publish(workspace: Workspace, broker: Broker, **more: object) -> None:
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_broker_killed_while_a_batch_publishes_loses_nothing(workspace: Workspace, broker, kills):
     """Every event is there at least once, and first in its order; the batch does not notice."""
-    publish(workspace, broker, flushSeconds=20, timeoutSeconds=5)
+    publish(workspace, broker, flushSeconds=60, timeoutSeconds=5)
     path = workspace.document(
         list(range(600)),
         parameters={"gate": str(workspace.folder / "gate"), "holdAfter": 300},

@@ -109,7 +109,7 @@ def test_a_killed_supervisor_takes_its_child_along(
     held_at(workspace, 6)
     child = child_of(running)
     running.process.kill()
-    assert ends_within(child, 10)
+    assert ends_within(child, 3 * 10)
     workspace.open_gate()
     assert workspace.do("run", workspace.folder / "b.json").returncode == 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from everyitem.adapters.nodes.reactor import Reactor
 
-PATIENCE = 10
+PATIENCE = 60
 
 
 @pytest.fixture
