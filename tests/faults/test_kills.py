@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.rigs.crash import CrashRig
+from tests.faults.rigs.pace import in_time
 from tests.services.postgres import PostgresServer
 
 #: Seconds from a start to its first call of the item processor, and the age of the oldest call that a kill
@@ -86,5 +87,5 @@ def late(rig: CrashRig) -> str:
     oldest = max((age for _, age in rig.repeats), default=0.0)
     # I8: in vain was what ran, what was done and waited for its checkpoint, and nothing older
     waiting = rig.slots * LEASE / rig.seconds + rig.slots + 2 * rig.interval
-    kept = first_call <= FIRST_CALL and calls <= 3 * waiting and oldest <= OLDEST
+    kept = in_time(first_call, FIRST_CALL) and calls <= 3 * waiting and in_time(oldest, OLDEST)
     return "" if kept else f"first call after {first_call:.1f} s; {calls} calls in vain, {oldest:.1f} s old"

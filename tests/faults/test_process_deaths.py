@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.faults.rigs.pace import in_time
 
 from everyitem.model.errors import ErrorCode
 from everyitem.ports.node import HolderJoined, HolderLost, NodeMessage, SliceFinished
@@ -149,7 +150,7 @@ def test_all_slots_are_back_at_work_soon_after_their_workers_died(start: Callabl
         driver.next()
     while len(joined := driver.of(HolderJoined)) < 4:
         driver.next()
-    assert joined[-1].at - lost[0].at < 3 * 2
+    assert in_time(joined[-1].at - lost[0].at, 3 * 2)
     for index, successor in enumerate(joined[2:], start=2):
         driver.lease(range(index, index + 1), holder=successor.holder)
     while len(driver.results) < 2:
