@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.rigs.dask_batches import DaskBatch, Losses, dask_node
+from tests.faults.rigs.pace import in_time
 from tests.services.dask import DaskCluster
 
 from everyitem.adapters.nodes.dask.dispatch import Patience
@@ -121,7 +122,7 @@ def test_a_worker_that_is_frozen_before_its_station_opens_holds_up_nobody(
         begun = time.monotonic()
         batch.check(batch.run([dask_node(lively, 4)]))
         # opening stations takes some 2 s
-        assert time.monotonic() - begun < 3 * (100 * batch.seconds / 3 + 2.0)
+        assert in_time(time.monotonic() - begun, 3 * (100 * batch.seconds / 3 + 2.0))
     finally:
         os.killpg(frozen, signal.SIGCONT)
 
