@@ -85,7 +85,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page that must not complain: no error, nothing its own policy forbids."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     made = context.new_page()
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(60_000)
     complaints: list[str] = []
     made.on("pageerror", lambda error: complaints.append(str(error)))
     made.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
@@ -195,7 +195,7 @@ def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, 
     page.goto(f"{server.url}/batches/failing")
     causes = page.locator("#causes tbody tr")
     expect(causes).to_have_text(
-        ["3–PermanentItemError: no price", "–3ConnectionError: no answer from server 4"], timeout=30_000
+        ["3–PermanentItemError: no price", "–3ConnectionError: no answer from server 4"], timeout=60_000
     )
     page.locator("#failed details").first.locator("summary").click()
     expect(page.locator("#failed details").first).to_contain_text('"amount": "3.50"')

@@ -29,7 +29,7 @@ from everyitem.settings import load_settings
 
 #: Seconds after its return within which a store is used again: three times what is promised.
 BACK = 3 * 10.0
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 CALLS: list[int] = []
 #: Ends the waits of items, and those of items to come.
