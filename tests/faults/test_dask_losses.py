@@ -176,7 +176,8 @@ def test_without_any_capacity_the_batch_ends_and_can_be_resumed(
 
 def test_at_most_once_calls_nothing_twice_whatever_is_lost(lively: DaskCluster, tmp_path: Path) -> None:
     """Two workers die: what they may have begun is in doubt, the rest has its outcome, no call repeats."""
-    batch = DaskBatch(tmp_path, 240)
+    # slow enough to be met at work
+    batch = DaskBatch(tmp_path, 240, seconds=0.05)
     killer = Losses(lively, seed=3)
     batch.at(60, killer.strike)
     batch.at(140, killer.strike)

@@ -36,6 +36,9 @@ _SECURITY: Any = Security
 #: Seconds a connection may take to come about, and an answer beside the tasks.
 CONNECT: Final = 5.0
 _CLOSE: Final = 2.0
+#: What Dask raises where the scheduler is away: of the socket, or of a client that is just closing for it
+#: (`RuntimeError: ConnectionPool is closed`, and attributes that are None by then).
+_AWAY: Final = (OSError, TimeoutError, AttributeError, RuntimeError)
 #: Task round trips that are measured for `round_trip`.
 _TRIALS: Final = 3
 
@@ -102,7 +105,7 @@ class Link:
         """Threads of every worker, by address."""
         try:
             found: dict[str, int] = await asyncio.wait_for(self._client.nthreads(), CONNECT)
-        except (OSError, TimeoutError, AttributeError) as error:
+        except _AWAY as error:
             raise LinkLost(f"the Dask scheduler does not answer: {in_short(error)}") from error
         return found
 
@@ -114,7 +117,7 @@ class Link:
             answers = await self._client.run(
                 station.open_station, opening, workers=list(workers), on_error="return"
             )
-        except (OSError, AttributeError) as error:
+        except _AWAY as error:
             raise LinkLost(f"the Dask scheduler does not answer: {in_short(error)}") from error
         return {worker: _welcome(answers.get(worker)) for worker in workers}
 
@@ -172,7 +175,7 @@ class Link:
             answers = await asyncio.wait_for(
                 self._client.scheduler.broadcast(msg=message, workers=[worker], on_error="ignore"), patience
             )
-        except (OSError, TimeoutError, KeyError, AttributeError):
+        except (*_AWAY, KeyError):
             return None
         answer = answers.get(worker)
         return decode_answer(answer) if isinstance(answer, bytes) else None
