@@ -94,6 +94,10 @@ class Link:
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             await _close(client)
             raise LinkLost(f"the Dask scheduler at {address} does not answer: {in_short(error)}") from error
+        except asyncio.CancelledError:
+            # the node ends and does not wait for a scheduler
+            await _close(client)
+            raise
         return cls(client, on_begun=on_begun, on_gone=on_gone)
 
     @property
@@ -199,8 +203,16 @@ class Link:
 
 
 async def _close(client: Any) -> None:
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(client.close(timeout=_CLOSE), 2 * _CLOSE)
+    """Close a client, also where whoever wants that is cancelled meanwhile.
+
+    Left to the garbage collector it would begin to close itself, and nobody would carry it out.
+    """
+    closing = asyncio.ensure_future(asyncio.wait_for(client.close(timeout=_CLOSE), 2 * _CLOSE))
+    try:
+        await asyncio.shield(asyncio.gather(closing, return_exceptions=True))
+    except asyncio.CancelledError:
+        await asyncio.gather(closing, return_exceptions=True)
+        raise
 
 
 def _welcome(answer: object) -> Welcome:
