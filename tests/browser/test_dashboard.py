@@ -1,16 +1,18 @@
 """The dashboard in a real browser: what it shows, what it does, and that it runs no code but its own."""
 
+import itertools
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.services.browser import browsing
 from tests.services.http_server import HttpServer, serving
+from tests.services.ports import free_port
 
 import everyitem
 from everyitem.adapters.stores.opening import open_alerts
@@ -19,16 +21,18 @@ from everyitem.model.alerts import Alert, AlertKind, Level
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 PROCESSORS = """
-import os, time
+import itertools, os, time
 from everyitem import PermanentItemError, item_processor
+
+calls = itertools.count()
 
 
 @item_processor("work")
 def work(item, context):
-    gate = context.parameters.get("gate")
+    gate, call = context.parameters.get("gate"), next(calls)
     if item.get("dies"):
         os._exit(9)
-    while gate and not os.path.exists(gate) and not context.cancelled:
+    while gate and not (os.path.exists(gate) or os.path.exists(f"{gate}.{call}") or context.cancelled):
         time.sleep(0.005)
     time.sleep(item.get("seconds", context.parameters.get("seconds", 0)))
     if context.attempt == 1 and item["n"] % 10 == 4:
@@ -54,8 +58,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, root: Path) -> Iterator[HttpServer]:
-    with serving(folder, root / "src", "--processors", folder / "processors.py") as running:
+    # items that wait for a gate that stays closed do not drain
+    with serving(
+        folder, root / "src", "--processors", folder / "processors.py", EVERYITEM_DRAIN_SECONDS="0.2"
+    ) as running:
         yield running
+
+
+def rest(page: Page, gate: Path) -> None:
+    """Let items pass the gate, four and then one after the other, until the batch rests.
+
+    Those in flight end, and so do those that were begun before its process heard of the pause; behind an open
+    gate the whole batch might end before that.
+    """
+    for call in itertools.count():
+        Path(f"{gate}.{call}").touch()
+        if call >= 3:
+            with suppress(AssertionError):
+                expect(page.locator("#state")).to_have_text("paused", timeout=300)
+                break
+    gate.touch()
 
 
 @pytest.fixture
@@ -63,7 +85,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page that must not complain: no error, nothing its own policy forbids."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     made = context.new_page()
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(60_000)
     complaints: list[str] = []
     made.on("pageerror", lambda error: complaints.append(str(error)))
     made.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
@@ -112,18 +134,18 @@ def test_a_list_of_batches_follows_what_happens(server, page, submit):
 def test_a_running_batch_is_shown_live(server, page, submit, folder):
     """Workers with the items they are at; figures that change at least once a second."""
     gate = folder / "gate-live"
-    submit("live", 4000, gate=str(gate), seconds=0.002)
+    submit("live", 4000, gate=str(gate), seconds=0.005)
     page.goto(f"{server.url}/batches/live")
     expect(page.locator(".lane")).to_have_count(4)
     expect(page.locator(".lane").first).to_contain_text("item")
     gate.touch()
     done = page.locator("#done")
     expect(done).not_to_have_text("0 of 4,000 items")
-    changes, before, until = 0, done.inner_text(), time.monotonic() + 4
-    while time.monotonic() < until and changes < 3:
+    changes, before, until = 0, done.inner_text(), time.monotonic() + 60
+    while changes < 3:
+        assert time.monotonic() < until
         page.wait_for_timeout(50)
         changes += before != (before := done.inner_text())
-    assert changes == 3
     expect(page.locator("#rate")).to_have_attribute("aria-label", re.compile(r"now [1-9]"))
     expect(page.locator("#state")).to_have_text("completed with errors", timeout=60_000)
     expect(page.locator("#events")).to_contain_text("executed: 3,600 succeeded, 400 failed")
@@ -136,8 +158,7 @@ def test_buttons_control_a_batch_and_its_story_tells_who_did(server, page, submi
     submit("controlled", 50, gate=str(gate))
     page.goto(f"{server.url}/batches/controlled")
     page.get_by_role("button", name="Pause").click()
-    gate.touch()
-    expect(page.locator("#state")).to_have_text("paused")
+    rest(page, gate)
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#state")).to_have_text("completed with errors")
     for deed in ("handed in by local", "paused by local", "resumed by local"):
@@ -151,7 +172,6 @@ def test_buttons_control_a_batch_and_its_story_tells_who_did(server, page, submi
     expect(page.locator("#events")).to_contain_text("given another parallelism by local (parallelism 1)")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel it").click()
-    (folder / "never").touch()
     expect(page.locator("#state")).to_have_text("cancelled")
 
 
@@ -175,11 +195,11 @@ def test_failures_are_grouped_shown_with_their_items_and_redriven(server, page, 
     page.goto(f"{server.url}/batches/failing")
     causes = page.locator("#causes tbody tr")
     expect(causes).to_have_text(
-        ["3–PermanentItemError: no price", "–3ConnectionError: no answer from server 4"], timeout=30_000
+        ["3–PermanentItemError: no price", "–3ConnectionError: no answer from server 4"], timeout=60_000
     )
     page.locator("#failed details").first.locator("summary").click()
     expect(page.locator("#failed details").first).to_contain_text('"amount": "3.50"')
-    expect(page.locator("#failed details").first).to_contain_text("processors.py:17 in work")
+    expect(page.locator("#failed details").first).to_contain_text("processors.py:19 in work")
     page.get_by_role("button", name="Redrive failed items").click()
     page.get_by_label("Only failures that contain").fill("nothing like it")
     page.get_by_role("button", name="Redrive", exact=True).click()
@@ -285,14 +305,13 @@ def test_names_are_text_and_never_code(server, page, submit):
 def test_a_server_that_is_gone_is_said_and_its_return_noticed(browser, folder, root, tmp_path):
     """What is shown stays; nobody has to load the page again."""
     store = f"sqlite:///{tmp_path}/gone.db"
-    arguments = ("--processors", folder / "processors.py")
+    arguments = ("--processors", folder / "processors.py", "--port", free_port())
     page = browser.new_page()
     with serving(folder, root / "src", *arguments, store=store) as first:
         page.goto(first.url)
         expect(page.locator("#empty")).to_be_visible()
-        port = first.port
     expect(page.locator("#trouble")).to_contain_text("does not answer")
-    with serving(folder, root / "src", *arguments, "--port", port, store=store):
+    with serving(folder, root / "src", *arguments, store=store):
         expect(page.locator("#trouble")).to_be_hidden()
     page.close()
 
@@ -369,6 +388,5 @@ def test_everything_can_be_done_with_the_keyboard(server, page, submit, folder):
             break
     assert names[0] == "Skip to the batch"
     page.keyboard.press("Enter")
-    gate.touch()
-    expect(page.locator("#state")).to_have_text("paused")
+    rest(page, gate)
     assert json.loads(server.get("/v1/batches/keyboard/history").body)["deeds"][-1]["action"] == "pause"

@@ -26,7 +26,7 @@ def begin(place: Workspace):
         allocatedResources={"nodes": [{"kind": "thread", "slots": 2}]},
     )
     running = place.start("run", path, "--no-progress")
-    place.status_when(lambda status: status["succeeded"] >= 20)
+    place.status_when(lambda status: status["checkpoints"] >= 20)
     return running
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -21,6 +20,7 @@ from tests.services.brokers import (
     running,
 )
 from tests.services.http_server import serving
+from tests.services.ports import free_port
 
 import everyitem
 from everyitem.adapters.publishers import build_publisher
@@ -88,7 +88,7 @@ def publish(workspace: Workspace, broker: Broker, **more: object) -> None:
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_broker_killed_while_a_batch_publishes_loses_nothing(workspace: Workspace, broker, kills):
     """Every event is there at least once, and first in its order; the batch does not notice."""
-    publish(workspace, broker, flushSeconds=20, timeoutSeconds=5)
+    publish(workspace, broker, flushSeconds=60, timeoutSeconds=5)
     path = workspace.document(
         list(range(600)),
         parameters={"gate": str(workspace.folder / "gate"), "holdAfter": 300},
@@ -279,13 +279,11 @@ def test_what_nats_has_already_it_drops_by_its_id():
 @pytest.mark.parametrize("kind", ["kafka", "nats", "rabbitmq", "redis"])
 def test_why_a_broker_is_not_reached_is_said_both_ways(kind):
     """'It timed out' helps nobody: whether it runs, its name and its certificate are to be looked at."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    url = f"{'amqp' if kind == 'rabbitmq' else kind}://127.0.0.1:{port}/"
-    publisher = build_publisher(PublishingSettings(publisher=kind, url=url, timeout_seconds=1.0))
+    url = f"{'amqp' if kind == 'rabbitmq' else kind}://127.0.0.1:{free_port()}/"
+    publisher = build_publisher(PublishingSettings(publisher=kind, url=url, timeout_seconds=3.0))
     with closing(publisher), pytest.raises(PublisherAway, match=r"refused|Connect call failed"):
         publisher.publish([event(1)])
-    subscription = build_subscription(kind, url, INBOX, 1.0)
+    subscription = build_subscription(kind, url, INBOX, 3.0)
     with closing(subscription), pytest.raises(BrokerAway, match=r"refused|Connect call failed"):
         received(subscription, 1)
 

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from tests.acceptance.conftest import Workspace
 from tests.faults.rigs.cyoda_platform import PATIENCE, DispatchFailed, Platform
+from tests.faults.rigs.pace import in_time
 
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
 
@@ -34,8 +36,14 @@ def witnessed(item, context):
 
 @item_processor("greedy")
 def greedy(item, context):
-    """Holds the global lock: one call into C code for seconds."""
-    return (7 ** 4_000_000).bit_length() if item else 0
+    """Holds the global lock: one call into C code for seconds, however quick the machine is."""
+    power, took = 2_000_000, 0.0
+    while took < 1.5:
+        began = time.monotonic()
+        (7**power).bit_length()
+        took = time.monotonic() - began
+        power *= 2
+    return power
 '''.replace("\\\\n", "\\n")
 
 
@@ -116,10 +124,13 @@ def test_cuts_in_the_middle_of_a_batch_cost_answers_and_nothing_else(workspace, 
     entity_id = platform.create(entity(workspace, 20, gate=True))
     lost = []
     for _ in range(cuts):
+        stream = platform.streams[-1]
         running = platform.executing(entity_id)
         if not lost:
             begun(workspace)
-        platform.streams[-1].cut()
+        while not stream.pending:
+            time.sleep(0.002)
+        stream.cut()
         lost.append(running)
         platform.joined.get(timeout=PATIENCE)
     last = platform.executing(entity_id)
@@ -152,12 +163,12 @@ def test_a_hundred_dispatches_of_one_entity_are_one_execution(workspace, platfor
 def test_probes_are_acknowledged_while_an_item_holds_the_global_lock(workspace, platform):
     """Items that compute in C for seconds, on threads of the member itself; all cores busy."""
     _, stream = start(workspace, platform)
-    entity_id = platform.create(entity(workspace, 4, processor="greedy"))
+    entity_id = platform.create(entity(workspace, 2, processor="greedy"))
     assert platform.execute(entity_id) == "completed"
     longest = platform.body(entity_id)["executionMetadata"]["itemProcessingTime"]["max"]
     assert longest > 1000 * PROMISE, "the item must hold the lock for longer than what is promised"
     assert len(stream.reactions) > 10
-    assert stream.slowest < 3 * PROMISE
+    assert in_time(stream.slowest, 3 * PROMISE)
 
 
 def test_a_killed_member_is_replaced_and_the_batch_goes_on(workspace, platform):

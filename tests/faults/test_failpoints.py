@@ -43,10 +43,12 @@ def in_a_second_run(rig: CrashRig, point: Failpoint, passings: int) -> bool:
 
 def in_a_cancellation(rig: CrashRig, point: Failpoint, passings: int) -> bool:
     """In the process that asks a running batch to end."""
-    running = rig.start()
-    rig.wait_for_calls(running, 1)
-    struck = rig.strike(point, passings, "cancel", "killed")
-    # it finishes if nobody has heard of the request, and is cancelled if somebody has
+    with rig.holding():
+        running = rig.start()
+        rig.wait_for_calls(running, 1)
+        struck = rig.strike(point, passings, "cancel", "killed")
+        rig.wait_until_heard()
+    # it finishes if there was nothing to be heard of, and is cancelled if there was
     assert running.wait(timeout=60) == (1 if point is Failpoint.REQUEST_COMMITTED else 0), rig.errors()
     return struck
 
@@ -54,11 +56,18 @@ def in_a_cancellation(rig: CrashRig, point: Failpoint, passings: int) -> bool:
 def in_the_cancelled_one(rig: CrashRig, point: Failpoint, passings: int) -> bool:
     """In the process that is asked to end."""
     struck = rig.folder / "struck"
-    running = rig.start(failpoint=f"{point.label}:{passings}:{struck}")
-    rig.wait_for_calls(running, 1)
-    rig.start("cancel", "killed").wait(timeout=60)
-    assert running.wait(timeout=60) == -signal.SIGKILL
+    with rig.holding():
+        running = rig.start(failpoint=f"{point.label}:{passings}:{struck}")
+        rig.wait_for_calls(running, 1)
+        rig.start("cancel", "killed").wait(timeout=60)
+        assert running.wait(timeout=60) == -signal.SIGKILL
     return struck.exists()
+
+
+def in_a_long_run(rig: CrashRig, point: Failpoint, passings: int) -> bool:
+    """While its items wait: what is passed now and then, is passed."""
+    with rig.holding():
+        return rig.strike(point, passings)
 
 
 def in_a_redrive(rig: CrashRig, point: Failpoint, passings: int) -> bool:
@@ -88,9 +97,9 @@ RUN = Scenario(in_a_run)
 OFTEN = Scenario(in_a_run, passings=6)
 WORKER = Scenario(in_a_run, kind="process", passings=4)
 REDRIVE = Scenario(in_a_redrive)
-#: Long enough for another command to start meanwhile.
-CANCELLING = Scenario(in_a_cancellation, items=400, seconds=0.03)
-CANCELLED = Scenario(in_the_cancelled_one, items=400, seconds=0.03)
+#: Long enough for the slots to hear of a request the owner has heard of.
+CANCELLING = Scenario(in_a_cancellation, items=200, seconds=0.03)
+CANCELLED = Scenario(in_the_cancelled_one)
 DAMAGE = Scenario(over_damage)
 #: 12 MB that cannot be packed: more than the write-ahead log may hold.
 BULKY = Scenario(in_a_run, items=120, padding=100_000)
@@ -109,7 +118,7 @@ SCENARIOS = {
     Failpoint.CREATE_COMMITTED: RUN,
     Failpoint.CLAIM_WRITTEN: Scenario(in_a_second_run),
     Failpoint.CLAIM_COMMITTED: Scenario(in_a_second_run),
-    Failpoint.RENEW_COMMITTED: Scenario(in_a_run, items=1200),
+    Failpoint.RENEW_COMMITTED: Scenario(in_a_long_run),
     Failpoint.CONTROLS_TAKEN: CANCELLED,
     Failpoint.CONTROLS_COMMITTED: CANCELLED,
     Failpoint.RELEASE_WRITTEN: RUN,

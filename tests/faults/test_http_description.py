@@ -42,7 +42,7 @@ def test_no_request_finds_a_mistake(tmp_path, root, phases, examples):
         command += ["--url", server.url, "-H", f"Authorization: Bearer {TOKEN}", "--no-color", "--seed", "1"]
         command += ["--phases", phases, "--max-examples", str(examples), "--exclude-checks", LEFT_OUT]
         command += ["--request-timeout", "30", "--suppress-health-check", "all"]
-        patience = 1500 if examples > 1 else 110
+        patience = 1500 if examples > 1 else 250
         done = subprocess.run(
             command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=patience
         )

@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.faults.rigs.pace import in_time
 from tests.services.authority import Authority
 from tests.services.http_server import PATIENCE, serving
 
 _HEAD = b"POST /v1/batches HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 _MB = 1 << 20
+#: The patience of the servers of this file: as much as a client may need on a busy machine.
+SECONDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,8 @@ def server(tmp_path_factory, root):
     """A server with low limits and little patience."""
     folder = tmp_path_factory.mktemp("receipt")
     (folder / "everyitem.toml").write_text(
-        "maxDocumentBytes = 1000000\n[http]\nhead-seconds = 1\nbody-seconds = 1\nmax-request-bytes = 100000\n"
+        "maxDocumentBytes = 1000000\n[http]\n"
+        f"head-seconds = {SECONDS}\nbody-seconds = {SECONDS}\nmax-request-bytes = 100000\n"
         "max-connections = 600\nmax-streams = 1\n"
     )
     with serving(folder, root / "src") as running:
@@ -73,7 +77,6 @@ def test_a_chunked_body_ends_at_the_limit(server):
     with connect(server) as connection:
         connection.sendall(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        begun = time.monotonic()
         try:
             for _ in range(400):
                 connection.sendall(chunk)
@@ -82,7 +85,6 @@ def test_a_chunked_body_ends_at_the_limit(server):
         except OSError:
             pass
         assert status_of(connection) in (413, None)
-        assert time.monotonic() - begun < 3 * 1
     assert memory_of(server) - before < 10 * _MB
 
 
@@ -92,33 +94,40 @@ def test_other_requests_have_a_lower_limit(server):
     assert answer.status == 413
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\nX-Y: ", _HEAD + b"Content-Length: 100\r\n\r\n{"],
-    ids=["nothing", "a byte", "half a head", "half a body"],
-)
-def test_who_dribbles_is_let_go(server, begun):
-    """A byte now and then does not prolong the wait (1 s here)."""
-    with connect(server) as connection:
-        connection.sendall(begun)
-        since = time.monotonic()
-        while not select.select([connection], [], [], 0.1)[0]:
-            assert time.monotonic() - since < 3 * 2
-            try:
-                connection.sendall(b"x")
-            except OSError:
-                break
-        assert status_of(connection) in (408, None)
+def test_who_dribbles_is_let_go(server):
+    """A byte now and then prolongs no wait, whatever was begun: nothing, a byte, half a head, half a body."""
+    half_a_head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Y: "
+    half_a_body = _HEAD + b"Content-Length: 100\r\n\r\n{"
+    dribblers = [connect(server) for _ in range(4)]
+    for dribbler, begun in zip(dribblers, (b"", b"G", half_a_head, half_a_body), strict=True):
+        dribbler.sendall(begun)
+    since, waiting = time.monotonic(), list(dribblers)
+    while waiting:
+        assert in_time(time.monotonic() - since, 3 * (SECONDS + 1))
+        answered = select.select(waiting, [], [], 0.1)[0]
+        waiting = [one for one in waiting if one not in answered and takes(one, b"x")]
+    assert {status_of(dribbler) for dribbler in dribblers} <= {408, None}
+    for dribbler in dribblers:
+        dribbler.close()
+
+
+def takes(connection, part):
+    """Whether something can still be sent."""
+    try:
+        connection.sendall(part)
+    except OSError:
+        return False
+    return True
 
 
 def test_a_slow_line_that_keeps_its_pace_is_waited_for(server):
     """It is the pace that counts, not the time: 20 kB/s may take as long as it takes."""
-    document = json.dumps({"batchId": "x" * 60_000}).encode()
+    document = json.dumps({"batchId": "x" * 100_000}).encode()
     with connect(server) as connection:
         connection.sendall(_HEAD + b"Content-Length: %d\r\n\r\n" % len(document))
         for start in range(0, len(document), 5_000):
             connection.sendall(document[start : start + 5_000])
-            select.select([], [], [], 0.2)
+            select.select([], [], [], 1.5 * SECONDS / 20)
         assert status_of(connection) == 422
 
 
@@ -127,7 +136,7 @@ def test_who_dribbles_a_tls_handshake_is_let_go(tmp_path, root):
     """Before it no request can be too slow; whoever is through with it is served."""
     authority = Authority(tmp_path)
     certificate, key = authority.issue("localhost")
-    (tmp_path / "everyitem.toml").write_text("[http]\nhead-seconds = 1\n")
+    (tmp_path / "everyitem.toml").write_text(f"[http]\nhead-seconds = {SECONDS}\n")
     with serving(tmp_path, root / "src", "--certificate", certificate, "--key", key) as server:
         silent, begun = connect(server), time.monotonic()
         trusting = ssl.create_default_context(cafile=authority.certificate)
@@ -136,7 +145,7 @@ def test_who_dribbles_a_tls_handshake_is_let_go(tmp_path, root):
             assert status_of(served) == 200
         assert status_of(silent) is None
         # on a busy machine; asyncio's own patience is a minute
-        assert time.monotonic() - begun < 20
+        assert in_time(time.monotonic() - begun, 20)
         silent.close()
 
 

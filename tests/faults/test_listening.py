@@ -21,7 +21,7 @@ from everyitem.faces.service.listener import Listener
 from everyitem.ports.subscription import Message
 from everyitem.settings import load_settings
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 SOUND = (
     "from everyitem import item_processor\n\n@item_processor('work')\ndef work(item, context):\n    pass\n"
 )

@@ -15,8 +15,8 @@ from everyitem import Response
 from everyitem.adapters.nodes.watcher import Watcher
 
 ITEMS, SECONDS = 120, 0.01
-#: Nanoseconds after which a node that is lost begins no call any more.
-NOTICED = 50_000_000
+#: Calls that begin at the very end, when nodes are lost for sure.
+LATE = 40
 PROCESSORS = Path(__file__).parent / "rigs" / "lost_sleeper.py"
 
 
@@ -25,8 +25,8 @@ class Losing:
 
     def __init__(self, folder: Path, kind: str, nodes: int) -> None:
         self.folder, self.kind, self.nodes = folder, kind, nodes
-        self.flag, self.ledger = folder / "flag", folder / "ledger"
-        #: When nodes were lost (monotonic nanoseconds).
+        self.flag, self.ledger, self.go = folder / "flag", folder / "ledger", folder / "go"
+        #: By when nodes were lost, and had begun their last call (monotonic nanoseconds).
         self.lost_at = 0
 
     def run(self, lose: Callable[[], None]) -> Response:
@@ -37,7 +37,12 @@ class Losing:
             "batchItems": list(range(ITEMS)),
             "processingConfiguration": {
                 "processor": "lost-sleeper-async" if self.kind == "async" else "lost-sleeper",
-                "parameters": {"ledger": str(self.ledger), "seconds": SECONDS},
+                "parameters": {
+                    "ledger": str(self.ledger),
+                    "seconds": SECONDS,
+                    "most": ITEMS - LATE,
+                    "go": str(self.go),
+                },
             },
             "allocatedResources": {
                 "nodes": [{"nodeId": f"n{one}", "kind": self.kind, "slots": 1} for one in range(self.nodes)]
@@ -56,7 +61,10 @@ class Losing:
         while len(self.calls()) < ITEMS // 2 and not never.wait(0.005):
             pass
         lose()
+        # a node that has noticed at this very moment still has to close its queue
+        never.wait(0.05)
         self.lost_at = time.monotonic_ns()
+        self.go.touch()
 
     def calls(self) -> list[list[int]]:
         """Process, begin and end (nanoseconds) of each call that came to its end."""
@@ -66,7 +74,7 @@ class Losing:
 
     def most_at_once(self) -> int:
         """Calls at the same time among those that began after nodes were lost, and they had noticed."""
-        late = [call for call in self.calls() if call[1] > self.lost_at + NOTICED]
+        late = [call for call in self.calls() if call[1] > self.lost_at]
         return max(sum(began <= one[1] < ended for _, began, ended in late) for one in late)
 
     def kill_workers(self, count: int) -> None:
@@ -77,20 +85,27 @@ class Losing:
 
 
 def break_watchers(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Returns what breaks down the threads that watch so many nodes of this process."""
+    """Returns what breaks down the threads that watch so many nodes of this process, and waits for it."""
     look = Watcher.look
     known: list[Watcher] = []
     doomed: list[Watcher] = []
+    broken = threading.Semaphore(0)
 
     def look_or_break(watcher: Watcher) -> None:
         if watcher not in known:
             known.append(watcher)
         if watcher in doomed:
+            broken.release()
             raise ZeroDivisionError("a fault of ours")
         look(watcher)
 
+    def break_down(count: int) -> None:
+        doomed.extend(known[:count])
+        for _ in doomed:
+            assert broken.acquire(timeout=60)
+
     monkeypatch.setattr(Watcher, "look", look_or_break)
-    return lambda count: doomed.extend(known[:count])
+    return break_down
 
 
 @pytest.mark.parametrize("kind", ["thread", "process", "async"])

@@ -34,7 +34,7 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
 @pytest.fixture
 def url(postgres: PostgresServer, proxy: Proxy, store_name: str) -> str:
     """The store, by way of the proxy."""
-    return f"{postgres.url_at(proxy.port)}?connect_timeout=2&schema={store_name}"
+    return f"{postgres.url_at(proxy.port)}?connect_timeout=30&schema={store_name}"
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_an_owner_stopped_inside_a_transaction_does_not_keep_its_rows(
     postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends the transaction of who went silent in it; the heir waits no longer than a lease."""
-    monkeypatch.setattr(connection, "LEASE", 0.5)
+    monkeypatch.setattr(connection, "LEASE", 2.0)
     store = open_store(url)
     key, ownership = accept(store)
     ownership.commit(full_commit(0))

@@ -6,8 +6,10 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from tests.faults.rigs.pace import in_time
 
 from everyitem.model.errors import ErrorCode
 from everyitem.ports.node import HolderJoined, HolderLost, NodeMessage, SliceFinished
@@ -85,8 +87,19 @@ def test_a_poison_item_is_charged_every_attempt(start: Callable) -> None:
 
 
 def test_kills_at_random_moments_lose_nothing_that_was_finished(start: Callable, tmp_path) -> None:
-    """20 kills at work: only the item that was running is called again, each is recorded once."""
-    calls = tmp_path / "calls"
+    """20 kills at work: only the item that was running is called again, each is recorded once.
+
+    How many meet a batch depends on how quickly workers start: batch after batch, until there were enough.
+    """
+    rng = random.Random(5)
+    kills = batches = 0
+    while kills < 20:
+        kills += kill_at_work(start, tmp_path / f"calls{batches}", rng, most=20 - kills)
+        batches += 1
+
+
+def kill_at_work(start: Callable, calls: Path, rng: random.Random, *, most: int) -> int:
+    """A batch some of whose workers are killed soon after a slice: checks it; how many that were."""
     code = f"""
     import os
     calls = os.open({str(calls)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -95,8 +108,8 @@ def test_kills_at_random_moments_lose_nothing_that_was_finished(start: Callable,
         os.write(calls, b".")
         return [item, os.getpid()]
     """
-    count, rng = 150_000, random.Random(5)
-    driver = start(code, [str(n) for n in range(count)], slots=2, size=4000, attempts=100)
+    count = 60_000
+    driver = start(code, [str(n) for n in range(count)], slots=2, size=1500, attempts=100)
     kills: dict[str, int] = {}
 
     def kill_soon(message: SliceFinished) -> None:
@@ -107,16 +120,17 @@ def test_kills_at_random_moments_lose_nothing_that_was_finished(start: Callable,
 
     def watch(message: NodeMessage) -> None:
         is_ours = isinstance(message, SliceFinished) and message.block.successes
-        if is_ours and message.holder not in kills and len(kills) < 20:
+        if is_ours and message.holder not in kills and len(kills) < most:
             kill_soon(message)
 
     driver.run(count, watch=watch)
     while len(driver.of(HolderLost)) < len(kills):
         driver.next()
-    assert len(kills) == 20
-    assert len(driver.failures) <= 20
-    assert calls.stat().st_size <= count + 20
+    driver.node.close()
+    assert len(driver.failures) <= len(kills)
+    assert calls.stat().st_size <= count + len(kills)
     assert [json.loads(driver.results[n])[0] for n in range(count)] == list(range(count))
+    return len(kills)
 
 
 def test_all_slots_are_back_at_work_soon_after_their_workers_died(start: Callable) -> None:
@@ -136,7 +150,7 @@ def test_all_slots_are_back_at_work_soon_after_their_workers_died(start: Callabl
         driver.next()
     while len(joined := driver.of(HolderJoined)) < 4:
         driver.next()
-    assert joined[-1].at - lost[0].at < 3 * 2
+    assert in_time(joined[-1].at - lost[0].at, 3 * 2)
     for index, successor in enumerate(joined[2:], start=2):
         driver.lease(range(index, index + 1), holder=successor.holder)
     while len(driver.results) < 2:
@@ -254,7 +268,7 @@ def test_children_an_item_leaks_end_with_the_worker(
     """
     driver = start(code, ["1", "2"]).run(2)
     driver.node.close()
-    assert all(ends_within(int(pid), 10) for pid in driver.results.values())
+    assert all(ends_within(int(pid), 3 * 10) for pid in driver.results.values())
 
 
 def test_children_do_not_keep_a_dead_worker_alive(
@@ -272,4 +286,4 @@ def test_children_do_not_keep_a_dead_worker_alive(
     """
     driver = start(code, ["1"]).run(1)
     assert driver.failures[0].type == "WorkerDied"
-    assert ends_within(int(note.read_text()), 10)
+    assert ends_within(int(note.read_text()), 3 * 10)

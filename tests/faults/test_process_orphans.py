@@ -34,7 +34,7 @@ inbox = queue.SimpleQueue()
 node.start(inbox.put)
 pids = []
 while len(pids) < 2:
-    message = inbox.get(timeout=30)
+    message = inbox.get(timeout=120)
     if isinstance(message, HolderJoined):
         number = int(message.holder[-1])
         node.run_slice(message.holder, Lease(number, range(2 * number - 2, 2 * number), budget=60.0))
@@ -106,7 +106,7 @@ def test_a_killed_coordinator_leaves_nothing_behind(
     process, pids = coordinator("")
     process.send_signal(signal_)
     process.communicate()
-    assert all(ends_within(pid, 10) for pid in pids)
+    assert all(ends_within(pid, 3 * 10) for pid in pids)
 
 
 def test_daemons_an_item_has_started_go_with_a_killed_coordinator(
@@ -116,7 +116,7 @@ def test_daemons_an_item_has_started_go_with_a_killed_coordinator(
     process, pids = coordinator("", daemons=True)
     process.kill()
     process.communicate()
-    assert all(ends_within(pid, 10) for pid in pids)
+    assert all(ends_within(pid, 3 * 10) for pid in pids)
 
 
 @pytest.mark.parametrize("how", ["close", "death"])
@@ -142,11 +142,11 @@ def test_daemons_of_an_item_go_with_their_worker(
         driver.next()
     first, second = (int(file.read_text()) for file in sorted(tmp_path.glob("[012]")))
     if how == "death":
-        assert ends_within(second, 10)
+        assert ends_within(second, 3 * 10)
         assert not ends_within(first, 0)
     driver.node.close()
-    assert ends_within(first, 10)
-    assert ends_within(second, 10)
+    assert ends_within(first, 3 * 10)
+    assert ends_within(second, 3 * 10)
 
 
 @pytest.mark.parametrize("ending", ["", "raise SystemExit(1)", "node.close()", "import os; os._exit(0)"])
@@ -156,7 +156,7 @@ def test_a_coordinator_that_ends_leaves_nothing_behind(
     """The same for every way to end by itself, with its nodes closed or forgotten."""
     process, pids = coordinator(ending)
     process.communicate("")
-    assert all(ends_within(pid, 10) for pid in pids)
+    assert all(ends_within(pid, 3 * 10) for pid in pids)
 
 
 def test_a_killed_guard_is_replaced(start: Callable, ends_within: Callable[[int, float], bool]) -> None:
@@ -190,7 +190,7 @@ def test_a_daemon_is_found_in_the_middle_of_its_start() -> None:
         with subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True) as daemon:
             kill_strays({b"EVERYITEM_TEST_MARK=starting"})
             try:
-                assert daemon.wait(timeout=10) == -signal.SIGKILL
+                assert daemon.wait(timeout=60) == -signal.SIGKILL
             finally:
                 daemon.kill()
 

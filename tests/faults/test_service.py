@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.faults.rigs.pace import in_time
 from tests.faults.rigs.services import PATIENCE, Rig, when_gone
 from tests.services.http_server import serving
 from tests.services.postgres import PostgresServer
@@ -90,7 +91,7 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing(rig: Rig, kills:
         when_gone(children, PATIENCE)
     # three times the promised bound
     print(f"{kills} kills, up again after {slowest:.1f} s at most")
-    assert slowest < 15
+    assert in_time(slowest, 15)
     for name in names:
         status = rig.when_in("COMPLETED", name)
         assert status.succeeded == status.items == len(rig.results(name))
@@ -278,8 +279,9 @@ def test_another_service_takes_over_within_the_lease(
         edit(rig.store, "UPDATE execution_states SET owner_host = 'elsewhere'")
         rig.when(lambda status: status.runs >= 2)
         # the lease, and what it takes to start a process on a busy machine, three times
-        print(f"taken over after {time.monotonic() - killed:.1f} s with a lease of 2 s")
-        assert time.monotonic() - killed < 3 * (2 + 5)
+        took = time.monotonic() - killed
+        print(f"taken over after {took:.1f} s with a lease of 2 s")
+        assert in_time(took, 3 * (2 + 5))
         rig.gate.touch()
         assert rig.when_in("COMPLETED").succeeded == 20
         second.terminate()

@@ -19,7 +19,7 @@ def work(item):
     running.append(item)
     most.append(len(running))
     mine = b"x" * (leak << 20)
-    time.sleep(0.05)
+    time.sleep(0.2)
     if item["keeps"]:
         kept.append(mine)
     running.remove(item)

@@ -122,7 +122,7 @@ def test_killed_at_random_moments_nothing_acknowledged_is_lost(store_url: str, k
     url = store_url
     moments = random.Random(20261123)
     # each successor goes on behind the last one: there must be items enough for all of them
-    script = ENDLESS.replace("COUNT = 100_000", f"COUNT = {100_000 + 600 * kills}")
+    script = ENDLESS.replace("COUNT = 100_000", f"COUNT = {1_000_000 + 600 * kills}")
     last = 0
     for _ in range(kills):
         writer = subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE)

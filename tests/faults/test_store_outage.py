@@ -29,17 +29,20 @@ from everyitem.settings import load_settings
 
 #: Seconds after its return within which a store is used again: three times what is promised.
 BACK = 3 * 10.0
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 CALLS: list[int] = []
+#: Ends the waits of items, and those of items to come.
 GATE = threading.Event()
+#: Seconds items take for now, whatever their batch says; none where it is empty.
+PACE: list[float] = []
 
 
 @item_processor("outage")
 def witnessed(item: Any, context: Any) -> Any:
     """Notes the call, takes its time, fails for good where the number says so."""
     CALLS.append(context.index)
-    GATE.wait(context.parameters["seconds"])
+    GATE.wait(sum(PACE) or context.parameters["seconds"])
     if item % 50 == 7:
         raise everyitem.PermanentItemError("one in fifty")
     return item * 2
@@ -55,13 +58,14 @@ def large(item: Any, context: Any) -> Any:
 def no_calls() -> Iterator[None]:
     """Every test begins without calls."""
     CALLS.clear()
+    PACE.clear()
     GATE.clear()
     yield
     GATE.set()
 
 
-def document(items: int, *, seconds: float = 0.004, interval: int = 10) -> dict[str, Any]:
-    """A batch on two threads that checkpoints often."""
+def document(items: int, *, seconds: float = 0.02, interval: int = 10) -> dict[str, Any]:
+    """A batch on two threads that checkpoints often; 1,000 items take ten seconds until `GATE` is set."""
     return {
         "batchId": "b",
         "batchItems": list(range(items)),
@@ -178,7 +182,7 @@ def outage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outage]:
 def test_a_large_input_that_is_gone_on_with_needs_no_store_for_its_next_items(outage: Outage) -> None:
     """Above 16 MB items are read from the store: all of them soon, and not when a worker needs them."""
     items = 600
-    batch = document(items, seconds=0.005, interval=1000)
+    batch = document(items, interval=1000)
     batch["batchItems"] = [{"number": number, "text": "x" * 40_000} for number in range(items)]
     batch["processingConfiguration"]["processor"] = "outage of large ones"
     first = Running(batch, outage.url)
@@ -191,6 +195,7 @@ def test_a_large_input_that_is_gone_on_with_needs_no_store_for_its_next_items(ou
     until(lambda: len(CALLS) > before + 20)
     until(lambda: not any(thread.name == "everyitem-copy" for thread in threading.enumerate()))
     outage.away()
+    GATE.set()
     # all the rest is called though the store is away
     until(lambda: set(CALLS) == set(range(items)))
     outage.back()
@@ -204,7 +209,7 @@ def test_a_large_input_that_is_gone_on_with_needs_no_store_for_its_next_items(ou
 def test_a_run_survives_its_store_going_away(outage: Outage, outages: int, seconds: float) -> None:
     """F15: nothing lost, nothing twice, in use again within ten seconds, one run; no item is called again."""
     items = 500 + 800 * outages
-    running = Running(document(items, seconds=0.01), outage.url)
+    running = Running(document(items, seconds=0.05), outage.url)
     until(lambda: len(CALLS) > 20)
     for _ in range(outages):
         before = len(CALLS)
@@ -227,7 +232,7 @@ def test_a_full_buffer_stops_the_dealing_and_drops_nothing(
 ) -> None:
     """While nothing can be written and the buffer is full no item starts; afterwards all outcomes are."""
     monkeypatch.setattr("everyitem.engine.recorder.BUFFER_BYTES", 4000)
-    running = Running(document(2000, seconds=0.001), outage.url)
+    running = Running(document(2000, seconds=0.005), outage.url)
     until(lambda: len(CALLS) > 20)
     outage.away()
     called = -1
@@ -241,6 +246,7 @@ def test_a_full_buffer_stops_the_dealing_and_drops_nothing(
     until(is_quiet)
     assert called < 1500
     outage.back()
+    GATE.set()
     check_end(running.answer(), outage.url, 2000)
     assert len(CALLS) == 2000
 
@@ -262,6 +268,7 @@ def test_a_store_that_stays_away_ends_the_run_when_patience_ends(
     until(lambda: answers(outage.url))
     recorded = sequence(outage.url)
     CALLS.clear()
+    GATE.set()
     check_end(Running(document(1000), outage.url).answer(), outage.url, 1000)
     assert len(CALLS) == 1000 - 10 * recorded
 
@@ -323,6 +330,7 @@ def test_who_lost_the_execution_during_an_outage_ends_cleanly(
     heir.release()
     heir_store.close()
     CALLS.clear()
+    GATE.set()
     check_end(Running(document(1000), direct).answer(), direct, 1000)
     assert len(CALLS) == 1000 - 10 * recorded
 
@@ -337,11 +345,14 @@ def test_a_recovery_survives_the_store_going_away_at_any_moment(
     direct = f"{postgres.url}?schema={store_name}"
     for request in requests:
         batch = {**document(120, seconds=0.002), "batchId": "b"}
+        # slow at first: it is stopped long before its end
+        PACE.append(0.05)
         first = Running(batch, direct)
-        until(lambda: len(CALLS) > 30)
+        until(lambda: len(CALLS) > 12)
         first.switch.stop("a test")
         with pytest.raises(everyitem.ExecutionInterrupted):
             first.answer()
+        PACE.clear()
         with Proxy(postgres.port) as proxy:
             store = open_store(f"{postgres.url_at(proxy.port)}?schema={store_name}")
             record = store.find("b")

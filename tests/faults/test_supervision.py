@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.acceptance.conftest import PATIENCE, Running, Workspace
+from tests.faults.rigs.pace import in_time
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_killed_process_is_replaced_within_five_seconds_and_answers_once(works
     killed = time.monotonic()
     held_at(workspace, 7)
     # three times the promised bound
-    assert time.monotonic() - killed < 15
+    assert in_time(time.monotonic() - killed, 15)
     workspace.open_gate()
     done = running.end()
     assert done.returncode == 0, done.stderr
@@ -109,7 +110,7 @@ def test_a_killed_supervisor_takes_its_child_along(
     held_at(workspace, 6)
     child = child_of(running)
     running.process.kill()
-    assert ends_within(child, 10)
+    assert ends_within(child, 3 * 10)
     workspace.open_gate()
     assert workspace.do("run", workspace.folder / "b.json").returncode == 0
 

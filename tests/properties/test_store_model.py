@@ -212,7 +212,6 @@ class StoreModel(RuleBasedStateMachine):
         self.store.close()
 
 
-@pytest.mark.timeout(180)
 def test_a_store_tells_what_was_recorded(new_store: Callable[[], str]) -> None:
     """Any sequence of commits, redrives and changes of owner, on every kind of store."""
 

@@ -23,7 +23,7 @@ from tests.services.ports import free_port
 TOPIC = "everyitem.events"
 INBOX = "everyitem.inbox"
 #: Seconds to start.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Broker(Protocol):

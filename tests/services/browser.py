@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.services.debian import need
 
 # only what is broken needs it
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

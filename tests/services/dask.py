@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.services.ports import free_port
 
 #: Seconds anything may take to start or to end; only a broken machine needs them.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class DaskCluster:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 #: Seconds after which a wait is a failure.
-PATIENCE = 60
+PATIENCE = 120
 
 
 class HttpServer:

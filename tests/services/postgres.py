@@ -22,7 +22,7 @@ import psycopg
 from tests.services.ports import free_port
 
 #: Seconds to start or to stop; only a broken machine needs them.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 USER = "tester"
 DATABASE = "postgres"

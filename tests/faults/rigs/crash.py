@@ -9,10 +9,13 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -33,6 +36,8 @@ LEDGER = os.open(os.environ["WITNESS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_
 def witnessed(item, context):
     line = (context.index, context.attempt, os.getpid(), time.monotonic_ns())
     os.write(LEDGER, b"%d %d %d %d\\n" % line)
+    while os.path.exists("hold"):
+        time.sleep(0.002)
     time.sleep(context.parameters["seconds"])
     if item["number"] % 97 == 5:
         raise PermanentItemError("one in 97 fails")
@@ -183,6 +188,24 @@ class CrashRig:
         response: dict[str, Any] = json.loads((self.folder / "out").read_text())
         return response
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """While this lasts no item comes to its end."""
+        hold = self.folder / "hold"
+        hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink()
+
+    def wait_until_heard(self) -> None:
+        """Wait until the owner has taken what it was asked for (SQLite)."""
+        deadline = time.monotonic() + PATIENCE
+        with closing(sqlite3.connect(self.folder / "store.sqlite")) as database:
+            while database.execute("SELECT count(*) FROM controls").fetchone() != (0,):
+                assert time.monotonic() < deadline, "nobody hears"
+                time.sleep(0.01)
+
     def wait_for_calls(self, process: "subprocess.Popen[str]", calls: int) -> None:
         """Wait until the item processor was called so often, or the process has ended."""
         deadline = time.monotonic() + PATIENCE
@@ -301,10 +324,8 @@ def _fails_first(call: Call) -> bool:
 def processes_of(ledger: list[Call]) -> set[int]:
     """Processes of the ledger that are still alive a while after their coordinator has died."""
     alive = {call.pid for call in ledger}
-    for _ in range(200):
-        alive = {pid for pid in alive if _is_alive(pid)}
-        if not alive:
-            break
+    deadline = time.monotonic() + 3 * 10
+    while (alive := {pid for pid in alive if _is_alive(pid)}) and time.monotonic() < deadline:
         time.sleep(0.05)
     return alive
 

@@ -21,7 +21,7 @@ from tests.services.ports import free_port
 
 from everyitem.faces.cyoda.protocol.cloudevents_pb2 import CloudEvent
 
-PATIENCE = 60
+PATIENCE = 120
 TENANT = "mock-tenant"
 _SERVICE = "org.cyoda.cloud.api.grpc.CloudEventsService"
 

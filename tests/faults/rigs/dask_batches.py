@@ -27,6 +27,7 @@ class DaskBatch:
         self.batch_id = f"dask-{uuid.uuid4().hex[:8]}"
         self.done = 0
         self._waiting: list[tuple[int, Callable[[], object]]] = []
+        self._doing: list[threading.Thread] = []
 
     def at(self, done: int, what: Callable[[], object]) -> None:
         """Do something, in a thread of its own, once so many items have an outcome."""
@@ -47,18 +48,22 @@ class DaskBatch:
             "allocatedResources": {"nodes": list(nodes), "maxParallelism": slots},
             "executionPlan": {},
         }
-        return everyitem.run(
+        response = everyitem.run(
             document,
             processors=PROCESSORS,
             store=f"sqlite:///{self.folder / 'store.sqlite'}",
             on_progress=self._progress,
         )
+        for thread in self._doing:
+            thread.join()
+        return response
 
     def _progress(self, snapshot: everyitem.Snapshot) -> None:
         self.done = snapshot.succeeded
         for due in [one for one in self._waiting if one[0] <= self.done]:
             self._waiting.remove(due)
-            threading.Thread(target=due[1], daemon=True).start()
+            self._doing.append(threading.Thread(target=due[1], daemon=True))
+            self._doing[-1].start()
 
     def calls(self) -> tuple[Counter[int], Counter[int]]:
         """How often each item was begun, and how often it came to its end."""

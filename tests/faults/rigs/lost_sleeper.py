@@ -25,10 +25,24 @@ def note(context: Any, began: int) -> None:
     os.close(ledger)
 
 
+def must_wait(parameters: Any) -> bool:
+    """Whether this call is one of the last, and nobody has said yet that they may end."""
+    ledger = Path(parameters["ledger"])
+    ended = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+    return ended >= parameters["most"] and not Path(parameters["go"]).exists()
+
+
+def wait(parameters: Any) -> None:
+    """Until it may end."""
+    while must_wait(parameters):
+        time.sleep(0.002)
+
+
 @item_processor("lost-sleeper", setup=ready)
 def sleep(item: Any, context: Any) -> Any:
     """Sleep."""
     began = time.monotonic_ns()
+    wait(context.parameters)
     time.sleep(context.parameters["seconds"])
     note(context, began)
     return item
@@ -38,6 +52,8 @@ def sleep(item: Any, context: Any) -> Any:
 async def sleep_async(item: Any, context: Any) -> Any:
     """The same in an event loop."""
     began = time.monotonic_ns()
+    if must_wait(context.parameters):
+        await asyncio.to_thread(wait, context.parameters)
     await asyncio.sleep(context.parameters["seconds"])
     note(context, began)
     return item

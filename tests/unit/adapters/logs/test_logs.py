@@ -74,5 +74,5 @@ def test_closing_writes_what_waits():
     handler = BackgroundHandler(written.append, JsonLines())
     for number in range(100):
         handler.emit(record("%d", number))
-    handler.close()
+    handler.close(timeout=30)
     assert len(written) == 100

@@ -33,7 +33,7 @@ def test_the_end_of_the_pipe_kills_what_is_watched(group: subprocess.Popen[bytes
     guard = Guard()
     guard.watch(group.pid)
     guard.close()
-    assert has_ended(group, 10)
+    assert has_ended(group, 60)
     assert group.returncode == -signal.SIGKILL
 
 
@@ -61,7 +61,7 @@ def test_signals_of_the_terminal_do_not_end_it(group: subprocess.Popen[bytes]) -
         process.send_signal(number)
     guard.close()
     os.close(pidfd)
-    assert has_ended(group, 10)
+    assert has_ended(group, 60)
     assert process.returncode == 0
 
 

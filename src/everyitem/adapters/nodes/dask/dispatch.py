@@ -331,9 +331,10 @@ class Dispatch:
         self._wake.set()
 
     def _begin_end(self) -> None:
-        self._is_ending = True
-        if self._connecting is not None:
+        if self._connecting is not None and not self._is_ending:
+            # once: what there is of a connection is being closed from then on
             self._connecting.cancel()
+        self._is_ending = True
 
     async def _close_stations(self) -> None:
         if (link := self._link) is None:

@@ -36,6 +36,9 @@ _SECURITY: Any = Security
 #: Seconds a connection may take to come about, and an answer beside the tasks.
 CONNECT: Final = 5.0
 _CLOSE: Final = 2.0
+#: What Dask raises where the scheduler is away: of the socket, or of a client that is just closing for it
+#: (`RuntimeError: ConnectionPool is closed`, and attributes that are None by then).
+_AWAY: Final = (OSError, TimeoutError, AttributeError, RuntimeError)
 #: Task round trips that are measured for `round_trip`.
 _TRIALS: Final = 3
 
@@ -92,7 +95,7 @@ class Link:
             await _close(client)
             raise LinkLost(f"the Dask scheduler at {address} does not answer: {in_short(error)}") from error
         except asyncio.CancelledError:
-            # the node ends meanwhile
+            # the node ends and does not wait for a scheduler
             await _close(client)
             raise
         return cls(client, on_begun=on_begun, on_gone=on_gone)
@@ -106,7 +109,7 @@ class Link:
         """Threads of every worker, by address."""
         try:
             found: dict[str, int] = await asyncio.wait_for(self._client.nthreads(), CONNECT)
-        except (OSError, TimeoutError, AttributeError) as error:
+        except _AWAY as error:
             raise LinkLost(f"the Dask scheduler does not answer: {in_short(error)}") from error
         return found
 
@@ -118,7 +121,7 @@ class Link:
             answers = await self._client.run(
                 station.open_station, opening, workers=list(workers), on_error="return"
             )
-        except (OSError, AttributeError) as error:
+        except _AWAY as error:
             raise LinkLost(f"the Dask scheduler does not answer: {in_short(error)}") from error
         return {worker: _welcome(answers.get(worker)) for worker in workers}
 
@@ -176,7 +179,7 @@ class Link:
             answers = await asyncio.wait_for(
                 self._client.scheduler.broadcast(msg=message, workers=[worker], on_error="ignore"), patience
             )
-        except (OSError, TimeoutError, KeyError, AttributeError):
+        except (*_AWAY, KeyError):
             return None
         answer = answers.get(worker)
         return decode_answer(answer) if isinstance(answer, bytes) else None
@@ -200,8 +203,16 @@ class Link:
 
 
 async def _close(client: Any) -> None:
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(client.close(timeout=_CLOSE), 2 * _CLOSE)
+    """Close a client, also where whoever wants that is cancelled meanwhile.
+
+    Left to the garbage collector it would begin to close itself, and nobody would carry it out.
+    """
+    closing = asyncio.ensure_future(asyncio.wait_for(client.close(timeout=_CLOSE), 2 * _CLOSE))
+    try:
+        await asyncio.shield(asyncio.gather(closing, return_exceptions=True))
+    except asyncio.CancelledError:
+        await asyncio.gather(closing, return_exceptions=True)
+        raise
 
 
 def _welcome(answer: object) -> Welcome:
