@@ -137,7 +137,7 @@ def workloads() -> list[Workload]:
             share=1_000,
             most=2_500,
         ),
-        _waiting(0.001, count=120_000, share=500, most=5_000),
+        _waiting(0.001, count=180_000, share=500, most=5_000),
         _waiting(0.01, count=45_000, share=100, most=3_000),
         _waiting(0.1, count=6_000, share=15, most=600),
         Workload(
