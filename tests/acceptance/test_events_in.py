@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from tests.services.http_server import serving
+from tests.services.http_server import serving, until
 
 import everyitem
 from everyitem.faces.api.incoming import Taken
@@ -167,11 +167,9 @@ def test_a_service_gives_a_batch_what_is_allocated_to_it(workspace, root):
         everyitem.connect(server.url) as client,
     ):
         client.submit(document)
-        while client.status("b").in_flight != 2:
-            pass
+        until(lambda: client.status("b").in_flight == 2)
         assert server.post("/v1/events", allocated(1, ("a", 6))).status == 202
-        while client.status("b").in_flight != 6:
-            pass
+        until(lambda: client.status("b").in_flight == 6)
         workspace.open_gate()
         assert client.wait("b", timeout=60).items_successful == 100
         assert client.status("b").runs == 1

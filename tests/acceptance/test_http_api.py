@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.services.http_server import HttpServer, serving
+from tests.services.http_server import HttpServer, serving, until
 
 import everyitem
 from everyitem.model.errors import ContentDiffers, DocumentRefused, UnknownBatch
@@ -171,23 +171,19 @@ def test_the_parallelism_of_a_running_batch_changes_at_once(server, client, fold
     wide = document("resized", list(range(60)), gate=str(gate))
     wide |= {"parallelismLevel": 2, "allocatedResources": {"maxParallelism": 20}}
     client.submit(wide)
-    while client.status("resized").in_flight != 2:
-        pass
+    until(lambda: client.status("resized").in_flight == 2)
     assert server.request("PATCH", "/v1/batches/resized/resources", {"parallelism": 7}).status == 200
-    while client.status("resized").in_flight != 7:
-        pass
+    until(lambda: client.status("resized").in_flight == 7)
     assert server.request("PATCH", "/v1/batches/resized/resources", {"parallelism": 3}).status == 200
-    while server.get("/v1/batches/resized").json["parallelism"] != 3:
-        pass
+    until(lambda: server.get("/v1/batches/resized").json["parallelism"] == 3)
     gate.touch()
     assert client.wait("resized", timeout=60).items_successful == 60
     assert client.status("resized").runs == 1
 
 
 def wait_for(client, batch_id, state):
-    """Until the execution is in this state; bounded by the test's own timeout."""
-    while client.status(batch_id).state != state:
-        pass
+    """Until the execution is in this state."""
+    until(lambda: client.status(batch_id).state == state)
 
 
 def test_a_redrive_runs_corrected_items_with_every_digit(server, client):

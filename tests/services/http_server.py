@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,14 @@ class HttpServer:
         code = self.process.wait(PATIENCE)
         self._listener.join(PATIENCE)
         return code
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """Look at a server until it is as wanted, and leave it the time between two looks to get there."""
+    deadline = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < deadline, "it never came to that"
+        threading.Event().wait(0.02)
 
 
 class Answer:
