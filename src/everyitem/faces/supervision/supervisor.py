@@ -170,7 +170,7 @@ class Supervisor:
                 if pipe in readable and not self._hear(life, pipe):
                     break
                 if life.progressed and self._keeps_reserve and self._reserve is None:
-                    self._reserve = self._start(in_reserve=True)
+                    self._start_reserve()
             # what it said last may still be in the pipe; its own children may hold that open
             life.returncode = child.process.wait()
             os.set_blocking(pipe, False)
@@ -180,6 +180,14 @@ class Supervisor:
         finally:
             self._child = None
             os.close(pipe)
+
+    def _start_reserve(self) -> None:
+        """Have a child ready; where the machine has no room for one, the next start takes its time."""
+        try:
+            self._reserve = self._start(in_reserve=True)
+        except OSError as error:
+            self._keeps_reserve = False
+            self._say(f"no process is kept in reserve: {error.strerror or error}")
 
     def _take_reserve(self) -> _Child | None:
         """The child in reserve, if there is one and it is known what it is to go on with."""

@@ -1,5 +1,6 @@
 """When a supervised process is started again, and when it is not."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -241,3 +242,25 @@ link().ends(0)
 """)
     assert (code, said) == (0, ["begins", "ready", "begins"])
     assert len(set(by)) == 3
+
+
+def test_where_there_is_no_room_for_a_reserve_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start takes longer then; that is said once, and nothing ends for it."""
+    start = subprocess.Popen
+
+    def refuse_reserves(command, **options):
+        if " @" in options["env"][VARIABLE]:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return start(command, **options)
+
+    monkeypatch.setattr(supervisor.subprocess, "Popen", refuse_reserves)
+    script = """
+link().carries_out("b", 1)
+link().progressed()
+if life < 3:
+    os.kill(os.getpid(), signal.SIGKILL)
+link().ends(0)
+"""
+    code, said = supervise(script, keeps_reserve=True)
+    assert (code, lives()) == (0, 3)
+    assert said.count("no process is kept in reserve: Resource temporarily unavailable") == 1
