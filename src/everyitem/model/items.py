@@ -153,10 +153,19 @@ class ItemText:
 
 
 def blocks_of(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Items and bytes of each block that items of these lengths make."""
-    for first in range(0, len(lengths), BLOCK_ITEMS):
+    """Items and bytes of each block that items of these lengths make.
+
+    A block of several items is no longer than a chunk may be: whoever wants one of them reads all.
+    """
+    first = 0
+    while first < len(lengths):
         part = lengths[first : first + BLOCK_ITEMS]
+        if sum(part) + len(part) - 1 > CHUNK_BYTES:
+            # a comma behind each but the last
+            ends = list(accumulate(length + 1 for length in part))
+            part = part[: max(1, bisect_right(ends, CHUNK_BYTES + 1))]
         yield len(part), sum(part) + len(part) - 1
+        first += len(part)
 
 
 class InMemoryItems:

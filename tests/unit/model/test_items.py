@@ -125,6 +125,22 @@ def test_a_whole_block_is_read_without_a_look_into_it():
     assert len(read) == 2 + 1 + 1 + 2
 
 
+def test_one_large_item_is_read_without_hundreds_of_others():
+    """A block of several items has the bytes of a chunk at most, or each of them would cost all."""
+    lengths = [CHUNK_BYTES // 2 - 1, CHUNK_BYTES // 2, CHUNK_BYTES // 2 + 1, 1, 2 * CHUNK_BYTES, 1, 1]
+    assert list(blocks_of(lengths)) == [
+        (2, CHUNK_BYTES),
+        (2, CHUNK_BYTES // 2 + 3),
+        (1, 2 * CHUNK_BYTES),
+        (2, 3),
+    ]
+    values = ["x" * (length - 2) if length > 1 else 7 for length in lengths]
+    read = []
+    items = ItemText(blocks_of(lengths), read_from(msgspec.json.encode(values), read))
+    assert [json.loads(items.text([index])) for index in range(len(values))] == [[value] for value in values]
+    assert max(stop - start for start, stop in read) == 2 * CHUNK_BYTES
+
+
 def read_from(text, read):
     """Reads a text, and tells from where to where it was read."""
 

@@ -103,10 +103,14 @@ class ItemsIntake:
             if not sound:
                 self._name_culprits(chunk)
                 continue
-            are_short = not any(_has_long_line(block, self._suspicious) for block in blocks)
-            self._admit(text, chunk, None if are_short else list(map(len, _raws_of(text))))
-            counts = [min(BLOCK_ITEMS, len(chunk) - at) for at in range(0, len(chunk), BLOCK_ITEMS)]
-            self._spool.add(text, zip(counts, map(len, blocks), strict=True))
+            if any(_has_long_line(block, self._suspicious) for block in blocks):
+                lengths = [len(line) for block in blocks for line in block.split(b"\n")]
+                self._admit(text, chunk, lengths)
+                self._spool.add(text, blocks_of(lengths))
+            else:
+                self._admit(text, chunk, None)
+                counts = [min(BLOCK_ITEMS, len(chunk) - at) for at in range(0, len(chunk), BLOCK_ITEMS)]
+                self._spool.add(text, zip(counts, map(len, blocks), strict=True))
 
     def read_source(self, source: ItemSource) -> None:
         """Items of a source; positions read `items.jsonl:17`. Raises `SourceUnavailable`."""

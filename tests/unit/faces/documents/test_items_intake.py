@@ -34,6 +34,14 @@ def test_a_long_item_is_looked_at_wherever_it_stands(make, problems_of, place):
     assert "nested deeper than" in message
 
 
+def test_large_values_are_taken_in_by_small_blocks(accept):
+    """Whichever way the items came."""
+    values = ["x" * 100_000] * 30
+    items = accept(batchItems=values).batch.items
+    assert json.loads(items.text([29, 3])) == values[:2]
+    assert max(items._text._firsts[k + 1] - first for k, first in enumerate(items._text._firsts[:-1])) == 10
+
+
 def test_an_item_with_an_id_of_its_own_has_no_position_id(accept):
     """Numeric ids that look like positions are fine while every item has its own."""
     read = accept(batchItems=[{"itemId": str(k)} for k in (1, 2, 3, 0)])
