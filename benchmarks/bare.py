@@ -32,7 +32,25 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def durable_loop(items: Sequence[Item], process: Callable[[Item], Any], path: Path) -> float:
-    """A `for` loop that stores one MessagePack blob per 1,000 results, each with its own commit."""
+    """A `for` loop that stores one MessagePack blob per 1,000 outcomes, each with its own commit.
+
+    An outcome is which item, how it ended, after how many attempts, and what it returned: the least that
+    says of a result whose it is. So did the loop of the first measurements, at 1.2 million items a second.
+    """
+    with closing(open_database(path)) as database:
+        began = time.perf_counter()
+        outcomes: list[Any] = []
+        for number, item in enumerate(items, start=1):
+            outcomes.append((item["id"], "SUCCEEDED", 1, process(item)))
+            if number % INTERVAL == 0:
+                _store(database, outcomes)
+                outcomes = []
+        _store(database, outcomes)
+        return time.perf_counter() - began
+
+
+def durable_loop_of_results(items: Sequence[Item], process: Callable[[Item], Any], path: Path) -> float:
+    """The same with nothing but the results, in the order of the items: nobody can say which one failed."""
     with closing(open_database(path)) as database:
         began = time.perf_counter()
         results: list[Any] = []
@@ -46,7 +64,27 @@ def durable_loop(items: Sequence[Item], process: Callable[[Item], Any], path: Pa
 
 
 def durable_loop_with_retry(items: Sequence[Item], process: Callable[[Item, int], Any], path: Path) -> float:
-    """The same, with try and up to three retries; `process` gets the attempt number."""
+    """As `durable_loop`, with try and up to three retries; `process` gets the attempt number."""
+    with closing(open_database(path)) as database:
+        began = time.perf_counter()
+        outcomes: list[Any] = []
+        for number, item in enumerate(items, start=1):
+            for attempt in range(1, 5):
+                try:
+                    outcomes.append((item["id"], "SUCCEEDED", attempt, process(item, attempt)))
+                    break
+                except Exception as error:
+                    if attempt == 4:
+                        outcomes.append((item["id"], "FAILED", attempt, repr(error)))
+            if number % INTERVAL == 0:
+                _store(database, outcomes)
+                outcomes = []
+        _store(database, outcomes)
+        return time.perf_counter() - began
+
+
+def retrying_loop_of_results(items: Sequence[Item], process: Callable[[Item, int], Any], path: Path) -> float:
+    """As `durable_loop_of_results`, with try and retry; a result comes with its number of attempts."""
     with closing(open_database(path)) as database:
         began = time.perf_counter()
         results: list[Any] = []

@@ -95,6 +95,8 @@ class ItemText:
             start += length + 1
             self._firsts.append(first)
             self._starts.append(start)
+        #: Blocks of which single items were read.
+        self._visited: set[int] = set()
         #: For blocks that were looked into, see `_looked_into`.
         self._within: dict[int, Sequence[int]] = {}
 
@@ -109,18 +111,26 @@ class ItemText:
             return b"[" + self._read(self._start(indices.start), self._start(indices.stop) - 1) + b"]"
         return b"[" + b",".join(self._each(indices)) + b"]"
 
-    def _each(self, indices: Sequence[int]) -> Iterator[bytes]:
+    def _each(self, indices: Sequence[int]) -> Iterator[bytes | msgspec.Raw]:
         first, stop = 0, 0
-        within: Sequence[int] = ()
+        item_at: Callable[[int], bytes | msgspec.Raw]
         for index in indices:
             # neighbours mostly stand in one block
             if not first <= index < stop:
                 number = bisect_right(self._firsts, index) - 1
                 first, stop = self._firsts[number], self._firsts[number + 1]
-                within = self._looked_into(number)
-            place = index - first
-            # a byte stands behind each item
-            yield self._read(within[place] + place, within[place + 1] + place)
+                item_at = self._opened(number)
+            yield item_at(index - first)
+
+    def _opened(self, number: int) -> Callable[[int], bytes | msgspec.Raw]:
+        """The items of a block by their place in it."""
+        if number not in self._visited and number not in self._within:
+            # most are visited once, for all items that failed in it: their places need no noting
+            self._visited.add(number)
+            return _raw_list(self._block(number)).__getitem__
+        within = self._looked_into(number)
+        # a byte stands behind each item
+        return lambda place: self._read(within[place] + place, within[place + 1] + place)
 
     def chunks(self) -> Iterator[ItemChunk]:
         """All items in chunks within both bounds."""
@@ -145,11 +155,13 @@ class ItemText:
         """Where each item of a block would begin, and the next block, if nothing stood between items."""
         within = self._within.get(number)
         if within is None:
-            start = self._starts[number]
-            block = b"[" + self._read(start, self._starts[number + 1] - 1) + b"]"
-            within = array("Q", list(accumulate(map(len, _raw_list(block)), initial=start)))
+            lengths = map(len, _raw_list(self._block(number)))
+            within = array("Q", list(accumulate(lengths, initial=self._starts[number])))
             self._within[number] = within
         return within
+
+    def _block(self, number: int) -> bytes:
+        return b"[" + self._read(self._starts[number], self._starts[number + 1] - 1) + b"]"
 
 
 def blocks_of(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:

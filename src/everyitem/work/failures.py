@@ -162,9 +162,8 @@ def _frames_of(trace: TracebackType | None, *, ours: bool = False) -> list[Frame
         trace = trace.tb_next
     if len(traces) > 2 * _MAX_FRAMES:
         traces = traces[:_MAX_FRAMES] + traces[-_MAX_FRAMES:]
-    return [_frame_of(one) for one in traces]
-
-
-def _frame_of(trace: TracebackType) -> Frame:
-    code = trace.tb_frame.f_code
-    return storable(code.co_filename), trace.tb_lineno or 0, storable(code.co_name)
+    frames = []
+    for one in traces:
+        code = one.tb_frame.f_code
+        frames.append((storable(code.co_filename), one.tb_lineno or 0, storable(code.co_name)))
+    return frames

@@ -125,6 +125,21 @@ def test_a_whole_block_is_read_without_a_look_into_it():
     assert len(read) == 2 + 1 + 1 + 2
 
 
+def test_a_block_is_looked_into_when_single_items_are_asked_for_again():
+    """Retries ask once for all that failed in a block; whoever comes again shall not read all of it again."""
+    values = list(range(2 * BLOCK_ITEMS))
+    read = []
+    items = ItemText(
+        blocks_of([len(str(value)) for value in values]), read_from(msgspec.json.encode(values), read)
+    )
+    assert items.text([7, 5, BLOCK_ITEMS]) == b"[7,5,256]"
+    assert len(read) == 2, "each block once, whole"
+    assert items.text([6]) == b"[6]"
+    assert len(read) == 2 + 1 + 1, "the block, to note the places in it, and the item"
+    assert items.text([8, 9]) == b"[8,9]"
+    assert read[-2:] == [(1 + 2 * 8, 1 + 2 * 8 + 1), (1 + 2 * 9, 1 + 2 * 9 + 1)], "the items alone"
+
+
 def test_one_large_item_is_read_without_hundreds_of_others():
     """A block of several items has the bytes of a chunk at most, or each of them would cost all."""
     lengths = [CHUNK_BYTES // 2 - 1, CHUNK_BYTES // 2, CHUNK_BYTES // 2 + 1, 1, 2 * CHUNK_BYTES, 1, 1]

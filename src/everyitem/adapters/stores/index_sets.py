@@ -1,6 +1,7 @@
 """Sets of item indices as small MessagePack blobs: what a segment or a round holds, without its body."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -16,17 +17,23 @@ _decode = msgspec.msgpack.Decoder(list[int]).decode
 def merge(ranges: Iterable[IndexRange]) -> list[IndexRange]:
     """The same indices in ascending ranges, neighbours joined."""
     merged: list[IndexRange] = []
-    for first, count in sorted(ranges):
-        if merged and merged[-1][0] + merged[-1][1] == first:
-            merged[-1] = (merged[-1][0], merged[-1][1] + count)
+    end = -1
+    for one in sorted(ranges):
+        first, count = one
+        if first == end:
+            begin, before = merged[-1]
+            merged[-1] = (begin, before + count)
+            end += count
         else:
-            merged.append((first, count))
+            # items that failed once stand alone, thousands of them: most pairs stay as they are
+            merged.append(one)
+            end = first + count
     return merged
 
 
 def pack_ranges(ranges: Iterable[IndexRange]) -> bytes:
     """Ranges, merged, as one flat list: first, count, first, count, ..."""
-    return _encode([number for pair in merge(ranges) for number in pair])
+    return _encode(list(chain.from_iterable(merge(ranges))))
 
 
 def unpack_ranges(blob: bytes) -> list[IndexRange]:
