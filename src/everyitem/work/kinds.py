@@ -2,7 +2,7 @@
 
 Only in a worker are classes at hand: what leaves it is words. Two things are told. *Innate*: the item or
 the code is at fault, and nothing outside. Or the *family*: one outage shows in many classes, as a connection
-that is refused, then reset, then silent; what is of one family counts alike (circuit breaker, ADR 0039). An
+that is refused, then reset, then silent; what is of one family counts alike (circuit breaker, ADR 0040). An
 exception that is neither is alike to its own class only.
 
 The words are those of Python (PEP 3151), of its database API (PEP 249), of HTTP (RFC 9110, RFC 6585), and the
