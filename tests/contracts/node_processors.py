@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import http.client
 import math
 import os
 import sys
@@ -70,6 +71,17 @@ def misbehave(kind):
             code = {}
             exec(compile("def odd():\n    raise ValueError", b"/nowhere/\xff.py", "exec"), code)
             code["odd"]()
+        case "refused":
+            raise ConnectionRefusedError("refused")
+        case "disconnected":
+            raise http.client.RemoteDisconnected("no answer")
+        case "silent":
+            raise TimeoutError("no answer in time")
+        case "wrapped":
+            try:
+                misbehave("refused")
+            except OSError as error:
+                raise PriceMissing("no price") from error
         case "chdir":
             os.chdir("/")
         case "noise":
@@ -80,6 +92,10 @@ def misbehave(kind):
         case "huge":
             return "x" * (20 << 20)
     return UNUSABLE[kind]() if kind in UNUSABLE else os.getcwd()
+
+
+class PriceMissing(Exception):
+    """The word of the item processor's author."""
 
 
 class Unprintable(Exception):

@@ -13,6 +13,7 @@ import pytest
 from everyitem.adapters.nodes.watcher import Watcher
 from everyitem.model.errors import ErrorCode, StoreDamaged
 from everyitem.model.items import InMemoryItems
+from everyitem.model.outcome import UNREACHABLE
 from everyitem.model.resources import NodeKind
 from everyitem.ports.node import (
     HolderJoined,
@@ -119,6 +120,22 @@ def test_permanent_later_and_memory_are_told_apart(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "-async"])
+def test_one_outage_in_many_words_is_of_one_family(drive: Drive, suffix: str) -> None:
+    """Classes stay where the item ran: what comes from there says in a word which of them are alike."""
+    words = ["refused", "disconnected", "silent", "wrapped", "value-error"]
+    driver = drive(f"misbehave{suffix}", words)
+    driver.run_all()
+    told = [(one.type, one.family, one.innate) for one in sorted(driver.failures, key=lambda one: one.index)]
+    assert told == [
+        ("ConnectionRefusedError", UNREACHABLE, False),
+        ("RemoteDisconnected", UNREACHABLE, False),
+        ("TimeoutError", UNREACHABLE, False),
+        ("PriceMissing", UNREACHABLE, False),
+        ("ValueError", "", True),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["", "-async"])
 def test_code_with_an_odd_path_can_be_reported(drive: Drive, suffix: str) -> None:
     """A file name that is not UTF-8 is escaped: the failure can be stored and kills no worker."""
     driver = drive(f"misbehave{suffix}", ["fine", "odd-path", "fine"])
@@ -198,7 +215,8 @@ def test_an_item_out_of_time_fails_and_the_rest_goes_on(drive: Drive, suffix: st
     driver = drive(f"hang{suffix}", items, slots=2, item_timeout=LONG_ENOUGH)
     driver.run_all()
     assert sorted(failure.index for failure in driver.failures) == [1, 4]
-    assert {(one.code, one.type) for one in driver.failures} == {(ErrorCode.TIMEOUT_ERROR, "ItemTimeout")}
+    told = {(one.code, one.type, one.family) for one in driver.failures}
+    assert told == {(ErrorCode.TIMEOUT_ERROR, "ItemTimeout", UNREACHABLE)}
     assert all(failure.duration_us >= LONG_ENOUGH * 1_000_000 for failure in driver.failures)
     assert set(driver.results) == {0, 2, 3, 5}
 

@@ -45,15 +45,6 @@ def ask(item: Any, context: Any) -> Any:
         link.close()
 
 
-@item_processor("outage in the words of a client")
-def ask_in_one_word(item: Any, context: Any) -> Any:
-    """The same; whatever happens to the connection is one kind of error, as clients of services do it."""
-    try:
-        return ask(item, context)
-    except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError("the dependency does not answer") from error
-
-
 @pytest.fixture
 def server() -> Iterator[int]:
     """The port of a server that takes its time."""
@@ -86,8 +77,7 @@ def test_an_outage_that_never_ends_is_waited_for_as_long_as_asked_for(server: in
             "batchId": "never ends",
             "batchItems": list(range(20)),
             "processingConfiguration": {
-                # of twenty items too few fail alike where the kernel has two words for one outage
-                "processor": "outage in the words of a client",
+                "processor": "outage of a dependency",
                 "parameters": {"port": proxy.port},
                 "outagePatienceSeconds": patience,
             },

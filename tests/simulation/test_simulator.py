@@ -78,6 +78,8 @@ def test_one_seed_is_one_exact_replay() -> None:
         "vanishes",
         "wall clock is set",
         "out of reach",
+        "notices an outage: ",
+        " or RemoteDisconnected",
         "the disk is full",
         "a transaction fails",
         "nobody gets to know",

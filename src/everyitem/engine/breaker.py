@@ -4,26 +4,27 @@
        ▲                                           ▲                   │ fails alike: a longer wait
        └── as many calls at a time as ever ── HALF OPEN ◀── succeeds ──┘
 
-Pure. *Alike* is the same code and class of error. What speaks of the item or the code is never an outage:
-`PermanentItemError`, unusable results, dead workers, and exceptions whose class says so (`ValueError`,
-`KeyError`, ...; see `Failure.innate`). Only first attempts count as evidence: items that fail again and again
-while others succeed are bad, however many of them are left at the end. And something must have
-succeeded in this run, or the error must be one of connections and timeouts: code that never worked is no
-outage.
+Pure. *Alike* is the same family of errors, or the same code and class where a class belongs to none: one
+outage shows as a connection refused, then reset, then silent (`Failure.family`, which the worker tells).
+What speaks of the item or the code is never an outage: `PermanentItemError`, unusable results, dead workers,
+and exceptions whose class says so (`ValueError`, `KeyError`, ...; see `Failure.innate`). Only first attempts
+count as evidence: items that fail again and again while others succeed are bad, however many of them are left
+at the end. And something must have succeeded in this run, or the errors must be those of connections: code
+that never worked is no outage.
 
 An attempt that failed by the outage is excused: it uses up no retry, like `RetryLater`. That holds for
 those that were the evidence, too.
 """
 
 import math
-import re
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure
+from everyitem.model.outcome import UNREACHABLE, Failure
 
 #: So many first attempts are looked at, and this part of them must have failed alike.
 EVIDENCE: Final = 10
@@ -36,9 +37,8 @@ FIRST_WAIT: Final = 1.0
 MOST_WAIT: Final = 5.0
 #: Half open: so many failures alike without a success between them open it again.
 AGAIN: Final = 3
-
-#: Classes of errors that come from outside even where nothing has ever succeeded.
-_OUTSIDE = re.compile(r"Connect|Timeout|Unavailable|gaierror|BrokenPipe")
+#: Classes of errors that are named to people, of those an outage shows as.
+_MOST_NAMED: Final = 3
 
 
 class Standing(StrEnum):
@@ -54,8 +54,10 @@ class BreakerView:
     """The breaker at one moment, for displays and alerts."""
 
     standing: Standing = Standing.CLOSED
-    #: What most items fail with; empty when closed.
+    #: What failures have in common that are alike (`cause_of`); empty when closed.
     cause: str = ""
+    #: What most items failed with when it opened: classes of errors, in words for people.
+    named: str = ""
     #: Monotonic seconds since which it is not closed.
     since: float = 0.0
     #: How often it has opened in this run.
@@ -67,7 +69,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self.standing = Standing.CLOSED
-        self.cause = ""
+        self.cause = self._named = ""
         self.openings = 0
         self._since = self._idle_since = 0.0
         self._recent = _Evidence(EVIDENCE)
@@ -83,7 +85,7 @@ class Breaker:
     @property
     def view(self) -> BreakerView:
         """What is shown of it."""
-        return BreakerView(self.standing, self.cause, self._since, self.openings)
+        return BreakerView(self.standing, self.cause, self._named, self._since, self.openings)
 
     @property
     def idle_since(self) -> float:
@@ -114,7 +116,7 @@ class Breaker:
         if self.standing is Standing.CLOSED:
             if failure.attempt == 1 and failure.retry_after is None:
                 # what is no outage speaks against one, as a success does
-                self._recent.add(at, cause, failure.index)
+                self._recent.add(at, cause, failure.index, failure.type)
                 if cause and self._is_outage(cause, at):
                     self._open(cause, at)
                     return FIRST_WAIT
@@ -164,7 +166,7 @@ class Breaker:
         return self._probe_at if self.standing is Standing.OPEN and not self._is_probing else None
 
     def _is_outage(self, cause: str, at: float) -> bool:
-        if not self._has_succeeded and not _OUTSIDE.search(cause):
+        if not self._has_succeeded and cause != UNREACHABLE:
             return False
         if self._recent.needed > EVIDENCE and at - self._closed_at > SPAN:
             self._recent.need(EVIDENCE)
@@ -172,6 +174,7 @@ class Breaker:
 
     def _open(self, cause: str, at: float) -> None:
         self.standing, self.cause = Standing.OPEN, cause
+        self._named = _in_words(self._recent.types(cause))
         self._since = self._idle_since = at
         self.openings += 1
         self._wait = FIRST_WAIT
@@ -184,7 +187,7 @@ class Breaker:
         self._probe_at = at + wait
 
     def _close(self, at: float) -> None:
-        self.standing, self.cause = Standing.CLOSED, ""
+        self.standing, self.cause, self._named = Standing.CLOSED, "", ""
         self._closed_at = at
         # the very first probe succeeded: it may have been items after all, so the next time takes more
         more = min(MOST_EVIDENCE, 2 * self._recent.needed)
@@ -196,19 +199,19 @@ class _Evidence:
 
     def __init__(self, needed: int) -> None:
         self.needed = needed
-        #: (when, cause or empty for successes, index, how many), the latest last.
-        self._runs: deque[tuple[float, str, int, int]] = deque()
+        #: (when, cause or empty for successes, index, type of the error, how many), the latest last.
+        self._runs: deque[tuple[float, str, int, str, int]] = deque()
         self._size = 0
         self._alike: dict[str, int] = {}
 
-    def add(self, at: float, cause: str, index: int = -1, *, count: int = 1) -> None:
+    def add(self, at: float, cause: str, index: int = -1, type_: str = "", *, count: int = 1) -> None:
         """One more; of successes any number."""
         if count >= self.needed:
             count = self.needed
             self._runs.clear()
             self._alike.clear()
             self._size = 0
-        self._runs.append((at, cause, index, count))
+        self._runs.append((at, cause, index, type_, count))
         self._alike[cause] = self._alike.get(cause, 0) + count
         self._size += count
         if self._size > self.needed:
@@ -222,7 +225,12 @@ class _Evidence:
 
     def items(self, cause: str) -> list[int]:
         """The items that failed by it."""
-        return [index for _, one, index, _ in self._runs if one == cause]
+        return [index for _, one, index, _, _ in self._runs if one == cause]
+
+    def types(self, cause: str) -> list[str]:
+        """The types of their errors, the most frequent first."""
+        found = Counter(type_ for _, one, _, type_, _ in self._runs if one == cause)
+        return [type_ for type_, _ in found.most_common()]
 
     def need(self, needed: int) -> None:
         """So many count from now on."""
@@ -235,10 +243,10 @@ class _Evidence:
         runs = self._runs
         self._size -= count
         while count:
-            at, cause, index, length = runs.popleft()
+            at, cause, index, type_, length = runs.popleft()
             gone = min(count, length)
             if gone < length:
-                runs.appendleft((at, cause, index, length - gone))
+                runs.appendleft((at, cause, index, type_, length - gone))
             count -= gone
             self._alike[cause] -= gone
             if not self._alike[cause]:
@@ -250,4 +258,12 @@ def cause_of(failure: Failure) -> str:
     is_called_off = failure.permanent or failure.retry_after is not None or failure.innate or failure.alone
     if is_called_off or failure.code not in (ErrorCode.ITEM_ERROR, ErrorCode.TIMEOUT_ERROR):
         return ""
-    return "" if failure.type == "UnusableResult" else failure.code + " " + failure.type
+    if failure.type == "UnusableResult":
+        return ""
+    return failure.family or f"{failure.code} {failure.type}"
+
+
+def _in_words(types: Sequence[str]) -> str:
+    """`A`, `A or B`, `A, B or C`, `A, B, C or others like them`."""
+    named = [*types[:_MOST_NAMED], *(["others like them"] if len(types) > _MOST_NAMED else [])]
+    return " or ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)

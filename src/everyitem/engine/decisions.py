@@ -29,7 +29,7 @@ class Decisions:
         self._outage = view
         was_open = before.standing is not Standing.CLOSED
         if was_open and (view.standing is Standing.CLOSED or view.openings > before.openings):
-            _log.warning("the outage (%s) is over after %.0f s", before.cause, now - before.since)
+            _log.warning("the outage (%s) is over after %.0f s", before.named, now - before.since)
             self._observers.noticed(_outage(before), stands=False)
         if view.standing is not Standing.CLOSED and view.openings > before.openings:
             _log.warning("%s", _outage(view).text)
@@ -38,7 +38,7 @@ class Decisions:
 
 def _outage(view: BreakerView) -> Condition:
     text = (
-        f"most items fail with {view.cause}, which looks like an outage of what they depend on: items wait, "
+        f"most items fail with {view.named}, which looks like an outage of what they depend on: items wait, "
         "one at a time probes, and no retries are used up"
     )
     return Condition(AlertKind.BREAKER_OPEN, text, view.cause)

@@ -346,7 +346,7 @@ class ExecutionState:
             self._close(Verdict(Ending.TIMED_OUT, text, ErrorCode.TIMEOUT_ERROR))
             self._interrupt_at = min(self._interrupt_at, self._deadline + TIMEOUT_GRACE)
         if self.phase is Phase.OPEN and at >= self._outage_ends:
-            self._close(_out_of_patience(self.configuration.outage_patience, self.pacing.breaker.cause))
+            self._close(_out_of_patience(self.configuration.outage_patience, self.pacing.breaker.view.named))
         if self.ledger.open == 0:
             self._close(Verdict(Ending.COMPLETED))
         elif self.ledger.open == self.ledger.in_doubt:

@@ -7,7 +7,7 @@ appended, with defaults.
 """
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,11 @@ from everyitem.model.errors import ErrorCode
 
 #: (file, line, function) of the user's code, outermost first; ours are left out.
 Frame = tuple[str, int, str]
+
+#: Families of failures (`Failure.family`): nobody is there, or nobody who can answer; and what databases say
+#: of their operation.
+UNREACHABLE: Final = "unreachable"
+DATABASE: Final = "database"
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -45,6 +50,8 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     deferred: float | None = None
     #: Set by the state machine: it failed by an outage and is repeated under its number (circuit breaker).
     excused: bool = False
+    #: What one outage shows as in many classes is one family; empty for what is alike to its class only.
+    family: str = ""
 
     @property
     def used_up(self) -> bool:

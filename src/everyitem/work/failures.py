@@ -4,10 +4,11 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
-from everyitem.model.outcome import Failure, Frame
+from everyitem.model.outcome import UNREACHABLE, Failure, Frame
+from everyitem.work.kinds import blame, kind_of
 from everyitem.work.results import NoResultYet, UnusableResult
 from everyitem.work.texts import ask, class_name, storable
 
@@ -17,31 +18,6 @@ MAX_MESSAGE: Final = 4_000
 MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
 _MAX_FRAMES: Final = 20
-#: Classes of exceptions that are remembered.
-_MOST_KINDS: Final = 256
-
-#: Exceptions by which the item or the code is at fault, whatever else they are ...
-_FILE_ERRORS: Final = (
-    FileExistsError,
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
-#: ... and unless the operating system or a connection speaks (`ssl` and `requests` raise what is both).
-_INNATE: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    NotImplementedError,
-    RecursionError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
 
 #: Our own frames are left out: `work` calls the user's code, nodes call `work`.
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -52,7 +28,7 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
 
     Raises nothing, whatever the exception's own methods do, and can always be encoded.
     """
-    kind = _kind_of(error)
+    kind = kind_of(error)
     failure = Failure(index, attempt, kind.code, kind.name, _message_of(error), duration_us)
     if issubclass(kind.type, UnusableResult):
         return failure
@@ -60,7 +36,7 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
         failure.type, failure.deferred = "Deferred", getattr(error, "timeout", 0.0)
         return failure
     failure.frames = _frames_of(_trace_of(error))
-    failure.innate = kind.innate
+    failure.family, failure.innate = blame(error, kind)
     if issubclass(kind.type, PermanentItemError):
         failure.permanent = True
     elif issubclass(kind.type, RetryLater):
@@ -68,37 +44,6 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
         if failure.retry_after is None:
             failure.message += " (its `seconds` are not a number, so this counts as an ordinary failure)"
     return failure
-
-
-class _Kind(NamedTuple):
-    """What all exceptions of one class have in common."""
-
-    type: type[BaseException]
-    name: str
-    code: ErrorCode
-    innate: bool
-
-
-#: By `id` of the class, which each entry keeps alive: a metaclass may have a `__hash__` of its own.
-_kinds: dict[int, _Kind] = {}
-
-
-def _kind_of(error: BaseException) -> _Kind:
-    # not `isinstance`, which asks the exception itself
-    kind = type(error)
-    known = _kinds.get(id(kind))
-    if known is None:
-        known = _Kind(
-            kind,
-            class_name(error),
-            ErrorCode.RESOURCE_ERROR if issubclass(kind, MemoryError) else ErrorCode.ITEM_ERROR,
-            issubclass(kind, _FILE_ERRORS) or (issubclass(kind, _INNATE) and not issubclass(kind, OSError)),
-        )
-        if len(_kinds) >= _MOST_KINDS:
-            # somebody makes classes by the item
-            _kinds.clear()
-        _kinds[id(kind)] = known
-    return known
 
 
 def timeout_failure(index: int, *, attempt: int, duration_us: int, timeout: float) -> Failure:
@@ -110,6 +55,7 @@ def timeout_failure(index: int, *, attempt: int, duration_us: int, timeout: floa
         "ItemTimeout",
         f"the item ran longer than the item timeout of {timeout:g} s (itemTimeoutMs)",
         duration_us,
+        family=UNREACHABLE,
     )
 
 

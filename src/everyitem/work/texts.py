@@ -23,6 +23,11 @@ def ask(say: Callable[..., str], *arguments: object) -> str:
 
 
 def class_name(value: object) -> str:
-    """The name of the value's class, whatever its metaclass makes of `__name__`."""
-    name: str = vars(type)["__name__"].__get__(type(value))
+    """The name of the value's class."""
+    return name_of(type(value))
+
+
+def name_of(class_: type) -> str:
+    """The name of a class, whatever its metaclass makes of `__name__`."""
+    name: str = vars(type)["__name__"].__get__(class_)
     return storable(name)

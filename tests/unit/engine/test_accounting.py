@@ -8,11 +8,11 @@ from tests.unit.engine.driver import Driver
 from everyitem.engine.accounting import in_their_order
 from everyitem.engine.breaker import Standing
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.outcome import UNREACHABLE, Failure, OutcomeBlock, Successes
 
 
 def refused(index: int) -> Failure:
-    return Failure(index, 1, ErrorCode.ITEM_ERROR, "ConnectionRefusedError", "refused")
+    return Failure(index, 1, ErrorCode.ITEM_ERROR, "ConnectionRefusedError", "refused", family=UNREACHABLE)
 
 
 @pytest.mark.parametrize(

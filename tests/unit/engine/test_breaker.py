@@ -7,14 +7,21 @@ import pytest
 
 from everyitem.engine.breaker import AGAIN, EVIDENCE, FIRST_WAIT, MOST_WAIT, SPAN, Breaker, Standing
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure
+from everyitem.model.outcome import DATABASE, UNREACHABLE, Failure
 
 SLOTS = 4
 
 
 def refused(index: int, attempt: int = 1, **more: Any) -> Failure:
-    """A failure as an outage causes it."""
-    return Failure(index, attempt, ErrorCode.ITEM_ERROR, more.pop("type", "ConnectionError"), "no", **more)
+    """A failure as an outage causes it; of a family, unless it is of another class."""
+    family = more.pop("family", "" if "type" in more else UNREACHABLE)
+    type_ = more.pop("type", "ConnectionError")
+    return Failure(index, attempt, ErrorCode.ITEM_ERROR, type_, "no", family=family, **more)
+
+
+def out_of_time(index: int, attempt: int = 1) -> Failure:
+    """The item ran out of its time, as when nothing answers."""
+    return Failure(index, attempt, ErrorCode.TIMEOUT_ERROR, "ItemTimeout", "5 s", family=UNREACHABLE)
 
 
 def bad(index: int, attempt: int = 1) -> Failure:
@@ -54,7 +61,71 @@ def test_it_opens_when_most_first_attempts_fail_alike() -> None:
     assert waits == [None] * (EVIDENCE - 1) + [FIRST_WAIT]
     assert allowed(breaker, 0.0) == 0
     assert breaker.excused() == list(range(EVIDENCE))
-    assert breaker.view.cause == "ITEM_ERROR ConnectionError"
+    assert (breaker.view.cause, breaker.view.named) == (UNREACHABLE, "ConnectionError")
+
+
+def test_one_outage_may_show_in_many_words() -> None:
+    """Refused, then reset, then silent: classes of one family count alike, and are all named."""
+    breaker = Breaker()
+    words = ["RemoteDisconnected", "ConnectionResetError", "ConnectTimeout"]
+    for index in range(EVIDENCE - 1):
+        breaker.failed(refused(index, type=words[index % 3], family=UNREACHABLE), 0.0)
+    assert breaker.standing is Standing.CLOSED
+    assert breaker.failed(out_of_time(9), 0.0) == FIRST_WAIT
+    assert breaker.excused() == list(range(EVIDENCE))
+    assert (
+        breaker.view.named == "RemoteDisconnected, ConnectionResetError, ConnectTimeout or others like them"
+    )
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"type": "PriceMissing"},
+        {"type": "ValueError", "innate": True},
+        {"type": "OperationalError", "family": DATABASE},
+        {"permanent": True, "family": UNREACHABLE},
+    ],
+    ids=["of no family", "data", "another family", "for good"],
+)
+def test_what_is_of_no_family_or_another_is_not_the_same_outage(others: dict[str, Any]) -> None:
+    """Of ten that fail, seven by the connection: the other three speak against it, whatever they are."""
+    breaker = Breaker()
+    breaker.succeeded(0.0, 1)
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index, **(others if index % 10 < 3 else {})), 0.0)
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_two_classes_of_no_family_are_two_causes() -> None:
+    """However many items fail: as long as neither class has most of them, it is the items."""
+    breaker = Breaker()
+    breaker.succeeded(0.0, 1)
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index, type=["PriceMissing", "RateMissing"][index % 2]), 0.0)
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_a_probe_may_fail_in_another_word() -> None:
+    """It is the same outage all the same: excused, and asked again later."""
+    breaker = opened()
+    due = probe(breaker)
+    assert breaker.failed(refused(99, type="ConnectTimeout", family=UNREACHABLE), due) == FIRST_WAIT
+    assert breaker.next_at() == due + 2 * FIRST_WAIT
+
+
+def test_what_databases_say_of_themselves_is_believed_once_something_has_succeeded() -> None:
+    """Before, it may as well be the statement: `no such table` is an OperationalError, too."""
+    breaker = Breaker()
+    words = ["AdminShutdown", "OperationalError"]
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index, type=words[index % 2], family=DATABASE), 0.0)
+    assert breaker.standing is Standing.CLOSED
+    breaker.succeeded(0.0, 1)
+    for index in range(EVIDENCE):
+        breaker.failed(refused(index, type=words[index % 2], family=DATABASE), 0.0)
+    assert breaker.standing is Standing.OPEN
+    assert breaker.view.named == "AdminShutdown or OperationalError"
 
 
 def test_it_stays_closed_while_enough_succeeds() -> None:
@@ -90,7 +161,7 @@ def test_what_speaks_of_the_item_is_no_outage(harmless: dict[str, Any]) -> None:
 
 
 def test_code_that_never_worked_is_no_outage() -> None:
-    """Unless the error itself is one of connections or timeouts, something must have succeeded."""
+    """Unless the errors are those of connections, something must have succeeded."""
     breaker = Breaker()
     for index in range(10 * EVIDENCE):
         breaker.failed(refused(index, type="ServerSaysNo"), 0.0)

@@ -10,7 +10,7 @@ from everyitem.engine.decisions import Decisions
 from everyitem.engine.observers import Observers
 from everyitem.model.alerts import AlertKind, Condition
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure
+from everyitem.model.outcome import UNREACHABLE, Failure
 from everyitem.ports.observer import NoObserver
 
 
@@ -42,7 +42,8 @@ def test_an_outage_is_an_alert_until_it_is_over(caplog: pytest.LogCaptureFixture
         Allotment([("a", 1)], [], least=1, adapts=False, at=0.0), breaker, Observers([observer])
     )
     for index in range(EVIDENCE):
-        breaker.failed(Failure(index, 1, ErrorCode.ITEM_ERROR, "ConnectionError", "no"), 1.0)
+        type_ = "ConnectTimeout" if index % 3 else "ConnectionResetError"
+        breaker.failed(Failure(index, 1, ErrorCode.ITEM_ERROR, type_, "no", family=UNREACHABLE), 1.0)
     decisions.tell(1.1)
     decisions.tell(1.3)
     breaker.allowance(2.0, leased=0, slots=1, unit=1)
@@ -50,11 +51,11 @@ def test_an_outage_is_an_alert_until_it_is_over(caplog: pytest.LogCaptureFixture
     breaker.succeeded(2.1, 1)
     breaker.allowance(2.2, leased=0, slots=1, unit=1)
     decisions.tell(2.3)
-    cause = "ITEM_ERROR ConnectionError"
     assert observer.heard == [
-        (AlertKind.BREAKER_OPEN, cause, True),
-        (AlertKind.BREAKER_OPEN, cause, False),
+        (AlertKind.BREAKER_OPEN, UNREACHABLE, True),
+        (AlertKind.BREAKER_OPEN, UNREACHABLE, False),
     ]
     opened, over = (record.getMessage() for record in caplog.records)
+    assert opened.startswith("most items fail with ConnectTimeout or ConnectionResetError, which")
     assert "no retries are used up" in opened
-    assert over == f"the outage ({cause}) is over after 1 s"
+    assert over == "the outage (ConnectTimeout or ConnectionResetError) is over after 1 s"

@@ -10,14 +10,14 @@ from everyitem.engine.breaker import EVIDENCE, Standing
 from everyitem.engine.retries import Retry, RetryHeap
 from everyitem.engine.segments import SegmentCutter
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Excuse, Failure, OutcomeBlock
+from everyitem.model.outcome import UNREACHABLE, Excuse, Failure, OutcomeBlock
 from everyitem.ports.node import Lease
 
 REFUSED = "ConnectionRefusedError"
 
 
 def refused(index: int, attempt: int = 1, **more: Any) -> Failure:
-    return Failure(index, attempt, ErrorCode.ITEM_ERROR, REFUSED, "refused", **more)
+    return Failure(index, attempt, ErrorCode.ITEM_ERROR, REFUSED, "refused", family=UNREACHABLE, **more)
 
 
 class Outage:
@@ -94,9 +94,9 @@ def test_evidence_that_is_written_is_excused_in_the_save_that_gives_the_retry_ba
 def test_who_has_killed_a_worker_since_is_charged_for_that() -> None:
     """Its first attempt met the outage; its second one ended otherwise, and is not given back."""
     heap = RetryHeap()
-    heap.push(Retry(1, 2, 5.0, cause=f"ITEM_ERROR {REFUSED}"))
+    heap.push(Retry(1, 2, 5.0, cause=UNREACHABLE))
     heap.push(Retry(2, 3, 5.0, alone=True))
-    excused = heap.excuse({1, 2}, f"ITEM_ERROR {REFUSED}")
+    excused = heap.excuse({1, 2}, UNREACHABLE)
     assert [(one.index, one.attempt) for one in excused] == [(1, 1)]
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.unit.engine.virtual_batch import VirtualBatch
@@ -9,7 +10,7 @@ from tests.unit.engine.virtual_batch import VirtualBatch
 from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure
+from everyitem.model.outcome import UNREACHABLE, Failure
 
 #: Seconds of a call while all is well, and of the outage: from when to when.
 CALL = 0.4
@@ -22,24 +23,38 @@ LONGER = 75.0
 Outage = Callable[[int, int], tuple[float, Failure]]
 
 
+def failed(index: int, attempt: int, type_: str, **more: Any) -> Failure:
+    """An attempt that raised."""
+    return Failure(index, attempt, ErrorCode.ITEM_ERROR, type_, "no", **more)
+
+
 def refused(index: int, attempt: int) -> tuple[float, Failure]:
     """The connection is refused at once."""
-    return 0.001, Failure(index, attempt, ErrorCode.ITEM_ERROR, "ConnectionRefusedError", "refused")
+    return 0.001, failed(index, attempt, "ConnectionRefusedError", family=UNREACHABLE)
 
 
 def hangs(index: int, attempt: int) -> tuple[float, Failure]:
     """Nothing answers, and the time of the item runs out."""
-    return 5.0, Failure(index, attempt, ErrorCode.TIMEOUT_ERROR, "TimeoutError", "no answer in 5 s")
+    return 5.0, Failure(index, attempt, ErrorCode.TIMEOUT_ERROR, "ItemTimeout", "5 s", family=UNREACHABLE)
+
+
+#: One outage: the connections there were are reset, new ones are refused, or nobody answers.
+WORDS = ["RemoteDisconnected", "ConnectionResetError", "ConnectTimeout"]
+
+
+def in_many_words(index: int, attempt: int) -> tuple[float, Failure]:
+    """Each item learns in another way that there is nobody."""
+    return 0.2, failed(index, attempt, WORDS[(index + attempt) % len(WORDS)], family=UNREACHABLE)
 
 
 def server_error(index: int, attempt: int) -> tuple[float, Failure]:
     """Somebody answers, that it is no use."""
-    return 0.2, Failure(index, attempt, ErrorCode.ITEM_ERROR, "HTTPStatusError", "503")
+    return 0.2, failed(index, attempt, "HTTPStatusError")
 
 
 def says_when(index: int, attempt: int) -> tuple[float, Failure]:
     """Somebody answers, and says when to come again."""
-    return 0.2, Failure(index, attempt, ErrorCode.ITEM_ERROR, "RetryLater", "later", retry_after=10.0)
+    return 0.2, failed(index, attempt, "RetryLater", retry_after=10.0)
 
 
 @functools.cache
@@ -55,7 +70,7 @@ def run(outage: Outage | None, *, most: int | None) -> VirtualBatch:
 
 
 @pytest.mark.parametrize("most", [None, 8], ids=["fixed", "found"])
-@pytest.mark.parametrize("outage", [refused, hangs, server_error, says_when])
+@pytest.mark.parametrize("outage", [refused, hangs, in_many_words, server_error, says_when])
 def test_a_minute_without_a_dependency_fails_nothing_and_costs_little_more(
     outage: Outage, most: int | None
 ) -> None:
@@ -65,6 +80,48 @@ def test_a_minute_without_a_dependency_fails_nothing_and_costs_little_more(
     assert disturbed.verdict is not None and disturbed.verdict.ending is Ending.COMPLETED
     assert not disturbed.state.ledger.runs(Mark.FAILED)
     assert disturbed.now - undisturbed.now <= LONGER
+
+
+@pytest.mark.parametrize("slots", [1, SLOTS, 20])
+@pytest.mark.parametrize("items", [20, 100, 1_000])
+def test_an_outage_in_many_words_fails_nothing_however_small_the_batch(items: int, slots: int) -> None:
+    """Nobody is there from the start for a minute, in three words: none of them alone makes eight of ten."""
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return in_many_words(index, attempt) if at < 60.0 else (CALL, None)
+
+    batch = VirtualBatch(items, call, slots=slots).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert not batch.state.ledger.runs(Mark.FAILED)
+    assert batch.state.accounting.retried < 10  # only who was first, before it was noticed
+
+
+@pytest.mark.parametrize("items", [20, 100, 1_000])
+def test_data_errors_of_two_classes_end_the_batch_and_do_not_hold_it_up(items: int) -> None:
+    """Every item is bad, in one way or another: that is no outage, and they fail within their retries."""
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return 0.01, failed(index, attempt, ["KeyError", "ValueError"][index % 2], innate=True)
+
+    batch = VirtualBatch(items, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.state.pacing.breaker.openings == 0
+    assert batch.state.ledger.failed == items
+
+
+@pytest.mark.parametrize("share", [3, 5, 10])
+def test_bad_items_fail_for_good_beside_an_outage(share: int) -> None:
+    """One item in `share` never succeeds: it fails, by its own fault, before, during or after the outage."""
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        if index % share == 0:
+            return 0.01, failed(index, attempt, "PermanentItemError", permanent=True)
+        return in_many_words(index, attempt) if 5.0 <= at < 65.0 else (CALL, None)
+
+    batch = VirtualBatch(1_000, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    bad = {index for first, stop in batch.state.ledger.runs(Mark.FAILED) for index in range(first, stop)}
+    assert bad == set(range(0, 1_000, share))
 
 
 def never_comes_back(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:

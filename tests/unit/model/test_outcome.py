@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.outcome import UNREACHABLE, Failure, OutcomeBlock, Successes
 
 
 @st.composite
@@ -56,3 +56,12 @@ def test_blocks_cross_a_pipe_unchanged():
     """MessagePack and back is the same block."""
     block = OutcomeBlock([Successes([(0, 1)], 2, [10], b"[null]")], [], [(0, 1, "INFO", "text")])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(block), type=OutcomeBlock) == block
+
+
+def test_failures_written_before_there_were_families_are_read_as_they_are():
+    """Fields are only appended, with defaults."""
+    failure = Failure(3, 1, ErrorCode.ITEM_ERROR, "ConnectionError", "no", excused=True, family=UNREACHABLE)
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(failure))
+    assert fields.pop() == UNREACHABLE
+    before = msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=Failure)
+    assert (before.type, before.excused, before.family) == ("ConnectionError", True, "")

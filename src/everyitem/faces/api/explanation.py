@@ -75,6 +75,8 @@ class Attempt(View, frozen=True, kw_only=True):
     settled: SettlementView | UnsetType = UNSET
     #: Why a failed attempt used up no retry: `outage` (the circuit breaker) or `retry-later`.
     excused: str | UnsetType = UNSET
+    #: What its failure has in common with others, whatever their classes: `unreachable`, `database`.
+    family: str | UnsetType = UNSET
 
     @property
     def result(self) -> Any:
@@ -217,5 +219,6 @@ def _attempt(entry: HistoryEntry) -> Attempt:
             doubt=entry.settlement.doubt,
         ),
         excused=_excuse(failure),
+        family=(failure and failure.family) or UNSET,
         logs=tuple(LogLine(level=level, message=message) for level, message in entry.logs),
     )

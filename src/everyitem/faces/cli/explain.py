@@ -13,8 +13,6 @@ from everyitem.faces.cli.exits import RESPONSE_ERROR
 from everyitem.faces.cli.opening import open_looking
 from everyitem.faces.cli.terminal import is_for_people, print_json, safe, write_out
 
-#: What is said of a failed attempt that used up no retry.
-_EXCUSES = {"outage": "excused (an outage)", "retry-later": "excused (RetryLater)"}
 #: Characters of an item or result a person is shown; `--json` prints them whole.
 _SHOWN = 2000
 
@@ -70,7 +68,7 @@ def story(found: Explanation) -> Iterator[str]:
 def _attempt(attempt: Attempt) -> Iterator[str]:
     end = "" if attempt.final else ", to be tried again"
     if attempt.excused:
-        end = f", {_EXCUSES[attempt.excused]}{end}"
+        end = f", excused ({_excuse(attempt)}){end}"
     recorded = f"checkpoint {attempt.checkpoint} at {moment(attempt.recorded_at)}"
     yield (
         f"round {attempt.round}, attempt {attempt.attempt}: {attempt.status}{end}, "
@@ -94,6 +92,14 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
         yield f"  {attempt.error.code} {safe(attempt.error.type)}: {safe(attempt.error.message)}"
     elif attempt.result_json:
         yield f"  result: {_cut(bytes(attempt.result_json))}"
+
+
+def _excuse(attempt: Attempt) -> str:
+    """Why a failed attempt used up no retry."""
+    if attempt.excused == "retry-later":
+        return "RetryLater"
+    # the error that follows may be in another word than those by which the outage was noticed
+    return f"an outage: {safe(attempt.family)}" if attempt.family else "an outage"
 
 
 def _cut(text: bytes) -> str:

@@ -280,7 +280,11 @@ class Coordinator:
         if state is None or self.verdict is not None:
             return
         # as it arrives: a late message must not turn time back
+        breaker = state.pacing.breaker
+        openings = breaker.openings
         commands = state.handle(replace(message, at=self.now))
+        if breaker.openings > openings:
+            self.say(f"notices an outage: {breaker.view.named}")
         if self.world.in_detail:
             self.say(f"  hears {told(message)}")
             for command in commands:

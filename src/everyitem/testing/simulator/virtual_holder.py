@@ -8,7 +8,7 @@ from typing import Protocol
 
 from everyitem.engine.messages import Message
 from everyitem.model.errors import ErrorCode
-from everyitem.model.outcome import Failure, OutcomeBlock, Successes
+from everyitem.model.outcome import UNREACHABLE, Failure, OutcomeBlock, Successes
 from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
@@ -23,8 +23,8 @@ from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.virtual_store import VirtualStore
 from everyitem.testing.simulator.witness import Witness
 
-#: The class of what items raise.
-_TYPES = {Kind.UNUSABLE: "UnusableResult", Kind.REFUSED: "ConnectionRefusedError"}
+#: The words in which items tell of one and the same outage.
+_WORDS = ("ConnectionRefusedError", "RemoteDisconnected", "ConnectTimeout")
 
 
 class Home(Protocol):
@@ -216,7 +216,7 @@ class VirtualHolder:
             held.block.successes.append(Successes([(index, 1)], lease.attempt, [micros], b"[%d]" % index))
             return
         again = what is Kind.LATER
-        kind = _TYPES.get(what, "Boom")
+        kind = _type_of(what, index, lease.attempt)
         failure = Failure(index, lease.attempt, ErrorCode.ITEM_ERROR, kind, "boom", duration_us=micros)
         failure.permanent = what is Kind.PERMANENT
         failure.retry_after = 0.01 if again else None
@@ -225,6 +225,7 @@ class VirtualHolder:
         if again:
             home.witness.asked_again(home, index, lease.attempt)
         if what is Kind.REFUSED:
+            failure.family = UNREACHABLE
             home.witness.refused(home, index, lease.attempt)
         is_last = failure.permanent or (not again and lease.attempt >= home.day.max_attempts)
         if lease.until_failure and is_last:
@@ -370,3 +371,10 @@ class VirtualHolder:
             if position in held.running:
                 self.home.witness.ends(self.home, index)
             self.home.witness.excuse(self.home, index, held.lease.attempt)
+
+
+def _type_of(what: Kind, index: int, attempt: int) -> str:
+    """The class of what an item raises; an outage's changes from item to item, and from call to call."""
+    if what is Kind.REFUSED:
+        return _WORDS[(index + attempt) % len(_WORDS)]
+    return "UnusableResult" if what is Kind.UNUSABLE else "Boom"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from everyitem.faces.api.explanation import _attempt, _status, find_index, find_indices
 from everyitem.model.errors import ErrorCode
 from everyitem.model.items import InMemoryItems
-from everyitem.model.outcome import Failure
+from everyitem.model.outcome import UNREACHABLE, Failure
 from everyitem.ports.outcome import HistoryEntry
 
 
@@ -72,3 +72,12 @@ def test_an_attempt_that_used_up_no_retry_says_why(how, told):
     """Else a number that comes twice in a history would be a riddle."""
     failure = Failure(0, 1, ErrorCode.ITEM_ERROR, "ConnectionError", "away", **how)
     assert _attempt(replace(entry(1, 1, final=False), failure=failure)).excused == told
+
+
+def test_an_attempt_tells_what_its_failure_is_alike_to():
+    """The class alone does not say that it was taken for the same outage as others."""
+    failure = Failure(0, 1, ErrorCode.ITEM_ERROR, "PriceMissing", "away", excused=True, family=UNREACHABLE)
+    assert _attempt(replace(entry(1, 1, final=False), failure=failure)).family == "unreachable"
+    plain = Failure(0, 1, ErrorCode.ITEM_ERROR, "PriceMissing", "away")
+    assert _attempt(replace(entry(1, 1), failure=plain)).family is msgspec.UNSET
+    assert _attempt(entry(1, 1, succeeded=True)).family is msgspec.UNSET

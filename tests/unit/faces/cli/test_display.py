@@ -193,9 +193,9 @@ def test_a_change_of_parallelism_is_shown_with_its_reason():
 
 def test_an_outage_is_shown_while_it_lasts():
     """Items that are held back are no mystery."""
-    view = BreakerView(Standing.OPEN, "ITEM_ERROR ConnectionError", 40.0, 1)
+    view = BreakerView(Standing.OPEN, "unreachable", "ConnectionError or TimeoutError", 40.0, 1)
     snapshot = replace(SNAPSHOT, breaker=view)
-    expected = "outage for 1 min 00 s: most items fail with ITEM_ERROR ConnectionError; probing"
+    expected = "outage for 1 min 00 s: most items fail with ConnectionError or TimeoutError; probing"
     assert any(expected in line for line in drawn(snapshot))
     assert expected in progress_line(snapshot)
     assert "outage" not in progress_line(replace(SNAPSHOT, breaker=BreakerView()))

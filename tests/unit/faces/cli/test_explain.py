@@ -1,5 +1,7 @@
 """`explain` for people."""
 
+from typing import Any
+
 import pytest
 
 from everyitem.faces.api.explanation import Attempt
@@ -7,10 +9,14 @@ from everyitem.faces.cli.explain import _attempt
 
 
 @pytest.mark.parametrize(
-    ("excused", "said"),
-    [("outage", "FAILED, excused (an outage), to be tried again"), ("retry-later", "excused (RetryLater)")],
+    ("more", "said"),
+    [
+        ({"excused": "outage"}, "FAILED, excused (an outage), to be tried again"),
+        ({"excused": "outage", "family": "unreachable"}, "FAILED, excused (an outage: unreachable), to be"),
+        ({"excused": "retry-later"}, "excused (RetryLater)"),
+    ],
 )
-def test_an_attempt_that_used_up_no_retry_says_why(excused: str, said: str) -> None:
+def test_an_attempt_that_used_up_no_retry_says_why(more: Any, said: str) -> None:
     """The next one has the same number, and a person wonders."""
     attempt = Attempt(
         round=1,
@@ -20,6 +26,6 @@ def test_an_attempt_that_used_up_no_retry_says_why(excused: str, said: str) -> N
         duration_ms=1.0,
         checkpoint=1,
         recorded_at=None,
-        excused=excused,
+        **more,
     )
     assert said in next(_attempt(attempt))

@@ -82,7 +82,7 @@ def held_back(snapshot: Snapshot) -> str:
         return ""
     action = "probing" if breaker.standing is Standing.OPEN else "taking up speed again"
     return (
-        f"outage for {duration(snapshot.at - breaker.since)}: most items fail with {breaker.cause}; {action}"
+        f"outage for {duration(snapshot.at - breaker.since)}: most items fail with {breaker.named}; {action}"
     )
 
 
