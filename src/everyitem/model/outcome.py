@@ -45,6 +45,8 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     deferred: float | None = None
     #: Set by the state machine: it failed by an outage and is repeated under its number (circuit breaker).
     excused: bool = False
+    #: Members of the exception's group, then what led to it, nearest first: type, message and place of each.
+    causes: list[str] = []
 
     @property
     def used_up(self) -> bool:

@@ -37,6 +37,8 @@ def end_child(of: str, *, raised: str = "") -> NoReturn:
     runs: all of that is the parent's.
     """
     how = f", with {raised}" if raised else ""
-    sentence = f"{of} forked a process that came back to everyitem{how}; it is ended: let it call os._exit()\n"
+    sentence = (
+        f"{of} forked a process that came back to everyitem{how}; it is ended: let it call os._exit()\n"
+    )
     os.write(2, sentence.encode(errors="backslashreplace"))
     os._exit(EXIT_CODE)
