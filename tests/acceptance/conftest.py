@@ -45,6 +45,12 @@ def work(item, context):
 def nested(item, context):
     import everyitem
     everyitem.run({"batchId": "inner"})
+
+
+@item_processor("nested-async")
+async def nested_async(item, context):
+    import everyitem
+    await everyitem.run_async({"batchId": "inner"})
 '''
 
 

@@ -239,10 +239,11 @@ def test_every_kind_of_node_runs_the_same_processor(workspace, kind):
     assert answer["result"]["executionResults"]["itemsSuccessful"] == 25
 
 
-@pytest.mark.parametrize("kind", ["process"])
-def test_a_batch_inside_an_item_is_refused(workspace, kind):
-    """The item fails and says why; nothing hangs."""
-    document = workspace.document([1], processor="nested", configuration={"maxRetryAttempts": 0})
+@pytest.mark.parametrize("processor", ["nested", "nested-async"])
+@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+def test_a_batch_inside_an_item_is_refused(workspace, kind, processor):
+    """The item fails and says why; one that ran its own batch would wait for itself."""
+    document = workspace.document([1], processor=processor, configuration={"maxRetryAttempts": 0})
     response(workspace.do("run", document, "--nodes", kind))
     [failed] = workspace.lines("failures", "b")
     assert "cannot run a batch itself" in failed["error"]["message"]

@@ -1,6 +1,5 @@
 """What happens to every batch that is executed, whichever way it was asked for."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -93,7 +92,7 @@ class Executing(Controls):
         warnings: Sequence[str] = (),
     ) -> Response:
         """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it."""
-        if os.environ.get(compose.WORKER_VARIABLE):
+        if compose.is_inside():
             raise UsageError(
                 "an item processor cannot run a batch itself; return its items or run it afterwards"
             )
