@@ -17,7 +17,7 @@ import pytest
 PATIENCE = 120
 
 PROCESSORS = '''
-import itertools, os, time
+import itertools, os, signal, time
 from everyitem import PermanentItemError, chunk_processor, item_processor
 
 #: Calls in this process; `next` on it is atomic.
@@ -39,6 +39,11 @@ def work(item, context):
     if isinstance(item, dict) and "fail" in item:
         raise PermanentItemError(item["fail"])
     return {"seen": item, "pid": os.getpid()} if parameters.get("pid") else {"seen": item}
+
+
+@item_processor("hang-up")
+def hang_up(item, context):
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 @item_processor("nested")
