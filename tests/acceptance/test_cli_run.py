@@ -249,6 +249,19 @@ def test_a_batch_inside_an_item_is_refused(workspace, kind, processor):
     assert "cannot run a batch itself" in failed["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["b.json", "processors.py", "store.db", "items.jsonl"])
+def test_an_output_never_replaces_what_the_command_reads(workspace, name):
+    """A name given twice by mistake: refused before anything runs."""
+    (workspace.folder / "items.jsonl").write_text("1\n")
+    workspace.do("run", workspace.document([1], batch_id="before"))
+    workspace.document([1])
+    before = (workspace.folder / name).read_bytes()
+    done = workspace.do("run", "b.json", "--items", "items.jsonl", "--out", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "written over" in done.stderr
+    assert (workspace.folder / name).read_bytes() == before
+
+
 def test_only_failed_items_are_redriven_with_corrected_payloads(workspace):
     """The next round runs what failed; both rounds stay visible; then there is nothing left to redrive."""
     workspace.do("run", workspace.document([*ITEMS, {"itemId": "bad", "fail": "no rate"}]))

@@ -46,4 +46,9 @@ def run(
       make-batch | everyitem run - --results results.csv > response.json
     """
     title = "standard input" if batch == "-" else Path(batch).name
-    execute(title, wishes, lambda session, options: session.run(batch, items=items, rerun=rerun, **options))
+    execute(
+        title,
+        wishes,
+        lambda session, options: session.run(batch, items=items, rerun=rerun, **options),
+        reads=(batch, items),
+    )
