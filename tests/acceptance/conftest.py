@@ -17,7 +17,7 @@ import pytest
 PATIENCE = 120
 
 PROCESSORS = '''
-import itertools, os, time
+import itertools, os, signal, time
 from everyitem import PermanentItemError, chunk_processor, item_processor
 
 #: Calls in this process; `next` on it is atomic.
@@ -41,10 +41,21 @@ def work(item, context):
     return {"seen": item, "pid": os.getpid()} if parameters.get("pid") else {"seen": item}
 
 
+@item_processor("hang-up")
+def hang_up(item, context):
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
 @item_processor("nested")
 def nested(item, context):
     import everyitem
     everyitem.run({"batchId": "inner"})
+
+
+@item_processor("nested-async")
+async def nested_async(item, context):
+    import everyitem
+    await everyitem.run_async({"batchId": "inner"})
 '''
 
 

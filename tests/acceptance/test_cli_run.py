@@ -239,13 +239,27 @@ def test_every_kind_of_node_runs_the_same_processor(workspace, kind):
     assert answer["result"]["executionResults"]["itemsSuccessful"] == 25
 
 
-@pytest.mark.parametrize("kind", ["process"])
-def test_a_batch_inside_an_item_is_refused(workspace, kind):
-    """The item fails and says why; nothing hangs."""
-    document = workspace.document([1], processor="nested", configuration={"maxRetryAttempts": 0})
+@pytest.mark.parametrize("processor", ["nested", "nested-async"])
+@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+def test_a_batch_inside_an_item_is_refused(workspace, kind, processor):
+    """The item fails and says why; one that ran its own batch would wait for itself."""
+    document = workspace.document([1], processor=processor, configuration={"maxRetryAttempts": 0})
     response(workspace.do("run", document, "--nodes", kind))
     [failed] = workspace.lines("failures", "b")
     assert "cannot run a batch itself" in failed["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["b.json", "processors.py", "store.db", "items.jsonl"])
+def test_an_output_never_replaces_what_the_command_reads(workspace, name):
+    """A name given twice by mistake: refused before anything runs."""
+    (workspace.folder / "items.jsonl").write_text("1\n")
+    workspace.do("run", workspace.document([1], batch_id="before"))
+    workspace.document([1])
+    before = (workspace.folder / name).read_bytes()
+    done = workspace.do("run", "b.json", "--items", "items.jsonl", "--out", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "written over" in done.stderr
+    assert (workspace.folder / name).read_bytes() == before
 
 
 def test_only_failed_items_are_redriven_with_corrected_payloads(workspace):

@@ -69,7 +69,9 @@ def test_sigkill_loses_nothing_recorded(workspace):
     assert again | recorded == {item["itemId"] for item in ITEMS}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_drains_and_checkpoints(workspace, number, code):
     """Items in flight finish, no response is printed, and standard error says how to resume."""
     running = workspace.start("run", held(workspace))
@@ -97,6 +99,27 @@ def test_a_second_signal_stops_at_once(workspace):
     running.send(signal.SIGINT)
     assert running.end().returncode == 130
     assert workspace.json("status", "b")["succeeded"] == 40
+
+
+def test_a_terminal_that_closes_may_say_so_twice(workspace):
+    """The shell and the kernel both send SIGHUP: the second one makes nobody hurry."""
+    running = workspace.start("run", held(workspace))
+    workspace.status_when(at_the_gate)
+    running.send(signal.SIGHUP)
+    running.read_error_until("SIGHUP")
+    running.send(signal.SIGHUP)
+    workspace.open_gate()
+    assert running.end().returncode == 129
+    assert workspace.json("status", "b")["succeeded"] == 44
+
+
+def test_who_ignores_the_end_of_his_terminal_goes_on(workspace):
+    """`nohup everyitem run …`: SIGHUP is ignored from the start, and stays so."""
+    command = ["nohup", *workspace.command("run", workspace.document([1], processor="hang-up"))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=workspace._environment
+    )
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (0, "SUCCESS")
 
 
 def test_pause_and_resume_from_other_processes(workspace):

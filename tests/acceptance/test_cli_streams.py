@@ -136,3 +136,20 @@ def test_a_signal_while_the_command_itself_is_loaded_ends_it(workspace, number, 
     done = running.end()
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == f"everyitem: stopped by {number.name} before anything began\n"
+
+
+def test_a_standard_input_that_is_closed_is_empty(workspace):
+    """As cron jobs and services may have it: the document is refused, and there is no traceback."""
+    done = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *workspace.command("run", "-")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=workspace._environment,
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["details"]["dataErrors"] == [
+        "$: is empty; a batch document is one JSON object"
+    ]
+    assert "Traceback" not in done.stderr

@@ -184,6 +184,32 @@ def die(item, context):
     return item
 
 
+def fork(how):
+    """What a child ends with that comes back out of the item processor, in the given way."""
+    if not (child := os.fork()):
+        if how == "raise":
+            raise ValueError("the child's")
+        return "the child's"
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+@item_processor("fork")
+def forking(item, context):
+    return fork(item)
+
+
+@item_processor("fork-async")
+async def forking_async(item, context):
+    await asyncio.sleep(0)
+    return fork(item)
+
+
+@chunk_processor("fork-chunk", size=1)
+def forking_chunk(items, context):
+    return [fork(item) for item in items]
+
+
 @item_processor("gated")
 def gated(item, context):
     if item == "wait":

@@ -24,6 +24,7 @@ from everyitem.ports.node import (
     SliceFinished,
     SliceShortened,
 )
+from everyitem.work import forks
 
 Drive = Callable[..., Any]
 #: Seconds an item may take where some hang: a machine must stand still for so long to make the others late.
@@ -264,6 +265,15 @@ def test_a_death_charges_exactly_the_item_at_hand(drive: Drive, kind: NodeKind, 
     assert (failure.index, failure.code, failure.type) == (50, ErrorCode.SYSTEM_ERROR, "WorkerDied")
     assert failure.alone
     assert set(driver.results) == set(range(101)) - {50}
+
+
+@pytest.mark.parametrize("suffix", ["", "-async", "-chunk"])
+def test_the_child_of_an_item_that_forks_is_ended_when_it_comes_back(drive: Drive, suffix: str) -> None:
+    """Both come back out of the item processor; the child neither has an outcome nor calls further items."""
+    driver = drive(f"fork{suffix}", ["return", "raise", "return"], slots=1)
+    driver.run_all()
+    assert driver.results == dict.fromkeys(range(3), forks.EXIT_CODE)
+    assert (driver.failures, driver.lost) == ([], [])
 
 
 @pytest.mark.parametrize("suffix", ["", "-async"])

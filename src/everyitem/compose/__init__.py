@@ -35,10 +35,9 @@ from everyitem.compose.watching import (
 from everyitem.engine.execution import Conclusion
 from everyitem.engine.progress import Listener
 from everyitem.engine.switch import Switch
-from everyitem.work.assignment import WORKER_VARIABLE
+from everyitem.work.inside import is_inside
 
 __all__ = [
-    "WORKER_VARIABLE",
     "Conclusion",
     "Listener",
     "Switch",
@@ -50,6 +49,7 @@ __all__ = [
     "default_store_url",
     "examine_server",
     "fail_at_rest",
+    "is_inside",
     "json_log_handler",
     "look_after",
     "open_alerts",

@@ -1,7 +1,6 @@
 """From a batch and a store to an execution that is carried out."""
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,14 +22,12 @@ from everyitem.engine.resumption import failing_commits
 from everyitem.engine.submission import Submission
 from everyitem.engine.switch import Switch
 from everyitem.model.batch import ProcessingBatch
-from everyitem.model.errors import UsageError
 from everyitem.model.redaction import learn
 from everyitem.model.resources import NodeKind
 from everyitem.model.response import Response
 from everyitem.ports.doubt import Settlement
 from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.store import Ownership, Store
-from everyitem.work.assignment import WORKER_VARIABLE
 from everyitem.work.processors import ItemProcessor, find_processor
 from everyitem.work.stretch import MAX_ITEMS
 
@@ -138,11 +135,6 @@ def _submission(
     settings_json: bytes = b"{}",
     source: bytes | None = None,
 ) -> Submission:
-    if os.environ.get(WORKER_VARIABLE):
-        raise UsageError(
-            "an item processor cannot run a batch inside a worker process: "
-            "collect what follows as results and run it as a batch of its own afterwards"
-        )
     processor = find_processor(batch.configuration.processor)
     refuse_unfit(batch, processor)
     switch = switch or Switch()

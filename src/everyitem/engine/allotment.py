@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from everyitem.engine.parallelism import Decision, ParallelismController
 from everyitem.engine.tuning import Tuning
 from everyitem.model.resources import spread_over
+from everyitem.model.wording import many
 
 
 class Allotment:
@@ -93,7 +94,7 @@ class Allotment:
         if self._tuning is None:
             self._asked = self._level = slots
             return self._spread()
-        most, reason = max(1, self.most), f"{slots} slots are granted"
+        most, reason = max(1, self.most), f"{many(slots, 'slot')} granted"
         if most <= before:
             return self._follow(self._tuning.limit(most, at, reason))
         return self._follow(self._tuning.allow(self._least, most, at, reason))
@@ -125,7 +126,7 @@ class Allotment:
             self._left.pop(node_id, None)
         else:
             self._left[node_id] = slots
-        return self._limit(at, f"memory leaves {self.most} slots")
+        return self._limit(at, f"memory leaves {many(self.most, 'slot')}")
 
     def look(self, at: float) -> dict[str, int]:
         """What the controller decides, if it is time to; returns the nodes that change."""

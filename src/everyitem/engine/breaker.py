@@ -37,6 +37,8 @@ FIRST_WAIT: Final = 1.0
 MOST_WAIT: Final = 5.0
 #: Half open: so many failures alike without a success between them open it again.
 AGAIN: Final = 3
+#: Codes of failures that may be an outage's.
+_CODES: Final = (ErrorCode.ITEM_ERROR, ErrorCode.TIMEOUT_ERROR)
 #: Classes of errors that are named to people, of those an outage shows as.
 _MOST_NAMED: Final = 3
 
@@ -255,10 +257,9 @@ class _Evidence:
 
 def cause_of(failure: Failure) -> str:
     """What failures have in common that are alike; empty for what is no outage whoever else it happens to."""
-    is_called_off = failure.permanent or failure.retry_after is not None or failure.innate or failure.alone
-    if is_called_off or failure.code not in (ErrorCode.ITEM_ERROR, ErrorCode.TIMEOUT_ERROR):
+    if failure.permanent or failure.retry_after is not None or failure.innate or failure.alone:
         return ""
-    if failure.type == "UnusableResult":
+    if failure.code not in _CODES or failure.type == "UnusableResult":
         return ""
     return failure.family or f"{failure.code} {failure.type}"
 

@@ -7,6 +7,7 @@ from everyitem.engine.allotment import Allotment
 from everyitem.engine.breaker import Breaker, BreakerView, Standing
 from everyitem.engine.observers import Observers
 from everyitem.model.alerts import AlertKind, Condition
+from everyitem.model.wording import many
 
 _log = logging.getLogger("everyitem")
 
@@ -24,7 +25,7 @@ class Decisions:
         for change in self._allotment.changes:
             if change.at > self._told_at:
                 self._told_at = change.at
-                _log.info("%s to %d slots: %s", change.move, change.slots, change.reason)
+                _log.info("%s to %s: %s", change.move, many(change.slots, "slot"), change.reason)
         before, view = self._outage, self._breaker.view
         self._outage = view
         was_open = before.standing is not Standing.CLOSED

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from everyitem.engine.storms import Storms, Summary
 from everyitem.model.status import ExecutionStatus
 from everyitem.model.trace import trace_id_of
+from everyitem.model.wording import many
 from everyitem.ports.observer import NoObserver, RunView, Vitals
 from everyitem.ports.outcome import FailedItem
 
@@ -61,7 +62,7 @@ class ItemLog(NoObserver):
     def _sum_up(self, summary: Summary) -> None:
         _log.warning(
             "%s failed within %.0f s as others before (%s), from item %s to item %s",
-            "1 more item" if summary.count == 1 else f"{summary.count:,} more items",
+            many(summary.count, "more item"),
             summary.seconds,
             summary.cause,
             summary.first.item_id,

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
 
+from everyitem.model.wording import many
+
 #: Doubling pays when throughput rises by this much, be that ever so little for so many slots.
 WORTH_GROWING: Final = 0.03
 #: ... and by this part of what it would at most where all that was added was used: the best is not between.
@@ -200,7 +202,7 @@ class ParallelismController:
             return self._hold(at, f"{_share(window.used)} of the slots are busy: more are of no use")
         more = min(2 * self.slots, self.most)
         if more == self.slots:
-            return self._narrow(at, f"all {self.slots} slots there are")
+            return self._narrow(at, f"all there are ({many(self.slots, 'slot')})")
         return self._move(at, more, f"{_share(window.used)} of the slots are busy")
 
     # -- refining ---------------------------------------------------------------------------------
@@ -334,4 +336,4 @@ def _share(used: float) -> str:
 
 def _rise(slots: int, before: int, gain: float) -> str:
     side = "above" if gain > 0 else "below"
-    return f"throughput with {slots} slots is {abs(gain):.0%} {side} that with {before}"
+    return f"throughput with {many(slots, 'slot')} is {abs(gain):.0%} {side} that with {before}"

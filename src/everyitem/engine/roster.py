@@ -12,6 +12,7 @@ from everyitem.engine.intents import Intents
 from everyitem.engine.messages import AddNode, Command, Ending, ResizeNode, Verdict
 from everyitem.model.errors import ErrorCode
 from everyitem.model.resources import AllocatedResources, NodeKind
+from everyitem.model.wording import many
 from everyitem.ports.node import HolderJoined, HolderLost, IntakeLimited, NodeFailed
 
 #: Kinds of nodes each of whose workers is a process of its own.
@@ -86,7 +87,7 @@ class Roster:
         self._known |= nodes.keys()
         self._alive = set(nodes)
         slots = {node_id: node.slots for node_id, node in nodes.items()}
-        reason = f"{sum(slots.values())} slots are allocated (version {version})"
+        reason = f"{many(sum(slots.values()), 'slot')} allocated (version {version})"
         changed = self._allotment.allocate(slots, least=resources.min_parallelism, reason=reason, at=at)
         return commands + self.resize(changed, at)
 

@@ -51,7 +51,8 @@ class SegmentCutter:
 
     def add_failure(self, failure: Failure) -> None:
         """Add a failed attempt; it counts as an outcome when it is final."""
-        self._grow(len(failure.message) + _FRAME_BYTES * len(failure.frames))
+        texts = len(failure.message) + sum(map(len, failure.causes))
+        self._grow(texts + _FRAME_BYTES * len(failure.frames))
         self._draft.failures.append(failure)
         if failure.final:
             self.outcomes += 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from everyitem.model.totals import ControlTotal
+from everyitem.model.wording import many
 
 
 class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,10 +113,10 @@ def check_execution(facts: ExecutionFacts) -> Checks:
     return Checks(
         resource_availability=_resource_availability(facts),
         batch_items=CheckResult(
-            passed=True, detail=f"{_many(facts.items, 'item')} accepted, all ids distinct"
+            passed=True, detail=f"{many(facts.items, 'item')} accepted, all ids distinct"
         ),
         configuration=CheckResult(
-            passed=True, detail=f"complete and valid, {_many(facts.warnings, 'warning')}"
+            passed=True, detail=f"complete and valid, {many(facts.warnings, 'warning')}"
         ),
         completion_status=_completion_status(facts),
         result_consistency=_result_consistency(facts),
@@ -130,7 +131,7 @@ def check_execution(facts: ExecutionFacts) -> Checks:
 def _resource_availability(facts: ExecutionFacts) -> CheckResult:
     return CheckResult(
         passed=facts.slots > 0,
-        detail=f"{facts.slots} slots allocated, {facts.parallelism} to be used at first",
+        detail=f"{many(facts.slots, 'slot')} allocated, {facts.parallelism} to be used at first",
     )
 
 
@@ -138,10 +139,10 @@ def _completion_status(facts: ExecutionFacts) -> CheckResult:
     open_items = facts.items - facts.processed
     if open_items == 0:
         return CheckResult(
-            passed=True, detail=f"{_many(facts.processed, 'outcome')} for {_many(facts.items, 'item')}"
+            passed=True, detail=f"{many(facts.processed, 'outcome')} for {many(facts.items, 'item')}"
         )
     return CheckResult(
-        passed=False, detail=f"{_many(open_items, 'item')} of {facts.items:,} without an outcome"
+        passed=False, detail=f"{many(open_items, 'item')} of {facts.items:,} without an outcome"
     )
 
 
@@ -173,10 +174,10 @@ def _checkpoint_integrity(facts: ExecutionFacts) -> CheckResult:
     if facts.segments != facts.checkpoints:
         return CheckResult(
             passed=False,
-            detail=f"{facts.segments:,} stored of {_many(facts.checkpoints, 'checkpoint')} created",
+            detail=f"{facts.segments:,} stored of {many(facts.checkpoints, 'checkpoint')} created",
         )
     return CheckResult(
-        passed=True, detail=f"{_many(facts.segments, 'checkpoint')}, every digest and link matches"
+        passed=True, detail=f"{many(facts.segments, 'checkpoint')}, every digest and link matches"
     )
 
 
@@ -207,15 +208,15 @@ def _resource_utilization(facts: ExecutionFacts) -> CheckResult:
         # no number was promised: slots are left idle on purpose where more of them do not help
         return CheckResult(
             passed=True,
-            detail=f"{achieved:.2f} slots busy on average; how many of the {facts.slots} allocated ones are "
-            "used was found while the batch ran",
+            detail=f"{achieved:.2f} of {many(facts.slots, 'allocated slot')} busy on average; "
+            "how many to use was found while the batch ran",
         )
     share = achieved / facts.parallelism if facts.parallelism > 0 else 0.0
     short = facts.active_ms < _TOO_SHORT_TO_JUDGE_MS
     judged = "; too short a run to judge" if short else ""
     return CheckResult(
         passed=short or share >= _LEAST_UTILIZATION,
-        detail=f"{achieved:.2f} of {facts.parallelism} slots busy on average ({share:.0%}){judged}",
+        detail=f"{achieved:.2f} of {many(facts.parallelism, 'slot')} busy on average ({share:.0%}){judged}",
     )
 
 
@@ -225,7 +226,3 @@ def _control_totals(facts: ExecutionFacts) -> CheckResult:
         return CheckResult(passed=False, detail="; ".join(faults))
     sums = [f"{name}: {total.text()}" for name, total in facts.totals.items()]
     return CheckResult(passed=True, detail="summed again from items and checkpoints; " + "; ".join(sums))
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -52,6 +52,8 @@ class Failure(msgspec.Struct, array_like=True, gc=False):
     excused: bool = False
     #: What one outage shows as in many classes is one family; empty for what is alike to its class only.
     family: str = ""
+    #: Members of the exception's group, then what led to it, nearest first: type, message and place of each.
+    causes: list[str] = []
 
     @property
     def used_up(self) -> bool:

@@ -1,12 +1,8 @@
 """What a worker must know of a batch before its first item; crosses the pipe to worker processes."""
 
 from enum import StrEnum
-from typing import Final
 
 import msgspec
-
-#: Set in the environment of worker processes, which must not start batches of their own by accident.
-WORKER_VARIABLE: Final = "EVERYITEM_WORKER"
 
 
 class OriginKind(StrEnum):

@@ -8,12 +8,15 @@ from typing import Final
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
 from everyitem.model.outcome import UNREACHABLE, Failure, Frame
+from everyitem.work.exceptions import causes_of, is_group, led_to, members_of, notes_of
 from everyitem.work.kinds import blame, kind_of
 from everyitem.work.results import NoResultYet, UnusableResult
 from everyitem.work.texts import ask, class_name, storable
 
 #: Characters of an exception's message that are kept.
 MAX_MESSAGE: Final = 4_000
+#: Characters of a cause that are kept.
+_MAX_CAUSE: Final = 500
 #: Seconds `RetryLater` waits at most; the batch timeout ends the wait long before.
 MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
@@ -37,13 +40,28 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
         return failure
     failure.frames = _frames_of(_trace_of(error))
     failure.family, failure.innate = blame(error, kind)
-    if issubclass(kind.type, PermanentItemError):
+    members = members_of(error) if kind.is_group else []
+    if members or led_to(error) is not None:
+        failure.causes = [in_short(one)[:_MAX_CAUSE] for one in (*members, *causes_of(error))]
+    if members:
+        _join(failure, members)
+    elif issubclass(kind.type, PermanentItemError):
         failure.permanent = True
     elif issubclass(kind.type, RetryLater):
         failure.retry_after = _wait_of(error)
         if failure.retry_after is None:
             failure.message += " (its `seconds` are not a number, so this counts as an ordinary failure)"
     return failure
+
+
+def _join(failure: Failure, members: list[BaseException]) -> None:
+    """Make of a group what its members ask for: who awaits several things at once gets groups."""
+    kinds = [kind_of(one) for one in members]
+    failure.innate = not failure.family and all(kind.innate for kind in kinds)
+    failure.permanent = any(issubclass(kind.type, PermanentItemError) for kind in kinds)
+    if all(issubclass(kind.type, RetryLater) for kind in kinds):
+        waits = [wait for one in members if (wait := _wait_of(one)) is not None]
+        failure.retry_after = max(waits, default=None)
 
 
 def timeout_failure(index: int, *, attempt: int, duration_us: int, timeout: float) -> Failure:
@@ -78,6 +96,11 @@ def _message_of(error: BaseException) -> str:
     if issubclass(type(error), SystemExit):
         return f"the item processor called sys.exit({ask(repr, getattr(error, 'code', None)):.200})"
     text = ask(str, error)
+    if is_group(error):
+        members = (f"{class_name(one)}: {ask(str, one):.{MAX_MESSAGE}}" for one in members_of(error))
+        text += ": " + "; ".join(members)
+    for note in notes_of(error):
+        text += f"\n{ask(str, note):.{MAX_MESSAGE}}"
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]}... ({len(text):,} characters)"
     return text

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import DATABASE, UNREACHABLE
+from everyitem.work.exceptions import cause_of, led_to, members_of
 from everyitem.work.texts import class_name, name_of
 
 #: Classes of exceptions that are remembered.
@@ -87,11 +88,7 @@ _STATUS_SAYS: Final = {
 
 # Not through the exception, nor its class, which may have methods of their own.
 _ancestors_of = vars(type)["__mro__"].__get__
-_cause_of = vars(BaseException)["__cause__"].__get__
-_context_of = vars(BaseException)["__context__"].__get__
-_hides_context = vars(BaseException)["__suppress_context__"].__get__
 _errno_of = vars(OSError)["errno"].__get__
-_members_of = vars(BaseExceptionGroup)["exceptions"].__get__
 
 
 class Kind(NamedTuple):
@@ -202,8 +199,6 @@ def _status_of(error: BaseException) -> int:
 
 def _behind(error: BaseException, kind: Kind) -> Sequence[BaseException]:
     """What the exception was raised from, or in the handling of, and what a group consists of."""
-    cause: BaseException | None = _cause_of(error)
-    if cause is None and not kind.innate and not _hides_context(error):
-        cause = _context_of(error)
-    behind: Sequence[BaseException] = () if cause is None else (cause,)
-    return (*behind, *_members_of(error)[:_MOST_LINKS]) if kind.is_group else behind
+    cause = cause_of(error) if kind.innate else led_to(error)
+    behind = () if cause is None else (cause,)
+    return (*behind, *members_of(error)) if kind.is_group else behind

@@ -8,14 +8,15 @@ for.
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from everyitem.work import forks
 from everyitem.work.chunks import ChunkCalls, Raised
 from everyitem.work.context import BatchView, ItemContext
 from everyitem.work.directory import WorkingDirectory
-from everyitem.work.failures import failure_of, is_final
+from everyitem.work.failures import failure_of, in_short, is_final
 from everyitem.work.outcomes import Collector
 from everyitem.work.processors import ItemProcessor
 from everyitem.work.results import encode, snapshot
@@ -51,6 +52,8 @@ class Slot:
         self._decode, self._decode_one = _decoders(decimals=processor.decimals)
         self._directory = WorkingDirectory() if restores_directory else None
         self._loop: OwnLoop | None = None
+        #: True in a process an item forked, where everything here is a copy of its parent's.
+        self._copied = forks.copied()
 
     def work(
         self,
@@ -101,9 +104,13 @@ class Slot:
         """Call `setup` or `teardown`, an `async def` one in the items' own loop; raises what it raises."""
         if hook is None:
             return
-        pending = hook()
-        if hasattr(pending, "__await__"):
-            self._run_in_loop(_wait_for(pending))
+        try:
+            pending = hook()
+            if hasattr(pending, "__await__"):
+                self._run_in_loop(_wait_for(pending))
+        finally:
+            if self._copied:
+                forks.end_child("setup or teardown")
 
     def cancel(self) -> None:
         """Cancel the coroutine that runs in this slot's own loop; callable from any thread."""
@@ -121,6 +128,7 @@ class Slot:
     ) -> int:
         function, context = self._processor.function, self.context
         hold, put, stamp = collector.hold, collector.put, collector.stamp
+        copied = self._copied
         items = self._begin(stretch, window, collector)
         position = stretch.first
         while True:
@@ -131,6 +139,8 @@ class Slot:
                     if position >= window[END]:
                         return position
                     result = function(item, context)
+                    if copied:
+                        self._end_child(position)
                     hold(result)
                     try:
                         text = encode(result)
@@ -158,6 +168,7 @@ class Slot:
 
         function, context = self._processor.function, self.context
         hold, put, stamp = collector.hold, collector.put, collector.stamp
+        copied = self._copied
         items = self._begin(stretch, window, collector)
         position = stretch.first
         task = current_task()
@@ -169,6 +180,8 @@ class Slot:
                     if position >= window[END]:
                         return position
                     result = await function(item, context)
+                    if copied:
+                        self._end_child(position)
                     hold(result)
                     try:
                         text = encode(result)
@@ -201,6 +214,8 @@ class Slot:
                 answer = function(items, context)
             except BaseException as error:
                 answer = Raised(error)
+            if self._copied:
+                self._end_child(calls.position, answer)
             calls.returned(answer)
         return calls.position
 
@@ -216,6 +231,8 @@ class Slot:
                 if is_being_closed(error):
                     raise
                 answer = Raised(error)
+            if self._copied:
+                self._end_child(calls.position, answer)
             await take_back_cancellation(task)
             calls.returned(answer)
         return calls.position
@@ -253,6 +270,8 @@ class Slot:
         self, error: BaseException, position: int, stretch: Stretch, window: Window, collector: Collector
     ) -> bool:
         """Make the exception the item's failure; returns whether it cannot be retried."""
+        if self._copied:
+            self._end_child(position, Raised(error))
         ended = _now()
         failure = failure_of(
             error,
@@ -265,6 +284,12 @@ class Slot:
         collector.failed(position, failure, ended)
         window[SINCE] = ended
         return is_final(failure, self._last_attempt)
+
+    def _end_child(self, position: int, answer: Any = None) -> NoReturn:
+        """End a process that an item forked and that came back to this slot, which is its parent's."""
+        raised = in_short(answer.error) if isinstance(answer, Raised) else ""
+        item = self.context._id_at(position)  # noqa: SLF001  not for users, who see the context
+        forks.end_child(f"item {item}", raised=raised)
 
     def _run_in_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._loop is None:

@@ -32,7 +32,7 @@ def test_a_change_of_parallelism_is_logged_once(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO, "everyitem"):
         decisions.tell(5.1)
         decisions.tell(5.2)
-    assert [record.getMessage() for record in caplog.records] == ["shrink to 1 slots: memory leaves 1 slots"]
+    assert [record.getMessage() for record in caplog.records] == ["shrink to 1 slot: memory leaves 1 slot"]
 
 
 def test_an_outage_is_an_alert_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:

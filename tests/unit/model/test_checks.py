@@ -80,4 +80,4 @@ def test_slots_left_idle_on_purpose_are_no_fault() -> None:
     facts = msgspec.structs.replace(SOUND, adapts=True, busy_us=1000, active_ms=10_000_000)
     found = check_execution(facts).resource_utilization
     assert found.passed
-    assert "slots busy on average" in found.detail
+    assert "allocated slots busy on average" in found.detail

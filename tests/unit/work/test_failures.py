@@ -100,3 +100,93 @@ def test_a_failure_is_final_when_it_cannot_be_retried():
     assert is_final(of(ValueError(), 4), 4)
     assert not is_final(of(ValueError(), 3), 4)
     assert not is_final(of(RetryLater(1), 4), 4)
+
+
+def described(error):
+    return failure_of(raised(error), index=0, attempt=1, duration_us=0)
+
+
+def test_a_group_tells_what_is_in_it():
+    """`asyncio.TaskGroup` raises groups: "1 sub-exception" alone helps nobody."""
+    inner = ExceptionGroup("inner", [raised(KeyError("k"))])
+    failure = described(ExceptionGroup("unhandled errors", [raised(ValueError("bad rate")), inner]))
+    assert failure.message == "unhandled errors (2 sub-exceptions): ValueError: bad rate; KeyError: 'k'"
+    assert [cause.partition(" at ")[0] for cause in failure.causes] == [
+        "ValueError: bad rate",
+        "KeyError: 'k'",
+    ]
+    assert all(f"at {__file__}, line " in cause for cause in failure.causes)
+
+
+def test_a_group_asks_for_what_its_members_ask_for():
+    """One member that must not be tried again is enough; a later attempt helps only where all ask for it."""
+
+    def of(*members):
+        return described(ExceptionGroup("both", members))
+
+    assert of(ValueError(), PermanentItemError()).permanent
+    assert of(RetryLater(2), RetryLater(5)).retry_after == 5
+    assert of(RetryLater(2), RetryLater(math.nan)).retry_after == 2
+    assert of(RetryLater(2), OSError()).retry_after is None
+    assert of(ValueError(), KeyError()).innate
+    assert not of(ValueError(), ConnectionError()).innate
+
+
+def test_what_led_to_an_exception_is_told():
+    """The cause that was named, else what was being handled, unless `from None` hides it."""
+
+    def of(make):
+        try:
+            try:
+                raise OSError("refused")
+            except OSError as error:
+                make(error)
+        except ValueError as error:
+            return [cause.partition(" at ")[0] for cause in described(error).causes]
+
+    def named(error):
+        raise ValueError("no rate") from error
+
+    def during(error):
+        raise ValueError("no rate")
+
+    def hidden(error):
+        raise ValueError("no rate") from None
+
+    assert [of(named), of(during), of(hidden)] == [["OSError: refused"], ["OSError: refused"], []]
+
+
+def test_causes_in_a_circle_end():
+    """Two exceptions may name each other."""
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert [cause.partition(" at ")[0] for cause in described(one).causes] == ["ValueError: other"]
+
+
+def test_notes_are_part_of_the_message():
+    """A traceback shows them below it, and so do we; what is no text is described."""
+    error = ValueError("no rate")
+    error.add_note("while valuing GBP")
+    error.__notes__.append(Hostile())
+    assert described(error).message.startswith("no rate\nwhile valuing GBP\n(cannot be shown")
+
+
+class Deceiver(ExceptionGroup):
+    """A group that tells stories."""
+
+    exceptions = None
+    __notes__ = 5
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+def test_a_group_of_thousands_is_cut():
+    """Neither size nor depth nor lies make a failure large or break who describes it."""
+    deep = ValueError("x" * 10_000)
+    for _ in range(2_000):
+        deep = ExceptionGroup("g", [deep])
+    for error in (ExceptionGroup("g", [ValueError("x")] * 10_000), deep, Deceiver("g", [ValueError("x")])):
+        failure = described(error)
+        assert "ValueError: x" in failure.message
+        assert len(msgspec.msgpack.encode(failure)) < 20_000

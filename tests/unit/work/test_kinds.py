@@ -219,7 +219,8 @@ def test_a_bad_item_behind_an_exception_makes_no_outage_of_it_and_no_bad_item():
 def test_a_group_is_what_its_members_are():
     """Tasks that run side by side raise together."""
     assert told(ExceptionGroup("tasks", [RuntimeError(), ConnectTimeout()])) == (UNREACHABLE, False)
-    assert told(ExceptionGroup("tasks", [KeyError(), ValueError()])) == ("", False)
+    assert told(ExceptionGroup("tasks", [KeyError(), ValueError()])) == ("", True)
+    assert told(ExceptionGroup("tasks", [KeyError(), RuntimeError()])) == ("", False)
 
 
 def test_an_item_out_of_time_may_be_an_outage():

@@ -11,6 +11,7 @@ from typing import Any, Final
 from everyitem.adapters.nodes.claims import Claim
 from everyitem.adapters.nodes.crew import GRACE, OnBreak, Worker
 from everyitem.adapters.nodes.shared_queue import SharedQueue
+from everyitem.work import inside
 from everyitem.work.context import BatchView
 from everyitem.work.event_loop import run_until, take_back_cancellation
 from everyitem.work.processors import ItemProcessor
@@ -114,6 +115,7 @@ class LoopCrew:
         worker.task.add_done_callback(lambda _: worker.ended.set_result(None))
 
     async def _work(self, worker: LoopWorker, on_break: OnBreak) -> None:
+        inside.enter()
         try:
             while (claim := await self._next_claim(worker)) is not None:
                 worker.claim = claim

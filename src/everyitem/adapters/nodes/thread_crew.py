@@ -8,6 +8,7 @@ from typing import Any
 from everyitem.adapters.nodes.crew import GRACE, OnBreak, Worker
 from everyitem.adapters.nodes.shared_queue import SharedQueue
 from everyitem.failpoints import Failpoint, passing
+from everyitem.work import inside
 from everyitem.work.context import BatchView
 from everyitem.work.loop import Slot
 from everyitem.work.processors import ItemProcessor
@@ -45,6 +46,7 @@ class ThreadCrew:
         return worker
 
     def _work(self, worker: ThreadWorker, on_break: OnBreak) -> None:
+        inside.enter()
         slot = worker.slot
         try:
             while (claim := self._queue.wait_and_claim(worker, worker.size)) is not None:

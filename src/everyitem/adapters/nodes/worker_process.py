@@ -23,7 +23,8 @@ from everyitem.adapters.nodes.vigil import Vigil
 from everyitem.failpoints import Failpoint, passing
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import Lease
-from everyitem.work.assignment import WORKER_VARIABLE, Assignment
+from everyitem.work.assignment import Assignment
+from everyitem.work.inside import WORKER_VARIABLE
 from everyitem.work.mapping import LEASE, Mapping, create_mapping_file
 from everyitem.work.outcomes import ranges_of
 from everyitem.work.ring import RingReader

@@ -1,5 +1,6 @@
 """From a store URL to an open store; the technology behind a scheme is imported only when it is asked for."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,4 +145,6 @@ def _sqlite_path(url: str) -> Path:
         )
     if not path or path == ":memory:":
         raise UsageError(f"store {url!r}: a store needs a file that outlives the process: sqlite:///PATH")
-    return Path(path).expanduser().absolute()
+    place = Path(path).expanduser().absolute()
+    # SQLite puts its log beside the file a link leads to; so must lie whatever else belongs to the store
+    return Path(os.path.realpath(place)) if place.is_symlink() else place

@@ -1,6 +1,5 @@
 """What happens to every batch that is executed, whichever way it was asked for."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from everyitem.compose import Conclusion, Switch, Watching
 from everyitem.faces.api.conduct import Inbox, conduct
 from everyitem.faces.api.controls import Controls
 from everyitem.faces.api.options import RunOptions
-from everyitem.faces.api.reading import load_item_processors, rebuild
+from everyitem.faces.api.reading import load_item_processors, named_processors, rebuild
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.remembering import remembering
 from everyitem.faces.api.response import Response
@@ -91,13 +90,18 @@ class Executing(Controls):
         *,
         may_be_finished: bool = False,
         warnings: Sequence[str] = (),
+        reads: Sequence[object] = (),
     ) -> Response:
-        """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it."""
-        if os.environ.get(compose.WORKER_VARIABLE):
+        """Read or rebuild the batch, execute it on a thread of its own, and translate what came of it.
+
+        `reads` are files it reads, which no output may replace.
+        """
+        if compose.is_inside():
             raise UsageError(
                 "an item processor cannot run a batch itself; return its items or run it afterwards"
             )
-        check_outputs(options.get("out"), options.get("results"))
+        processors = named_processors(options.get("processors", self._settings.processors))
+        check_outputs(options.get("out"), options.get("results"), reads=(*reads, *processors, self.store_url))
         self._load_processors(options)
         switch = options.get("switch") or Switch()
         batch_id: str | None = None

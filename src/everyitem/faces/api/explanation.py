@@ -71,6 +71,8 @@ class Attempt(View, frozen=True, kw_only=True):
     error: ItemError | UnsetType = UNSET
     #: Outermost first.
     frames: tuple[FrameView, ...] = ()
+    #: Members of the exception's group, then what led to it, nearest first.
+    causes: tuple[str, ...] = ()
     logs: tuple[LogLine, ...] = ()
     settled: SettlementView | UnsetType = UNSET
     #: Why a failed attempt used up no retry: `outage` (the circuit breaker) or `retry-later`.
@@ -209,6 +211,7 @@ def _attempt(entry: HistoryEntry) -> Attempt:
             FrameView(file=file, line=line, function=function)
             for file, line, function in (failure.frames if failure else ())
         ),
+        causes=tuple(failure.causes) if failure else (),
         settled=UNSET
         if entry.settlement is None
         else SettlementView(

@@ -5,6 +5,7 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from everyitem.failpoints import Failpoint, passing
@@ -12,6 +13,7 @@ from everyitem.model.errors import UsageError
 
 #: How often a file is moved into its place while others write it, too.
 _TRIES = 100
+_SQLITE = "sqlite:///"
 
 
 def check_writable(path: Path | None) -> None:
@@ -28,6 +30,31 @@ def check_writable(path: Path | None) -> None:
         raise UsageError(f"{path.parent} does not exist; create the folder {path.name} should be written to")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path.parent} is not writable; {path.name} cannot be written there")
+
+
+def keep_apart(outputs: Iterable[object], inputs: Iterable[object]) -> None:
+    """Find out before the work begins that an output would replace an input, or another output.
+
+    Both may hold anything; names of files and URLs of stores count. Devices and pipes take whatever comes.
+
+    Raises:
+        UsageError: says which file it is.
+    """
+    names = [os.fspath(one) for one in inputs if isinstance(one, str | PathLike)]
+    taken = [Path(one.removeprefix(_SQLITE)) for one in names]
+    for one in outputs:
+        if not isinstance(one, str | PathLike):
+            continue
+        path = Path(one)
+        if any(_is_same_file(path, other) for other in taken):
+            raise UsageError(f"{path} is needed itself and would be written over; give another name")
+        taken.append(path)
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    if not path.exists() or not other.exists():
+        return path.resolve() == other.resolve()
+    return path.is_file() and path.samefile(other)
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:

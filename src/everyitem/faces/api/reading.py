@@ -77,13 +77,20 @@ def rebuild(
     return replace(document, batch=batch)
 
 
+def named_processors(
+    given: Sequence[str | PathLike[str]] | str | PathLike[str],
+) -> Sequence[str | PathLike[str]]:
+    """FILE.py paths and module names; a single one needs no list."""
+    return [given] if isinstance(given, str | PathLike) else given
+
+
 def load_item_processors(given: Sequence[str | PathLike[str]] | str | PathLike[str]) -> None:
     """Register the item processors of FILE.py paths or module names.
 
     Raises:
         UsageError: one of them does not load.
     """
-    for where in [given] if isinstance(given, str | PathLike) else given:
+    for where in named_processors(given):
         if (here := str(Path.cwd())) not in sys.path:
             # modules of the working directory are found, and never shadow installed ones
             sys.path.append(here)

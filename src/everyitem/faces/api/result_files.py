@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, keep_apart, write_whole
 from everyitem.faces.api.views import ItemResult
 from everyitem.model.errors import EveryitemError, UsageError
 
@@ -58,10 +58,13 @@ def write_results(path: Path, results: Iterable[ItemResult]) -> None:
     write_whole(path, result_parts(results, path.suffix.removeprefix(".")))
 
 
-def check_outputs(out: str | PathLike[str] | None, results: str | PathLike[str] | None) -> None:
-    """Refuse files that could not be written before the work begins. Raises `UsageError`."""
+def check_outputs(
+    out: str | PathLike[str] | None, results: str | PathLike[str] | None, *, reads: Iterable[object]
+) -> None:
+    """Refuse files that could not be written, or are read, before the work begins. Raises `UsageError`."""
     check_writable(None if out is None else Path(out))
     check_results_file(None if results is None else Path(results))
+    keep_apart((out, results), reads)
 
 
 def write_outputs(

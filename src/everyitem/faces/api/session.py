@@ -122,7 +122,7 @@ class Session(Executing):
                 watching=self._watching,
             )
 
-        return self._execute(prepare, carry_out, options, may_be_finished=not rerun)
+        return self._execute(prepare, carry_out, options, may_be_finished=not rerun, reads=(batch, items))
 
     def resume(
         self,
@@ -239,6 +239,7 @@ class Session(Executing):
             carry_out,
             options,
             warnings=_passed_over(selection.passed_over),
+            reads=(items,),
         )
 
     def rerun(

@@ -11,6 +11,7 @@ from everyitem.faces.api.machine import Check, fault, ok, warning
 from everyitem.faces.api.session import Session
 from everyitem.model.errors import EveryitemError, StoreTooNew, UsageError
 from everyitem.model.store_url import shown_url
+from everyitem.model.wording import many
 from everyitem.ports.store_server import StoreServer
 
 _MB = 1 << 20
@@ -156,9 +157,7 @@ def check_store(session: Session) -> Check:
         return fault("store", str(error), "restore it, or choose another --store")
     finally:
         store.close()
-    return ok(
-        "store", f"{shown_url(session.store_url)}, {executions:,} execution{'' if executions == 1 else 's'}"
-    )
+    return ok("store", f"{shown_url(session.store_url)}, {many(executions, 'execution')}")
 
 
 def file_system_of(folder: Path) -> str:

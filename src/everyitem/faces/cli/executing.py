@@ -11,7 +11,7 @@ from everyitem.compose import Switch
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.api.conduct import Inbox
 from everyitem.faces.api.executing import ExecutionInterrupted
-from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, keep_apart, write_whole
 from everyitem.faces.api.options import RunOptions
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.result_files import check_results_file, write_results
@@ -84,9 +84,16 @@ def _open_executor(wishes: Wishes, inbox: Inbox) -> Iterator[Executor]:
             yield session
 
 
-def execute(title: str, wishes: Wishes, call: Callable[[Executor, RunOptions], Response]) -> None:
+def execute(
+    title: str,
+    wishes: Wishes,
+    call: Callable[[Executor, RunOptions], Response],
+    *,
+    reads: Sequence[object] = (),
+) -> None:
     """Carry out `call` with a display, print the response, and end with the contract's exit code.
 
+    `reads` are files it reads, which no output may replace.
     A process that was started because its predecessor has crashed goes on with what that one was at.
     """
     check_writable(wishes.out)
@@ -99,6 +106,8 @@ def execute(title: str, wishes: Wishes, call: Callable[[Executor, RunOptions], R
         logs_on_stderr(executor.log_format),
         closing(executor),  # while its last alerts and spans are still heard of
     ):
+        inputs = (*reads, *(wishes.processors or ()), wishes.config, getattr(executor, "store_url", None))
+        keep_apart((wishes.out, wishes.results), inputs)
         if executor.metrics_address is not None:
             note(f"metrics: {executor.metrics_address}")
         display = None if wishes.no_progress else make_display(title, live=executor.log_format == "text")

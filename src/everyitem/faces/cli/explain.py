@@ -90,6 +90,8 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
             if source:  # the file may have moved or changed since
                 yield f"      {safe(source)}"
         yield f"  {attempt.error.code} {safe(attempt.error.type)}: {safe(attempt.error.message)}"
+        for cause in attempt.causes:
+            yield f"    from {safe(cause)}"
     elif attempt.result_json:
         yield f"  result: {_cut(bytes(attempt.result_json))}"
 

@@ -55,4 +55,5 @@ def redrive(
         lambda session, options: session.redrive(
             batch_id, execution=execution, error=error, item_ids=item or (), items=items, **options
         ),
+        reads=(items,),
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, keep_apart, write_whole
 from everyitem.faces.api.report.page import render
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.opening import open_session
@@ -37,6 +37,7 @@ def report(
     """
     check_writable(out)
     with open_session(store, config) as session:
+        keep_apart((out,), (session.store_url, config))
         found = session.report(batch_id, execution=execution)
     if as_json:
         text = found.to_json()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, keep_apart, write_whole
 from everyitem.faces.api.result_files import check_parquet, result_parts
 from everyitem.faces.cli import parameters as given
 from everyitem.faces.cli.damage import Damage
@@ -57,6 +57,7 @@ def results(
     wanted = _format(file_format or (ResultFormat.JSONL if as_json else None), out)
     check_writable(out)
     with open_looking(store, config) as session:
+        keep_apart((out,), (getattr(session, "store_url", None), config))
         status = session.status(batch_id, execution=execution)
         recorded = status.succeeded + status.failed
         damage = Damage(batch_id)

@@ -37,7 +37,7 @@ def run(
     to standard output, progress to standard error.
 
     Exit codes: 0 success (also with failed items), 1 an ERROR response, 2 wrong usage, 3 items failed and
-    --fail-on-item-failure was given, 130 or 143 stopped by SIGINT or SIGTERM after a checkpoint.
+    --fail-on-item-failure was given, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP after a checkpoint.
 
     [bold]Examples[/bold]
 
@@ -46,4 +46,9 @@ def run(
       make-batch | everyitem run - --results results.csv > response.json
     """
     title = "standard input" if batch == "-" else Path(batch).name
-    execute(title, wishes, lambda session, options: session.run(batch, items=items, rerun=rerun, **options))
+    execute(
+        title,
+        wishes,
+        lambda session, options: session.run(batch, items=items, rerun=rerun, **options),
+        reads=(batch, items),
+    )

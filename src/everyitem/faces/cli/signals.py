@@ -1,8 +1,8 @@
 """Signals, set here and nowhere else, in the main thread only.
 
-The first SIGINT or SIGTERM drains and checkpoints, the second interrupts the items at once. While items run
-the handler does nothing but put a callable into the inbox of `conduct`: `SimpleQueue.put` is safe inside a
-handler, a lock would not be. Before and after that a signal simply ends the command.
+The first SIGINT, SIGTERM or SIGHUP drains and checkpoints, the second interrupts the items at once. While
+items run the handler does nothing but put a callable into the inbox of `conduct`: `SimpleQueue.put` is safe
+inside a handler, a lock would not be. Before and after that a signal simply ends the command.
 """
 
 import signal
@@ -12,12 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from everyitem.faces.cli.terminal import note
+from everyitem.faces.supervision.stopping import stopping_signals
 
 if TYPE_CHECKING:
     # commands that only look at a store need not load the engine
     from everyitem.faces.api.conduct import Inbox
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 #: Seconds a person waits at most for the line that says that the stop was heard.
 _ANSWERED_WITHIN = 5.0
@@ -51,12 +50,14 @@ class SignalInbox:
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM (128 + the signal's number)."""
+        """130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP (128 + the signal's number)."""
         return 128 + (self.first or signal.SIGINT)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The handler: note which signal it was and pass the reaction on, or raise `KeyboardInterrupt`."""
         is_first = self.first is None
+        if number == signal.SIGHUP and not is_first:
+            return  # a terminal that closes may say so twice, and nobody is in a hurry
         if is_first:
             self.first = signal.Signals(number)
         if not self.requests.attended:
@@ -94,9 +95,9 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def listening(switch: Stoppable, requests: "Inbox") -> Iterator[SignalInbox]:
-    """Handle SIGINT and SIGTERM while inside; the former handlers come back afterwards."""
+    """Handle the signals that stop a command while inside; the former handlers come back afterwards."""
     inbox = SignalInbox(switch, requests)
-    former = {number: signal.signal(number, inbox.receive) for number in _STOPPING}
+    former = {number: signal.signal(number, inbox.receive) for number in stopping_signals()}
     try:
         yield inbox
     finally:

@@ -38,6 +38,8 @@ def open_missing() -> None:
         except OSError:
             # takes the lowest number that is free: this one
             os.set_inheritable(os.open(os.devnull, mode), True)
+    if sys.stdin is None:  # who reads it finds nothing
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - open for good
     if sys.stderr is None:  # `print(file=None)` would print to standard output
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open for good
     if is_closed:

@@ -268,7 +268,7 @@ async def _obey(reader: asyncio.StreamReader, endpoints: list[Endpoint]) -> bool
 
 def main() -> None:
     """Run until the member is gone; signals are the member's business."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
 

@@ -25,6 +25,7 @@ from everyitem.model.errors import (
     WrongState,
 )
 from everyitem.model.response import MOST_TEXTS
+from everyitem.model.wording import many
 from everyitem.settings.unusable import in_our_words
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,7 +82,7 @@ def refused(error: EveryitemError) -> Refused:
     match error:
         case DocumentRefused():
             count = len(error.problems)
-            detail = f"the document was refused: {count:,} problem{'s' if count != 1 else ''}"
+            detail = f"the document was refused: {many(count, 'problem')}"
             return Refused(
                 HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=error.problems, code=error.refusal_code
             )

@@ -1,10 +1,11 @@
 """The supervisor: starts a process, and starts it again when it crashes.
 
 It decides by what its child has said (`link.py`) and how it ended. A proper end, an `ERROR` response and a
-wrong option included, is the end. So is one after SIGINT or SIGTERM, which are passed on. Everything else is
-a crash, and the child is started again: at once where it had got anywhere, else soon after the first one,
-after at most `LONGEST_WAIT` seconds after more. `MOST_CRASHES` without a checkpoint in between end it, as a
-last resort: items that kill the process are found and quarantined long before (`ports/started.py`).
+wrong option included, is the end. So is one after a signal that stops commands, which is passed on.
+Everything else is a crash, and the child is started again: at once where it had got anywhere, else soon after
+the first one, after at most `LONGEST_WAIT` seconds after more. `MOST_CRASHES` without a checkpoint in between
+end it, as a last resort: items that kill the process are found and quarantined long before
+(`ports/started.py`).
 
 Starting means importing, which takes longer than everything else a restart does. So once a child has got
 somewhere, another one is started in reserve: it imports, and then waits to be needed.
@@ -21,14 +22,13 @@ from typing import IO, Final
 
 from everyitem.faces.supervision.life import Life
 from everyitem.faces.supervision.link import VARIABLE, Recovery, order, told
+from everyitem.faces.supervision.stopping import stopping_signals
 
 #: Seconds before the first restart in a row; each further one waits twice as long, up to the longest.
 FIRST_WAIT: Final = 0.1
 LONGEST_WAIT: Final = 4.0
 #: Crashes in a row, without a checkpoint in between, after which it gives up.
 MOST_CRASHES: Final = 10
-
-_PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class GaveUp(Exception):
@@ -99,7 +99,7 @@ class Supervisor:
         wake, self._wake = os.pipe()
         for end in (wake, self._wake):
             os.set_blocking(end, False)
-        former = {number: signal.signal(number, self._pass_on) for number in _PASSED_ON}
+        former = {number: signal.signal(number, self._pass_on) for number in stopping_signals()}
         former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _be_woken)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
@@ -146,7 +146,7 @@ class Supervisor:
             return life.ends
         if self._stopped_by is not None:
             return 128 + self._stopped_by
-        for number in _PASSED_ON:
+        for number in stopping_signals():
             if life.returncode in (-number, 128 + number):
                 # somebody has sent it to the child itself
                 return 128 + number

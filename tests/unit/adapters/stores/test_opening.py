@@ -38,6 +38,18 @@ def test_a_plain_path_is_an_sqlite_store(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_link_is_the_store_it_leads_to(tmp_path: Path) -> None:
+    """The log lies beside the file itself, and so must the lock: else two names would have two locks."""
+    open_store(str(tmp_path / "s.db")).close()
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.symlink_to("../s.db")
+    store = open_store(f"sqlite:///{link}")
+    assert store.url == f"sqlite:///{tmp_path / 's.db'}"
+    store.close()
+    assert [path.name for path in link.parent.iterdir()] == ["link.db"]
+
+
 def test_store_files_belong_to_their_user_alone(tmp_path: Path) -> None:
     """Files are made with 0600 and new directories with 0700, whatever the umask allows."""
     before = os.umask(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from everyitem.faces.api.files import check_writable, write_whole
+from everyitem.faces.api.files import check_writable, keep_apart, write_whole
 from everyitem.model.errors import UsageError
 
 
@@ -62,3 +62,24 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, nam
     """A folder, or a file in a folder that does not exist."""
     with pytest.raises(UsageError):
         check_writable(tmp_path / name)
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    """The document, a file of items, the store: named once more by mistake, it would be gone."""
+    document = tmp_path / "batch.json"
+    document.write_text("{}")
+    (tmp_path / "link.json").symlink_to(document)
+    (tmp_path / "other.json").touch()
+    for name in (document, str(document), tmp_path / "link.json"):
+        with pytest.raises(UsageError, match="written over"):
+            keep_apart([None, name], [b"{}", {}, document])
+    keep_apart([tmp_path / "other.json", tmp_path / "new.json"], [document, "my.module"])
+    with pytest.raises(UsageError, match="written over"):
+        keep_apart([document], [f"sqlite:///{document}"])
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    """The one would replace the other, also where neither is there yet; a device takes both."""
+    with pytest.raises(UsageError, match="written over"):
+        keep_apart([tmp_path / "out", f"{tmp_path}/./out"], [])
+    keep_apart(["/dev/null", "/dev/null"], [])

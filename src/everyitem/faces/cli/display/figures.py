@@ -8,6 +8,7 @@ from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.terminal import safe
 from everyitem.model.causes import Alike, grouped
 from everyitem.model.status import ExecutionStatus
+from everyitem.model.wording import many
 
 
 def count(number: int) -> str:
@@ -55,7 +56,7 @@ def causes(failures_by_cause: Iterable[tuple[str, int]], limit: int) -> tuple[Se
 
 def _example(alike: Alike) -> str:
     text = safe(alike.example)
-    return text if alike.causes == 1 else f"{text} (and {count(alike.causes - 1)} more messages like it)"
+    return text if alike.causes == 1 else f"{text} (and {many(alike.causes - 1, 'more message')} like it)"
 
 
 def pace(snapshot: Snapshot) -> str:
@@ -88,4 +89,4 @@ def held_back(snapshot: Snapshot) -> str:
 
 def parallelism_change(decision: Decision) -> str:
     """The latest change of the slots in use, and why."""
-    return f"{decision.slots:,} slots: {decision.reason}"
+    return f"{many(decision.slots, 'slot')}: {decision.reason}"

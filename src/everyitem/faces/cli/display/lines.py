@@ -8,6 +8,7 @@ from typing import Self
 from everyitem.engine.progress import Snapshot
 from everyitem.faces.cli.display.figures import count, done, duration, eta, held_back, pace, percent
 from everyitem.faces.cli.terminal import note, safe
+from everyitem.model.wording import many
 
 #: Seconds between two lines when nothing special happens, and the least between lines for checkpoints.
 EVERY = 5.0
@@ -56,7 +57,7 @@ def progress_line(snapshot: Snapshot) -> str:
         eta(snapshot),
     ]
     if snapshot.parallelism_changes:
-        parts.append(f"{count(snapshot.parallelism)} slots")
+        parts.append(many(snapshot.parallelism, "slot"))
     if snapshot.failed:
         parts.append(f"{count(snapshot.failed)} failed")
     if snapshot.retries_waiting:

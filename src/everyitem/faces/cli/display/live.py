@@ -29,6 +29,7 @@ from everyitem.faces.cli.display.figures import (
 )
 from everyitem.faces.cli.terminal import safe
 from everyitem.model.status import ExecutionStatus
+from everyitem.model.wording import many
 from everyitem.ports.node import WorkerView
 
 _REFRESHES_PER_SECOND = 4
@@ -103,7 +104,7 @@ class Picture:
             parts += [Text(), Text("failures by cause", style="dim")]
             parts += [_line((f"{number:>9}  ", "red"), (cause, "")) for number, cause in cause_lines]
             if more_causes:
-                parts.append(_line((f"{'':9}  and {more_causes} more causes", "dim")))
+                parts.append(_line((f"{'':9}  and {many(more_causes, 'more cause')}", "dim")))
         return [Group(*parts)]
 
     def _heading(self, width: int) -> Text:
@@ -155,7 +156,7 @@ class Picture:
                 "yellow" if snapshot.retries_waiting else "dim",
             ),
             (f"{count(snapshot.retried)} retried", "" if snapshot.retried else "dim"),
-            (f"{count(snapshot.steals)} steals", "" if snapshot.steals else "dim"),
+            (many(snapshot.steals, "steal"), "" if snapshot.steals else "dim"),
         ]
 
     def _decisions(self) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from everyitem.faces.api.response import Response
 from everyitem.faces.cli.display.figures import causes, count, duration, rate
 from everyitem.faces.cli.terminal import safe
+from everyitem.model.wording import many
 
 _MOST_PROBLEMS = 5
 _MOST_CAUSES = 5
@@ -25,7 +26,7 @@ def summary_lines(
     shown, more = causes(failures, _MOST_CAUSES)
     lines += [f"  {number:>9}  {cause}" for number, cause in shown]
     if more:
-        lines.append(f"  {'':9}  and {count(more)} more causes")
+        lines.append(f"  {'':9}  and {many(more, 'more cause')}")
     if response.status == "ERROR":
         problems = [problem for texts in response.details.values() for problem in texts]
         if [problem in (response.error_message or "") for problem in problems] == [True]:
@@ -56,7 +57,7 @@ def _by_whom(response: Response) -> str:
 def _figures(response: Response) -> str:
     processed = response.items_processed or 0
     figures = [
-        f"{count(processed)} item{'' if processed == 1 else 's'}",
+        many(processed, "item"),
         f"{count(response.items_successful or 0)} succeeded",
     ]
     if response.items_failed:
@@ -70,7 +71,7 @@ def _figures(response: Response) -> str:
     if retried:
         figures.append(f"{count(retried)} retried")
     if checkpoints:
-        figures.append(f"{count(checkpoints)} checkpoint{'' if checkpoints == 1 else 's'}")
+        figures.append(many(checkpoints, "checkpoint"))
     return ", ".join(figures)
 
 

@@ -119,10 +119,11 @@ function settlement(one) {
 function traceOf(story) {
   return (story.attempts ?? []).map((one) => {
     const frames = (one.frames ?? []).map((frame) => `    ${frame.file}:${frame.line} in ${frame.function}`);
+    const causes = (one.causes ?? []).map((cause) => `    from ${cause}`);
     const logs = (one.logs ?? []).map((log) => `    ${log.level ?? ""} ${log.message ?? JSON.stringify(log)}`);
     const error = one.error ? `${one.error.code} ${one.error.type}: ${one.error.message}` : "succeeded";
     const excused = one.excused ? " (used up no retry)" : "";
-    return [`round ${one.round}, attempt ${one.attempt}${excused}: ${error}`, ...frames, ...logs].join("\n");
+    return [`round ${one.round}, attempt ${one.attempt}${excused}: ${error}`, ...frames, ...causes, ...logs].join("\n");
   }).join("\n");
 }
 
