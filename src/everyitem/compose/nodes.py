@@ -17,6 +17,7 @@ from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.node import Node
 from everyitem.work.assignment import Assignment
 from everyitem.work.processors import ItemProcessor, refuse_local
+from everyitem.work.texts import is_storable
 
 if TYPE_CHECKING:
     from everyitem.adapters.nodes.async_node import AsyncNode
@@ -157,7 +158,7 @@ def _assign(
         max_attempts=configuration.retry.max_retries + 1,
         named=batch.items.named,
         deadline=time.time() + configuration.timeout,
-        sys_path=list(sys.path),
+        sys_path=[path for path in sys.path if is_storable(path)],
     )
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from everyitem.model.errors import EveryitemError, UnknownProcessor, UsageError
 from everyitem.work.assignment import OriginKind, ProcessorOrigin
+from everyitem.work.texts import is_storable
 
 #: What modules loaded by path are called in `sys.modules`; keeps them apart from importable ones.
 _FILE_PREFIX = "_everyitem_file_"
@@ -307,6 +308,9 @@ def _code_parts(code: CodeType) -> Iterable[bytes]:
 
 
 def _load_file(path: str) -> ModuleType:
+    if not is_storable(path):
+        # workers and the record are told where the file is
+        raise UsageError(f"item processors cannot be loaded from {path!r}: the path is not UTF-8; rename it")
     name = f"{_FILE_PREFIX}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     try:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()

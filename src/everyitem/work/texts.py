@@ -10,6 +10,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
+def is_storable(text: str) -> bool:
+    """Whether the text can be encoded as it is; what the shell passes on that is no UTF-8 cannot."""
+    return storable(text) == text
+
+
 def ask(say: Callable[..., str], *arguments: object) -> str:
     """What `say(*arguments)` returns, made storable and without secrets.
 

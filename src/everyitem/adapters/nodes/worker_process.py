@@ -355,6 +355,13 @@ class WorkerProcess:
         self._resources.close()
 
 
+def _interpreter_options() -> list[str]:
+    """How this Python was started, as far as the user's code can tell: `-O`, `-W` and `-X`."""
+    optimise = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    extra = [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in sys._xoptions.items()]  # noqa: SLF001
+    return [*optimise, *(f"-W{option}" for option in sys.warnoptions), *extra]
+
+
 def _popen(socket_fd: int, mapping_fd: int, log_fd: int, mark: str) -> subprocess.Popen[bytes]:
     package_root = str(Path(__file__).parents[3])
     search_path = [path or str(Path.cwd()) for path in sys.path]
@@ -364,9 +371,8 @@ def _popen(socket_fd: int, mapping_fd: int, log_fd: int, mark: str) -> subproces
     # also in what its items start, so that the guard finds what has left the group
     environment[WORKER_VARIABLE] = mark
     environment["EVERYITEM_WORKER_PATH"] = os.pathsep.join(search_path)
-    optimise = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     return subprocess.Popen(
-        [sys.executable, "-P", *optimise, "-c", _BOOT, str(socket_fd), str(mapping_fd)],
+        [sys.executable, "-P", *_interpreter_options(), "-c", _BOOT, str(socket_fd), str(mapping_fd)],
         stdin=subprocess.DEVNULL,
         stdout=log_fd,
         stderr=log_fd,

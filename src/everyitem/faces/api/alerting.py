@@ -9,12 +9,14 @@ from everyitem.faces.api.actor import local_actor
 from everyitem.model.alerts import Silence
 from everyitem.model.errors import UsageError
 from everyitem.ports.alerts import AlertStore
+from everyitem.work.texts import is_storable
 
 
 def acknowledge(store_url: str, alert_id: str, actor: str | None = None) -> None:
     """Have nobody told of an alert again. Raises `UsageError` when there is no such alert."""
     with _alerts(store_url) as alerts:
-        if not alerts.acknowledge(alert_id, time.time(), actor or local_actor()):
+        by = actor or local_actor()
+        if not (is_storable(alert_id) and alerts.acknowledge(alert_id, time.time(), by)):
             raise UsageError(f"there is no alert {alert_id!r}; see `everyitem alerts`")
 
 

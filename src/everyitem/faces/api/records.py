@@ -36,6 +36,7 @@ from everyitem.ports.observer import Overview
 from everyitem.ports.outcome import Outcome
 from everyitem.ports.store import OnDamage, Store
 from everyitem.settings import Origin, Settings
+from everyitem.work.texts import is_storable
 
 #: Identities a message lists.
 _MOST_NAMED = 5
@@ -275,7 +276,9 @@ class Records:
         return self._record(batch_id, execution)
 
     def _record(self, batch_id: str, execution: int | None) -> ExecutionRecord:
-        record = self._looking.find(batch_id, execution) or self._namesake(batch_id, execution)
+        record = None
+        if is_storable(batch_id):
+            record = self._looking.find(batch_id, execution) or self._namesake(batch_id, execution)
         if record is None:
             which = "" if execution is None else f"execution {execution} of "
             raise UnknownBatch(

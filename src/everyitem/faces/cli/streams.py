@@ -60,7 +60,8 @@ def reserve_output() -> None:
     if _reserved is not None or sys.stdout is not sys.__stdout__:
         return
     output().flush()
-    _reserved = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # open for good: nobody closes it, and nobody is to be warned of that
+    _reserved = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)
     os.dup2(2, 1)
     sys.stdout, sys.stderr = _lenient_stream(1), _lenient_stream(2)
 

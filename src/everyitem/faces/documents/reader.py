@@ -33,6 +33,7 @@ from everyitem.model.items import Items
 from everyitem.ports.source import SourceAway, SourceOpener, SourceSpec, SourceUnavailable
 from everyitem.settings import Setting, Settings
 from everyitem.work.secrets import UnknownSecret, find_secret, references
+from everyitem.work.texts import is_storable
 
 #: Bytes read from a document at a time.
 _READ_BYTES = 16 << 20
@@ -256,6 +257,8 @@ class _Reading:
         path = self._overrides.items
         if path is None:
             return None
+        if not is_storable(path):
+            raise UsageError(f"items cannot be read from {path!r}: the path is not UTF-8; rename it")
         kind = Path(path).suffix.lower().lstrip(".")
         return SourceSpec(
             kind=kind if kind in ("csv", "parquet") else "jsonl", reference=path, setup=self._settings.sources
