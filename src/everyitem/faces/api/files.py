@@ -20,10 +20,12 @@ def check_writable(path: Path | None) -> None:
     """Find out before the work begins that its output could not be written.
 
     Raises:
-        UsageError: the folder does not exist or is not writable, or the path is a folder.
+        UsageError: the folder does not exist or is not writable, or the path is a folder or no name.
     """
     if path is None:
         return
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} cannot be the name of a file")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file to write")
     if not path.parent.is_dir():
@@ -41,7 +43,7 @@ def keep_apart(outputs: Iterable[object], inputs: Iterable[object]) -> None:
         UsageError: says which file it is.
     """
     names = [os.fspath(one) for one in inputs if isinstance(one, str | PathLike)]
-    taken = [Path(one.removeprefix(_SQLITE)) for one in names]
+    taken = [Path(one.removeprefix(_SQLITE)) for one in names if "\0" not in one]
     for one in outputs:
         if not isinstance(one, str | PathLike):
             continue

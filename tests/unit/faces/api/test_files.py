@@ -83,3 +83,10 @@ def test_two_outputs_are_two_files(tmp_path):
     with pytest.raises(UsageError, match="written over"):
         keep_apart([tmp_path / "out", f"{tmp_path}/./out"], [])
     keep_apart(["/dev/null", "/dev/null"], [])
+
+
+def test_what_can_be_no_name_of_a_file_is_said():
+    """No operating system takes a NUL in a name; what is read says so itself."""
+    with pytest.raises(UsageError, match="cannot be the name of a file"):
+        check_writable(Path("out\0.json"))
+    keep_apart(["out.json"], ["a\0b"])
