@@ -9,12 +9,13 @@ posted under it, so that they leave in the order things happened.
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Condition, Lock
 from typing import Final
 
 from everyitem.adapters.nodes.blocks import concatenate_blocks
 from everyitem.adapters.nodes.claims import Claim, QueuedLease
+from everyitem.adapters.nodes.hold import Hold
 from everyitem.model.items import Items
 from everyitem.model.outcome import Failure, OutcomeBlock
 from everyitem.ports.node import (
@@ -27,7 +28,6 @@ from everyitem.ports.node import (
 )
 from everyitem.ports.started import StartedCells
 from everyitem.work.directory import WorkingDirectory
-from everyitem.work.failures import is_final
 from everyitem.work.loop import NEVER
 from everyitem.work.stretch import Stretch
 
@@ -63,19 +63,14 @@ class SharedQueue:
         `started` is where it is noted what each worker has claimed.
         """
         self._holder, self._items, self._clock = holder, items, clock
-        self._max_attempts, self._on_work = max_attempts, on_work
-        self._started = started
+        self._on_work, self._started = on_work, started
         self._at_most_once = at_most_once
         self._directory = WorkingDirectory()
         self._lock = Lock()
         #: Idle threads wait on this one.
         self.changed = Condition(self._lock)
         self._leases: dict[int, QueuedLease] = {}
-        #: Claims about to be handed in with a failure that may stop the batch; nothing starts meanwhile.
-        self._deciding: set[Claim] = set()
-        #: On hold after such a failure: items the engine hears are free only after it has heard of that.
-        self._withheld: list[Sequence[int]] = []
-        self._is_on_hold = False
+        self._hold = Hold(max_attempts=max_attempts)
         self._post: Post = _discard
         self._gathered = 0
         self._flush_due = NEVER
@@ -108,8 +103,8 @@ class SharedQueue:
             if self._is_closed:
                 return
             self._leases[lease.lease_id] = queued = QueuedLease(lease)
-            if self._is_on_hold and not self._knows_of_failure(lease):
-                self._withhold(queued)
+            if self._hold.stops(lease):
+                self._hold.withhold(queued)
                 self._flush()
                 return
             if not lease.indices:
@@ -165,7 +160,7 @@ class SharedQueue:
 
     def _claim(self, owner: object, most: int) -> Claim | None:
         most_claims = self._most_claims()
-        if self._deciding or (most_claims is not None and self._count_claims() >= most_claims):
+        if self._hold.is_coming or (most_claims is not None and self._count_claims() >= most_claims):
             return None
         now = time.monotonic_ns()
         for queued in list(self._leases.values()) if self._leases else ():
@@ -197,11 +192,11 @@ class SharedQueue:
 
     def hand_in(self, claim: Claim, stopped: int) -> bool:
         """A slot is done with its claim, having stopped before position `stopped`; False: it was given up."""
-        is_decisive = self._is_decisive(claim)
+        is_decisive = self._hold.is_due_to(claim, (failure for _, failure in claim.outcomes.failures))
         if is_decisive:
-            self._forestall(claim)
+            self._hold.forestall(claim, self._leases.values())
         with self._lock:
-            self._deciding.discard(claim)
+            self._hold.handed_in(claim)
             if claim.is_over:
                 self.dropped += 1
                 if is_decisive:
@@ -215,7 +210,7 @@ class SharedQueue:
                 self._on_work(claim.stretch.stop - stopped)
             self._gather(queued, claim)
             if is_decisive:
-                self._hold(queued)
+                self._stop_for(queued)
             elif queued.is_over or self._is_due():
                 self._flush()
             return True
@@ -251,16 +246,16 @@ class SharedQueue:
         queued, finished = claim.queued, claim.outcomes.finished
         current, stop = claim.stretch.first + finished, claim.end_position
         self._gather(queued, claim, finished)
-        failure = None
+        failures: list[Failure] = []
         if stop - current > 1 and not self._at_most_once:
             self._on_work(queued.give_back(current, stop, singly=True))
         else:
             for position in range(current, stop):
-                failure = failure_of_current(claim, claim.stretch.index_at(position))
-                queued.add_failure(failure)
+                failures.append(failure_of_current(claim, claim.stretch.index_at(position)))
+                queued.add_failure(failures[-1])
         # else the item ended at this very moment, and is among the finished ones
-        if self._is_decisive(claim, failure):
-            self._hold(queued)
+        if self._hold.is_due_to(claim, failures or (failure for _, failure in claim.outcomes.failures)):
+            self._stop_for(queued)
         else:
             self._flush()
 
@@ -384,50 +379,14 @@ class SharedQueue:
         self._gathered = 0
         self._on_work(sys.maxsize)
 
-    def _is_decisive(self, claim: Claim, failure: Failure | None = None) -> bool:
-        """Whether an item of the claim failed for good where that may stop the batch."""
-        if not claim.until_failure:
-            return False
-        failures = [failure] if failure else [failure for _, failure in claim.outcomes.failures]
-        return any(is_final(failure, self._max_attempts) for failure in failures)
-
-    def _forestall(self, claim: Claim) -> None:
-        """Start nothing from this moment on: without the lock, since who holds it may be starting more.
-
-        What the claims lose here nobody gives back; `_hold` drops it for good, so that it ends up absent.
-        """
-        self._deciding.add(claim)
-        for queued in list(self._leases.values()):
-            for running in list(queued.claims):
-                running.shorten()
-
-    def _hold(self, failed: QueuedLease) -> None:
+    def _stop_for(self, failed: QueuedLease) -> None:
         """Start nothing until the engine has heard of the failure and deals anew, if it still does."""
-        self._is_on_hold = True
-        for queued in self._leases.values():
-            self._withhold(queued)
+        self._hold.begin(self._leases.values())
         if failed.has_outcomes:
             # ahead of all others: what they give back must not be dealt again in ignorance
             block = failed.take_block()
             self._post(OutcomesArrived(self._clock(), self._holder, failed.lease.lease_id, block))
         self._flush()
-
-    def _withhold(self, queued: QueuedLease) -> None:
-        """Give back what nobody has started, by leaving it absent."""
-        self._withheld += [queued.lease.indices[first:stop] for first, stop, _ in queued.unclaimed]
-        queued.stop()
-
-    def _knows_of_failure(self, lease: Lease) -> bool:
-        """Whether the engine dealt a lease after it heard of the failure: only then can it hold such items.
-
-        One dealt in ignorance is given back like all others.
-        """
-        ends = (*lease.indices[:1], *lease.indices[-1:])
-        if not any(index in indices for index in ends for indices in self._withheld):
-            return False
-        self._is_on_hold = False
-        self._withheld.clear()
-        return True
 
     def _gather(self, queued: QueuedLease, claim: Claim, finished: int | None = None) -> None:
         outcomes = queued.add(claim.outcomes, finished)
