@@ -163,3 +163,43 @@ def test_a_receiver_slower_than_the_lease_hears_one_relay(workspace, receiver):
             both.callback(relay.close, 0.0)
         receiver.wait_for(len(stored(workspace)))
     assert [one["id"] for one in receiver.taken] == stored(workspace)
+
+
+def test_a_publisher_that_hangs_keeps_nobody_out_once_its_relay_was_closed(workspace, monkeypatch):
+    """It is left to itself in its thread; nothing renews the claim for it any more."""
+    run(workspace, items=1)
+    monkeypatch.setattr("everyitem.engine.relay.relay.AGAIN", 0.0)
+    hangs, hung = threading.Event(), threading.Event()
+
+    class Hanging:
+        at_once = 1
+
+        def publish(self, _: object) -> None:
+            hung.set()
+            assert hangs.wait(60)
+
+        def close(self) -> None:
+            """There is nothing to close."""
+
+    before = set(threading.enumerate())
+    relay = Relay(
+        lambda: compose.open_outlet(workspace.store),
+        Hanging(),
+        tries=1,
+        limits=Limits(),
+        notice=lambda _: None,
+    )
+    relay.begin()
+    try:
+        assert hung.wait(60)
+        renewing = [
+            one for one in threading.enumerate() if one.name == "everyitem-tenure" and one not in before
+        ]
+        relay.close(0.0)
+        for one in renewing:
+            one.join(60)
+        assert [one.is_alive() for one in renewing] == [False]
+    finally:
+        hangs.set()
+        for one in set(threading.enumerate()) - before:
+            one.join(60)

@@ -78,8 +78,9 @@ class Relay:
             return
         self._ends_at = time.monotonic() + flush
         self._wake.set()
-        # a publisher that hangs is left to itself
         self._thread.join(flush + AGAIN)
+        # a publisher that hangs is left to itself, and what it holds to whoever publishes next
+        self._tenure.stop()
 
     def _live(self) -> None:
         while True:
