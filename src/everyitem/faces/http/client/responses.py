@@ -1,20 +1,25 @@
 """A response that was fetched from a server."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from everyitem.faces.api.response import Response
 from everyitem.faces.api.views import Failed, ItemResult
 from everyitem.ports.store import OnDamage
 
-if TYPE_CHECKING:
-    from everyitem.faces.http.client.client import Client
+
+class ItemsOf(Protocol):
+    """Where a response asks for its items: the client that brought it."""
+
+    def results(self, batch_id: str, *, execution: int | None) -> Iterator[ItemResult]: ...
+
+    def failures(self, batch_id: str, *, execution: int | None) -> Iterator[Failed]: ...
 
 
 class RemoteResponse(Response):
     """`Response` whose items are asked of the server it came from, while its client is open."""
 
-    def __init__(self, document: bytes, client: "Client", *, batch_id: str, execution: int) -> None:
+    def __init__(self, document: bytes, client: ItemsOf, *, batch_id: str, execution: int) -> None:
         super().__init__(document, batch_id=batch_id, execution=execution)
         self._client = client
         self._of = (batch_id, execution)
