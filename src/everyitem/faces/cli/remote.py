@@ -115,11 +115,11 @@ class RemoteExecutor:
     def _wait(self, batch_id: str, execution: int, state: str, options: RunOptions) -> Response:
         """The response, once there is one; a signal ends the waiting and nothing else."""
         switch, listener = options.get("switch") or Switch(), options.get("on_progress")
-        #: Whether the server was still at it, first and each time it was asked.
-        at_work = [state not in AT_REST]
+        was_at_work = state not in AT_REST
 
         def tell(status: Status) -> None:
-            at_work.append(status.state not in AT_REST)
+            nonlocal was_at_work
+            was_at_work |= status.state not in AT_REST
             if switch.take() is not None:
                 raise Detached(status)
             if listener is not None:
@@ -130,7 +130,7 @@ class RemoteExecutor:
             switch,
             inbox=self._inbox,
         )
-        response.attached = any(at_work)
+        response.attached = was_at_work
         return response
 
 

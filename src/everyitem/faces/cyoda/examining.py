@@ -23,7 +23,7 @@ from everyitem.model.errors import UsageError
 from everyitem.ports.bearer import TokenRefused
 from everyitem.ports.sink import SinkAway, SinkUnfit
 
-#: Seconds one endpoint has for all of it.
+#: Seconds one conversation may take, from joining to leaving.
 _PATIENCE = 15.0
 #: Seconds the platform has to say why it refuses, after it was once lost.
 _HESITATION = 5.0

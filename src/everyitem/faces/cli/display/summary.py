@@ -29,7 +29,7 @@ def summary_lines(
         lines.append(f"  {'':9}  and {many(more, 'more cause')}")
     if response.status == "ERROR":
         problems = [problem for texts in response.details.values() for problem in texts]
-        if [problem in (response.error_message or "") for problem in problems] == [True]:
+        if len(problems) == 1 and problems[0] in (response.error_message or ""):
             problems = []  # the headline says it
         lines += [f"  {safe(problem)}" for problem in problems[:_MOST_PROBLEMS]]
         if len(problems) > _MOST_PROBLEMS:
