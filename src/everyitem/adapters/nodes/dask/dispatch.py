@@ -373,7 +373,8 @@ class Dispatch:
 
     def _fail(self, reason: str, code: ErrorCode = ErrorCode.RESOURCE_ERROR) -> None:
         """Nothing can run here any more: every holder says so, then the node."""
-        was_ending, self._is_ending = self._is_ending, True
+        was_ending = self._is_ending
+        self._begin_end()
         for flight in self._traffic:
             self.lose(flight, reason)
         self._seats.lose_all(reason)

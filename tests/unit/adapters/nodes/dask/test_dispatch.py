@@ -132,7 +132,32 @@ def test_a_node_that_is_closed_waits_for_no_cluster() -> None:
         life = asyncio.create_task(dispatch.run())
         await asyncio.wait_for(begun.wait(), 30)
         dispatch.close()
-        await asyncio.wait_for(life, 30)
-        return was_cancelled
+        # `wait_for` would cancel it itself
+        ended, _ = await asyncio.wait([life], timeout=30)
+        return was_cancelled and life in ended
 
     assert asyncio.run(live())
+
+
+def test_a_node_that_breaks_while_it_connects_ends_when_it_is_closed() -> None:
+    """However long the connection would have taken: nobody has use for it any more."""
+
+    async def connect_for_ever(*_: object) -> LateLink:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def fault() -> None:
+        raise ZeroDivisionError
+
+    async def close_after_a_fault() -> None:
+        messages: asyncio.Queue[NodeMessage] = asyncio.Queue()
+        broken = node(connect_for_ever, messages.put_nowait)
+        life = asyncio.create_task(broken.run())
+        await asyncio.sleep(0)
+        broken.do(fault())
+        assert isinstance(await asyncio.wait_for(messages.get(), 30), NodeFailed)
+        broken.close()
+        ended, _ = await asyncio.wait([life], timeout=30)
+        assert life in ended
+
+    asyncio.run(close_after_a_fault())
