@@ -48,6 +48,17 @@ class SourceAway(SourceUnavailable):
     """The source does not answer now, or changed while it was read; later it may be read as a whole."""
 
 
+class SourceMisdescribed(SourceUnavailable):
+    """What the document says of the source cannot be used: it is at fault, and not the source."""
+
+    code = ErrorCode.EXECUTION_ERROR
+
+    def __init__(self, member: str, message: str) -> None:
+        """`member` is what is wrong in `itemSource`."""
+        super().__init__(f"{member} {message}")
+        self.member, self.message = member, message
+
+
 class ItemSource(Protocol):
     """Items in their fixed order, read once from front to back."""
 

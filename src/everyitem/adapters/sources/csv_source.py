@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from everyitem.adapters.sources.regular_file import foreign_encoding, open_regular, skip_mark, source_path
-from everyitem.ports.source import SourceChunk, SourceFault, SourceSpec, SourceUnavailable
+from everyitem.ports.source import SourceChunk, SourceFault, SourceMisdescribed, SourceSpec
 
 #: Rows handed over together.
 _CHUNK_ROWS: Final = 2048
@@ -22,14 +22,14 @@ class CsvSource:
     """
 
     def __init__(self, spec: SourceSpec) -> None:
-        """Raises `SourceUnavailable` when the file cannot be opened or the delimiter is not one character."""
+        """Raises `SourceUnavailable` where the file cannot be opened, or the delimiter cannot be one."""
         self._path = source_path(spec)
         self.name = self._path.name
         self._delimiter = spec.options.get("delimiter", ",")
         if not (
             isinstance(self._delimiter, str) and len(self._delimiter) == 1 and self._delimiter not in '"\r\n'
         ):
-            raise SourceUnavailable("delimiter must be one character other than a quote or a line end")
+            raise SourceMisdescribed("delimiter", "must be one character other than a quote or a line end")
         open_regular(self._path).close()
 
     def chunks(self) -> Iterator[SourceChunk]:

@@ -19,7 +19,14 @@ from everyitem.adapters.cyoda_api import CyodaApis, PlatformAway, PlatformRefuse
 from everyitem.adapters.cyoda_search import EVERYTHING, EntitiesLost, SearchBroken, found
 from everyitem.adapters.sources.regular_file import open_regular, source_path
 from everyitem.model.errors import UsageError
-from everyitem.ports.source import SourceAway, SourceChunk, SourceFault, SourceSpec, SourceUnavailable
+from everyitem.ports.source import (
+    SourceAway,
+    SourceChunk,
+    SourceFault,
+    SourceMisdescribed,
+    SourceSpec,
+    SourceUnavailable,
+)
 from everyitem.settings.credentials import Credentials
 
 #: Entities asked for by id that are handed over together, and how many are on their way at once.
@@ -108,12 +115,15 @@ class CyodaSearchSource:
     def __init__(self, spec: SourceSpec) -> None:
         """Raises `SourceUnavailable` when something it takes is missing."""
         if not _MODEL.fullmatch(spec.reference):
-            raise SourceUnavailable(f"{spec.reference!r}: reference must be MODEL/VERSION, like Position/1")
+            raise SourceMisdescribed(
+                "reference", f"must be MODEL/VERSION, like Position/1; found {spec.reference!r}"
+            )
         self.name = spec.reference
         self._platform = Platform(spec.setup)
         given = spec.options.get("conditions", [spec.options.get("condition", EVERYTHING)])
         if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
-            raise SourceUnavailable("condition must be an object, conditions a list of them")
+            member = "conditions" if "conditions" in spec.options else "condition"
+            raise SourceMisdescribed(member, "must be an object, or conditions a list of them")
         self._conditions: list[dict[str, Any]] = given
 
     def chunks(self) -> Iterator[SourceChunk]:
@@ -140,7 +150,7 @@ class CyodaEntitiesSource:
         self._ids: list[str] | None = None
         if ids is not None:
             if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-                raise SourceUnavailable("ids must be a list of texts")
+                raise SourceMisdescribed("ids", "must be a list of texts")
             self._ids = ids
         self._path = source_path(spec)
         self.name = "cyoda-entities" if self._ids is not None else self._path.name

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from everyitem.adapters.sources.regular_file import source_path
-from everyitem.ports.source import SourceChunk, SourceSpec, SourceUnavailable
+from everyitem.ports.source import SourceChunk, SourceMisdescribed, SourceSpec, SourceUnavailable
 
 #: Files handed over together.
 _CHUNK_FILES = 1024
@@ -30,9 +30,9 @@ class DirectorySource:
         self._pattern = spec.options.get("pattern", "*")
         self._recursive = spec.options.get("recursive", False)
         if not isinstance(self._pattern, str) or not self._pattern:
-            raise SourceUnavailable("pattern must be a text like *.csv")
+            raise SourceMisdescribed("pattern", "must be a text like *.csv")
         if not isinstance(self._recursive, bool):
-            raise SourceUnavailable("recursive must be true or false")
+            raise SourceMisdescribed("recursive", "must be true or false")
         if not self._folder.is_dir():
             raise SourceUnavailable(f"{self._folder}: no such folder")
 

@@ -18,7 +18,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 
 
 #: Characters a column that may be broken keeps at least.
-_NARROWEST = 12
+_NARROWEST = 10
+#: Spaces between two columns of a table.
+_GAP = 2
 
 
 def safe(text: object) -> str:
@@ -102,28 +104,34 @@ def print_table(
 ) -> None:
     """A table for people to standard output.
 
-    Columns in `right` are right-aligned; they and those in `whole` are never broken into two lines.
+    Columns in `right` are right-aligned; they and those in `whole` are never broken into two lines, nor cut:
+    a terminal too narrow for them breaks the lines itself.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_header=any(headings)
+        box=None, pad_edge=False, header_style="dim", padding=(0, _GAP, 0, 0), show_header=any(headings)
     )
     numeric, unbroken = set(right), {*right, *whole}
+    cells = [[cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row] for row in rows]
+    widths = []
     for number, heading in enumerate(headings):
+        longest = max((row[number].cell_len for row in cells), default=0)
+        widths.append(max(longest, len(heading)) if number in unbroken else _NARROWEST)
         table.add_column(
             heading,
             justify="right" if number in numeric else "left",
             overflow="fold",
             no_wrap=number in unbroken,
-            min_width=None if number in unbroken else _NARROWEST,
+            min_width=widths[-1],
         )
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*row)
     stream = output()
     console = Console(highlight=False, file=stream)
+    console.width = max(console.width, sum(widths) + _GAP * (len(widths) - 1))
     try:
         console.print(table)
         stream.flush()

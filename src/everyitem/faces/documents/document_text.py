@@ -118,7 +118,9 @@ def diagnose(data: bytes, settings: Settings, problems: Problems) -> Any:
         problems.add(deep, f"nested deeper than {settings.max_depth} levels (maxDepth)", code)
     except ValueError as error:
         message, at = getattr(error, "msg", str(error)), getattr(error, "pos", 0)
-        problems.add("$", f"not valid JSON: {message} {place_of(data, len(text[:at].encode()))}")
+        problems.add(
+            "$", f"not valid JSON: {message.removesuffix(' at')} {place_of(data, len(text[:at].encode()))}"
+        )
     return None
 
 

@@ -304,8 +304,8 @@ class ItemsIntake:
             self._add_too_deep(index, text)
             return None
         except ValueError as error:
-            message, at = getattr(error, "msg", error), getattr(error, "pos", 0)
-            reason = f"not valid JSON: {message} at character {at + 1}"
+            message, at = getattr(error, "msg", str(error)), getattr(error, "pos", 0)
+            reason = f"not valid JSON: {message.removesuffix(' at')} at character {at + 1}"
         self._add(index, "", reason)
         return None
 

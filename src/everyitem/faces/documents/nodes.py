@@ -10,6 +10,7 @@ from everyitem.faces.documents.schema import AllocatedResourcesDocument, BatchDo
 from everyitem.model.clusters import ClusterSpec, cluster_name, cluster_problem
 from everyitem.model.errors import ErrorCode
 from everyitem.model.resources import AllocatedResources, NodeKind, NodeSpec, address_problem
+from everyitem.model.wording import many
 from everyitem.settings import Origin, Setting
 from everyitem.settings.machine import granted_memory
 
@@ -60,7 +61,8 @@ def settle_resources(
         )
     elif least > slots:
         problems.warn(
-            f"{_WHERE}.minParallelism", f"{least} is more than the {slots} allocated slots; {slots} is used"
+            f"{_WHERE}.minParallelism",
+            f"{least} is more than the {many(slots, 'allocated slot')}; {slots} is used",
         )
     return AllocatedResources(nodes=nodes, min_parallelism=min(least, slots), clusters=clusters)
 
@@ -156,5 +158,5 @@ def settle_parallelism(
     )
     if level > slots:
         path = "--parallelism" if overrides.parallelism is not None else "$.parallelismLevel"
-        problems.warn(path, f"{level} is more than the {slots} allocated slots; {slots} is used")
+        problems.warn(path, f"{level} is more than the {many(slots, 'allocated slot')}; {slots} is used")
     return min(level, slots)

@@ -30,7 +30,13 @@ from everyitem.faces.documents.writer import document_of
 from everyitem.model.batch import ProcessingBatch
 from everyitem.model.errors import ErrorCode, UnknownProcessor, UsageError
 from everyitem.model.items import Items
-from everyitem.ports.source import SourceAway, SourceOpener, SourceSpec, SourceUnavailable
+from everyitem.ports.source import (
+    SourceAway,
+    SourceMisdescribed,
+    SourceOpener,
+    SourceSpec,
+    SourceUnavailable,
+)
 from everyitem.settings import Setting, Settings
 from everyitem.work.secrets import UnknownSecret, find_secret, references
 from everyitem.work.texts import is_storable
@@ -245,12 +251,15 @@ class _Reading:
         except SourceUnavailable as unavailable:
             if self._overrides.items is not None:
                 raise UsageError(str(unavailable)) from None
-            intake.refuse(
-                "$.itemSource.reference",
-                str(unavailable),
-                ErrorCode.RESOURCE_ERROR,
-                may_pass=isinstance(unavailable, SourceAway),
-            )
+            if isinstance(unavailable, SourceMisdescribed):
+                intake.refuse(f"$.itemSource.{unavailable.member}", unavailable.message)
+            else:
+                intake.refuse(
+                    "$.itemSource.reference",
+                    str(unavailable),
+                    ErrorCode.RESOURCE_ERROR,
+                    may_pass=isinstance(unavailable, SourceAway),
+                )
         return True
 
     def _override_spec(self) -> SourceSpec | None:

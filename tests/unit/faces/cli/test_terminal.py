@@ -2,11 +2,12 @@
 
 import io
 import os
+import re
 import sys
 
 import pytest
 
-from everyitem.faces.cli.terminal import print_json, print_lines, safe, write_out
+from everyitem.faces.cli.terminal import print_json, print_lines, print_table, safe, write_out
 
 
 class Stdout(io.TextIOWrapper):
@@ -73,3 +74,17 @@ def test_a_closed_pipe_is_no_error(monkeypatch):
             os.close(kept)
         # what is left in the buffer has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+
+
+@pytest.mark.parametrize("width", ["10", "38", "80"])
+def test_a_number_in_a_table_is_whole_or_not_there(monkeypatch, width):
+    """On a narrow terminal 600 items were 60: rather lines the terminal breaks."""
+    stdout = Stdout(terminal=True)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setenv("COLUMNS", width)
+    headings = ("batch", "state", "items", "failed", "last checkpoint")
+    row = ("a-batch-with-a-name", "COMPLETED_WITH_ERRORS", "1,234,600", "86", "2026-12-01 01:58:48Z")
+    print_table(headings, [row], right=(2, 3), whole=(1,))
+    shown = re.sub("\x1b\\[[0-9;]*m", "", stdout.text())
+    assert {"COMPLETED_WITH_ERRORS", "1,234,600", "86", "failed"} <= set(shown.split())
+    assert max(map(len, shown.splitlines())) <= max(int(width), 65)

@@ -241,6 +241,24 @@ def test_a_missing_source_is_a_resource_error(make):
     assert [problem.path for problem in refused.value.problems] == ["$.itemSource.reference"]
 
 
+def test_a_source_that_is_described_wrongly_is_the_documents_fault(make, tmp_path, problems_of):
+    """Its file is there; what is wrong stands in the document, at that place."""
+    (tmp_path / "items.csv").write_text("a\n1\n")
+    source = {"kind": "csv", "reference": str(tmp_path / "items.csv"), "delimiter": "ab"}
+    with pytest.raises(DocumentRefused) as refused:
+        read_document(make(batchItems=[], itemSource=source), settings=SETTINGS, open_source=open_source)
+    assert refused.value.refusal_code is ErrorCode.EXECUTION_ERROR
+    assert [str(problem) for problem in refused.value.problems] == [
+        "$.itemSource.delimiter: must be one character other than a quote or a line end"
+    ]
+
+
+def test_where_json_breaks_off_is_said_once(problems_of):
+    """Python's own message may end in the word ours goes on with."""
+    [problem] = problems_of(b'{"batchId": "a\x01"}').values()
+    assert problem == "not valid JSON: Invalid control character at line 1, column 15 (byte 14)"
+
+
 def test_items_and_a_source_exclude_each_other(make, problems_of):
     """`batchItems` must be empty where a source is named."""
     document = make(itemSource={"kind": "csv", "reference": "items.csv"})
