@@ -4,6 +4,7 @@ Pure. An outcome counts when its lease covers the item and the item had none; wh
 twice is dropped. A failed attempt is retried, leaves its item in doubt, or was its outcome.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
@@ -109,7 +110,7 @@ class Accounting:
             run = self._succeeded(held, arrived)
             if run.ranges:
                 count += len(run)
-                ranges += run.ranges
+                ranges += self._telling(run, at)
                 self._recorder.add_successes(run)
                 self.busy_us += sum(run.durations_us)
         succeeded = count
@@ -194,6 +195,22 @@ class Accounting:
         awaited = run.keep({index for index in run.indices() if self._awaits(held, index)})
         return awaited if self._ledger.succeed(awaited.ranges) else awaited.keep(set())
 
+    def _telling(self, run: Successes, at: float) -> list[tuple[int, int]]:
+        """Those of a run that say something of an outage: what was under way when it began does not."""
+        since = self._breaker.probing_since
+        if since == -math.inf:
+            return run.ranges
+        self._breaker.goes_on(at)
+        longest = (at - since) * 1e6 / self._unit
+        begun = [
+            index
+            for index, duration in zip(run.indices(), run.durations_us, strict=True)
+            if duration <= longest
+        ]
+        for index in begun:
+            self._breaker.acquit(index)
+        return [(index, 1) for index in begun]
+
     def _deferred(self, failure: Failure, at: float) -> None:
         """A call of a leased item has done its part, and an event will tell the outcome."""
         self._breaker.succeeded(at, 1)
@@ -276,6 +293,7 @@ class Accounting:
         failure.final = True
         self._ledger.fail(failure.index)
         self._recorder.add_failure(failure)
+        self._breaker.gave_up(failure)
         self.tally.add(failure)
         self.troubles.add(failure, final=True)
 

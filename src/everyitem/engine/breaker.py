@@ -9,20 +9,24 @@ outage shows as a connection refused, then reset, then silent (`Failure.family`,
 What speaks of the item or the code is never an outage: `PermanentItemError`, unusable results, dead workers,
 and exceptions whose class says so (`ValueError`, `KeyError`, ...; see `Failure.innate`). Only first attempts
 count as evidence: items that fail again and again while others succeed are bad, however many of them are left
-at the end. And something must have succeeded in this run, or the errors must be those of connections: code
-that never worked is no outage.
+at the end.
+
+Most items may fail alike because they are bad, and then waiting would help nobody. So it is no outage
+- before most of what began has succeeded, but for connections and the like: code that never worked is none;
+- by what many items have failed for good anyway, in spite of their retries;
+- when those that were excused fail again and again while others succeed, and none of them ever does.
 
 An attempt that failed by the outage is excused: it uses up no retry, like `RetryLater`. That holds for
 those that were the evidence, too.
 """
 
 import math
-from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from everyitem.engine.evidence import WELL, Alibis, Evidence, Shares
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import UNREACHABLE, Failure
 
@@ -35,6 +39,12 @@ SPAN: Final = 60.0
 #: Seconds until the first probe, and between later ones at most.
 FIRST_WAIT: Final = 1.0
 MOST_WAIT: Final = 5.0
+#: Items fail for good anyway: where so many have lately, and this part of all, more evidence is needed; where
+#: it is half of them by one cause, none is enough.
+CONVICTED: Final = 5
+OFTEN: Final = 0.2
+MORE_EVIDENCE: Final = 40
+HALF: Final = 0.5
 #: Half open: so many failures alike without a success between them open it again.
 AGAIN: Final = 3
 #: Codes of failures that may be an outage's.
@@ -74,8 +84,11 @@ class Breaker:
         self.cause = self._named = ""
         self.openings = 0
         self._since = self._idle_since = 0.0
-        self._recent = _Evidence(EVIDENCE)
-        self._has_succeeded = False
+        #: The latest first attempts, and what there was before them and was no outage.
+        self._recent = Evidence(EVIDENCE, Shares())
+        #: What succeeded, and what failed for good in spite of retries, by cause.
+        self._decided = Shares()
+        self._alibis = Alibis()
         self._closed_at = 0.0
         self._wait = FIRST_WAIT
         self._probe_at = 0.0
@@ -94,13 +107,29 @@ class Breaker:
         """Since when nothing has succeeded while it was not closed; infinity where it is closed."""
         return math.inf if self.standing is Standing.CLOSED else self._idle_since
 
-    def stand_still(self, at: float) -> None:
-        """Until now nothing could have succeeded for other reasons (a pause)."""
+    @property
+    def probing_since(self) -> float:
+        """What began before this was under way, and says nothing of it; minus infinity when closed."""
+        return -math.inf if self.standing is Standing.CLOSED else self._since + FIRST_WAIT
+
+    def goes_on(self, at: float) -> None:
+        """Until now nothing was idle: something succeeded, or could not for other reasons (a pause)."""
         self._idle_since = at
 
+    def acquit(self, index: int) -> None:
+        """An item has succeeded that began after `probing_since`, while it was not closed."""
+        self._alibis.succeeded(index)
+
+    def gave_up(self, failure: Failure) -> None:
+        """An item has failed for good."""
+        cause = cause_of(failure)
+        if cause and failure.attempt > 1:
+            # with no retries, those by which an outage is noticed fail for good as well
+            self._decided.add(cause)
+
     def succeeded(self, at: float, count: int) -> None:
-        """So many attempts have succeeded."""
-        self._has_succeeded = True
+        """So many attempts have succeeded, of those that began after `probing_since`."""
+        self._decided.add(WELL, count)
         if self.standing is Standing.CLOSED:
             self._recent.add(at, "", count=count)
             return
@@ -128,6 +157,11 @@ class Breaker:
                 # it says nothing; another item may
                 self._probe_again(at, FIRST_WAIT)
             return None
+        if self._alibis.are_false(failure.index, at):
+            self._decided.add(cause, self._alibis.withdraw())
+            self._close(at, was_outage=False)
+            return None
+        self._alibis.excuse(failure.index)
         self._in_a_row += 1
         if self.standing is Standing.HALF_OPEN and self._in_a_row >= AGAIN:
             self.standing = Standing.OPEN
@@ -146,7 +180,8 @@ class Breaker:
     def allowance(self, at: float, *, leased: int, slots: int, unit: int) -> int | None:
         """How many more items may begin now; None for as many as there are slots for."""
         if self.standing is Standing.HALF_OPEN and self._share >= slots:
-            self._close(at)
+            # the very first probe succeeded: it may have been items after all
+            self._close(at, was_outage=self._has_failed_probe)
         if self.standing is Standing.CLOSED:
             return None
         if self.standing is Standing.HALF_OPEN:
@@ -168,11 +203,23 @@ class Breaker:
         return self._probe_at if self.standing is Standing.OPEN and not self._is_probing else None
 
     def _is_outage(self, cause: str, at: float) -> bool:
-        if not self._has_succeeded and cause != UNREACHABLE:
+        least = self._least_evidence()
+        if self._recent.needed < least or at - self._closed_at > SPAN:
+            self._recent.need(least)
+        return self._recent.share(cause, since=at - SPAN) >= MOSTLY and self._is_believed(cause)
+
+    def _least_evidence(self) -> int:
+        """How many first attempts are looked at, if there was no false alarm."""
+        failed = self._decided.total - self._decided.count(WELL)
+        fail_often = failed >= CONVICTED and failed >= OFTEN * self._decided.total
+        return MORE_EVIDENCE if fail_often else EVIDENCE
+
+    def _is_believed(self, cause: str) -> bool:
+        """Whether it may be an outage, as far as is known from before."""
+        if self._decided.count(cause) >= CONVICTED and self._decided.of(cause) >= HALF:
             return False
-        if self._recent.needed > EVIDENCE and at - self._closed_at > SPAN:
-            self._recent.need(EVIDENCE)
-        return self._recent.share(cause, since=at - SPAN) >= MOSTLY
+        before = self._recent.before
+        return cause == UNREACHABLE or (before.total >= EVIDENCE and before.of(WELL) >= HALF)
 
     def _open(self, cause: str, at: float) -> None:
         self.standing, self.cause = Standing.OPEN, cause
@@ -182,77 +229,20 @@ class Breaker:
         self._wait = FIRST_WAIT
         self._has_failed_probe = False
         self._in_a_row = 0
+        for index in self._recent.items(cause):
+            self._alibis.excuse(index)
         self._probe_again(at, FIRST_WAIT)
 
     def _probe_again(self, at: float, wait: float) -> None:
         self._is_probing = False
         self._probe_at = at + wait
 
-    def _close(self, at: float) -> None:
+    def _close(self, at: float, *, was_outage: bool) -> None:
         self.standing, self.cause, self._named = Standing.CLOSED, "", ""
         self._closed_at = at
-        # the very first probe succeeded: it may have been items after all, so the next time takes more
+        # after a false alarm the next one takes more
         more = min(MOST_EVIDENCE, 2 * self._recent.needed)
-        self._recent = _Evidence(EVIDENCE if self._has_failed_probe else more)
-
-
-class _Evidence:
-    """The latest `needed` attempts that say something, and how many of them say what."""
-
-    def __init__(self, needed: int) -> None:
-        self.needed = needed
-        #: (when, cause or empty for successes, index, type of the error, how many), the latest last.
-        self._runs: deque[tuple[float, str, int, str, int]] = deque()
-        self._size = 0
-        self._alike: dict[str, int] = {}
-
-    def add(self, at: float, cause: str, index: int = -1, type_: str = "", *, count: int = 1) -> None:
-        """One more; of successes any number."""
-        if count >= self.needed:
-            count = self.needed
-            self._runs.clear()
-            self._alike.clear()
-            self._size = 0
-        self._runs.append((at, cause, index, type_, count))
-        self._alike[cause] = self._alike.get(cause, 0) + count
-        self._size += count
-        if self._size > self.needed:
-            self._forget(self._size - self.needed)
-
-    def share(self, cause: str, *, since: float) -> float:
-        """The part of them with this cause; 0 while there are not as many as needed, from `since` on."""
-        if self._size < self.needed or self._runs[0][0] < since:
-            return 0.0
-        return self._alike.get(cause, 0) / self.needed
-
-    def items(self, cause: str) -> list[int]:
-        """The items that failed by it."""
-        return [index for _, one, index, _, _ in self._runs if one == cause]
-
-    def types(self, cause: str) -> list[str]:
-        """The types of their errors, the most frequent first."""
-        found = Counter(type_ for _, one, _, type_, _ in self._runs if one == cause)
-        return [type_ for type_, _ in found.most_common()]
-
-    def need(self, needed: int) -> None:
-        """So many count from now on."""
-        self.needed = needed
-        if self._size > needed:
-            self._forget(self._size - needed)
-
-    def _forget(self, count: int) -> None:
-        """Let go of the oldest."""
-        runs = self._runs
-        self._size -= count
-        while count:
-            at, cause, index, type_, length = runs.popleft()
-            gone = min(count, length)
-            if gone < length:
-                runs.appendleft((at, cause, index, type_, length - gone))
-            count -= gone
-            self._alike[cause] -= gone
-            if not self._alike[cause]:
-                del self._alike[cause]
+        self._recent = Evidence(EVIDENCE if was_outage else more, self._recent.before)
 
 
 def cause_of(failure: Failure) -> str:

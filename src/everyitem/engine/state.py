@@ -306,7 +306,7 @@ class ExecutionState:
         self._stand_still(at)
         self.phase = Phase.OPEN
         self.allotment.stand_still(at)
-        self.pacing.breaker.stand_still(at)
+        self.pacing.breaker.goes_on(at)
         return [ChangeStatus(ExecutionStatus.RUNNING)]
 
     def _stand_still(self, at: float) -> None:

@@ -34,9 +34,9 @@ def test_failures_are_told_with_what_succeeded_before_them(
     assert [(before, None if one is None else one.index) for before, one in told] == expected
 
 
-def block_of(done: list[int], failed: list[int]) -> OutcomeBlock:
+def block_of(done: list[int], failed: list[int], *, seconds: float = 1e-6) -> OutcomeBlock:
     text = b"[" + b",".join(b"%d" % index for index in done) + b"]"
-    run = Successes([(index, 1) for index in done], 1, [1] * len(done), text)
+    run = Successes([(index, 1) for index in done], 1, [round(seconds * 1e6)] * len(done), text)
     return OutcomeBlock([run] if done else [], [refused(index) for index in failed])
 
 
@@ -61,3 +61,28 @@ def test_every_twentieth_of_a_large_block_is_no_outage() -> None:
 def test_all_of_the_end_of_a_large_block_is_one() -> None:
     """However many items succeeded before the dependency went away."""
     assert breaker_after(lambda place, count: place >= count - 20) is Standing.OPEN
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "standing"),
+    [(8.0, 1, Standing.OPEN), (4.9, 1, Standing.HALF_OPEN), (4.9, 2, Standing.OPEN)],
+    ids=["under way", "begun since", "under way in a chunk"],
+)
+def test_what_was_under_way_when_an_outage_began_says_nothing_of_it(
+    seconds: float, unit: int, standing: Standing
+) -> None:
+    """An old call ends well while a probe runs: it had what it needed before. Only a new one counts."""
+    driver = Driver(100, nodes=(("n", 40),), parallelism=40, unit=unit)
+    leases = driver.join(slots=40, shared=True)
+    old = leases[0].indices[0]
+    for lease in leases:
+        driver.arrive(lease, block_of([], [index for index in lease.indices if index != old]))
+    breaker = driver.state.pacing.breaker
+    assert breaker.standing is Standing.OPEN
+    opened_at, driver.now = driver.now, driver.now + 6.0
+    breaker.probes()
+    driver.arrive(leases[0], block_of([old], [], seconds=seconds))
+    assert breaker.standing is standing
+    assert breaker.idle_since == opened_at + 6.0, (
+        "who waits for an outage to end sees that something succeeds"
+    )

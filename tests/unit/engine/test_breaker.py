@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from everyitem.engine.breaker import AGAIN, EVIDENCE, FIRST_WAIT, MOST_WAIT, SPAN, Breaker, Standing
+from everyitem.engine.breaker import (
+    AGAIN,
+    EVIDENCE,
+    FIRST_WAIT,
+    MORE_EVIDENCE,
+    MOST_WAIT,
+    SPAN,
+    Breaker,
+    Standing,
+)
+from everyitem.engine.evidence import CONTRADICTED_FOR, CONTRADICTIONS
 from everyitem.model.errors import ErrorCode
 from everyitem.model.outcome import DATABASE, UNREACHABLE, Failure
 
@@ -91,7 +101,7 @@ def test_one_outage_may_show_in_many_words() -> None:
 def test_what_is_of_no_family_or_another_is_not_the_same_outage(others: dict[str, Any]) -> None:
     """Of ten that fail, seven by the connection: the other three speak against it, whatever they are."""
     breaker = Breaker()
-    breaker.succeeded(0.0, 1)
+    breaker.succeeded(0.0, 2 * EVIDENCE)
     for index in range(10 * EVIDENCE):
         breaker.failed(refused(index, **(others if index % 10 < 3 else {})), 0.0)
     assert breaker.standing is Standing.CLOSED
@@ -100,7 +110,7 @@ def test_what_is_of_no_family_or_another_is_not_the_same_outage(others: dict[str
 def test_two_classes_of_no_family_are_two_causes() -> None:
     """However many items fail: as long as neither class has most of them, it is the items."""
     breaker = Breaker()
-    breaker.succeeded(0.0, 1)
+    breaker.succeeded(0.0, 2 * EVIDENCE)
     for index in range(10 * EVIDENCE):
         breaker.failed(refused(index, type=["PriceMissing", "RateMissing"][index % 2]), 0.0)
     assert breaker.standing is Standing.CLOSED
@@ -114,18 +124,16 @@ def test_a_probe_may_fail_in_another_word() -> None:
     assert breaker.next_at() == due + 2 * FIRST_WAIT
 
 
-def test_what_databases_say_of_themselves_is_believed_once_something_has_succeeded() -> None:
+def test_what_databases_say_of_themselves_is_believed_once_most_has_succeeded() -> None:
     """Before, it may as well be the statement: `no such table` is an OperationalError, too."""
-    breaker = Breaker()
     words = ["AdminShutdown", "OperationalError"]
-    for index in range(10 * EVIDENCE):
-        breaker.failed(refused(index, type=words[index % 2], family=DATABASE), 0.0)
-    assert breaker.standing is Standing.CLOSED
-    breaker.succeeded(0.0, 1)
-    for index in range(EVIDENCE):
-        breaker.failed(refused(index, type=words[index % 2], family=DATABASE), 0.0)
-    assert breaker.standing is Standing.OPEN
-    assert breaker.view.named == "AdminShutdown or OperationalError"
+    new, used = Breaker(), Breaker()
+    used.succeeded(0.0, 2 * EVIDENCE)
+    for breaker in (new, used):
+        for index in range(EVIDENCE):
+            breaker.failed(refused(index, type=words[index % 2], family=DATABASE), 0.0)
+    assert (new.standing, used.standing) == (Standing.CLOSED, Standing.OPEN)
+    assert used.view.named == "AdminShutdown or OperationalError"
 
 
 def test_it_stays_closed_while_enough_succeeds() -> None:
@@ -154,21 +162,70 @@ def test_it_stays_closed_while_enough_succeeds() -> None:
 def test_what_speaks_of_the_item_is_no_outage(harmless: dict[str, Any]) -> None:
     """Wrong input, wrong code, dead workers, items that ask to wait and later attempts open nothing."""
     breaker = Breaker()
-    breaker.succeeded(0.0, 1)
+    breaker.succeeded(0.0, 2 * EVIDENCE)
     for index in range(10 * EVIDENCE):
         assert breaker.failed(refused(index, **harmless), 0.0) is None
     assert breaker.standing is Standing.CLOSED
 
 
-def test_code_that_never_worked_is_no_outage() -> None:
-    """Unless the errors are those of connections, something must have succeeded."""
+@pytest.mark.parametrize("well", [0, 1, 4])
+def test_code_that_never_mostly_worked_is_no_outage(well: int) -> None:
+    """Most items may be bad: unless the errors are those of connections, half must have succeeded before."""
     breaker = Breaker()
     for index in range(10 * EVIDENCE):
-        breaker.failed(refused(index, type="ServerSaysNo"), 0.0)
+        if index % 10 < well:
+            breaker.succeeded(0.0, 1)
+        else:
+            breaker.failed(refused(index, type="ServerSaysNo"), 0.0)
     assert breaker.standing is Standing.CLOSED
-    breaker.succeeded(0.0, 1)
+
+
+def test_what_mostly_worked_and_then_fails_in_one_word_is_an_outage() -> None:
+    """Whatever the word is: something has changed, and not with the items."""
+    breaker = Breaker()
+    breaker.succeeded(0.0, 2 * EVIDENCE)
     for index in range(EVIDENCE):
         breaker.failed(refused(index, type="ServerSaysNo"), 0.0)
+    assert breaker.standing is Standing.OPEN
+
+
+def convict(breaker: Breaker, well: int, bad: int) -> None:
+    """So many items have succeeded, and so many failed for good, each after the last of its attempts."""
+    for index in range(well):
+        breaker.succeeded(0.0, 1)
+        if index < bad:
+            breaker.failed(refused(index), 0.0)
+            breaker.gave_up(refused(index, attempt=4))
+
+
+def test_what_half_of_the_items_fail_for_good_by_is_no_outage() -> None:
+    """However many of them come one after the other."""
+    breaker = Breaker()
+    convict(breaker, 50, 50)
+    for index in range(10 * EVIDENCE):
+        breaker.failed(refused(index), 0.0)
+    assert breaker.standing is Standing.CLOSED
+
+
+def test_where_items_fail_for_good_now_and_then_more_evidence_is_asked_for() -> None:
+    """Ten that fail one after the other happen by chance where every third is bad; forty do not."""
+    breaker = Breaker()
+    convict(breaker, 60, 30)
+    for index in range(MORE_EVIDENCE - EVIDENCE):
+        breaker.failed(refused(index), 0.0)
+    assert breaker.standing is Standing.CLOSED
+    for index in range(EVIDENCE):
+        breaker.failed(refused(index), 0.0)
+    assert breaker.standing is Standing.OPEN
+
+
+def test_where_there_are_no_retries_what_fails_for_good_proves_nothing() -> None:
+    """Then an outage itself makes items fail for good, until it is noticed."""
+    breaker = Breaker()
+    breaker.succeeded(0.0, 2)
+    for index in range(EVIDENCE):
+        breaker.gave_up(refused(index))
+        breaker.failed(refused(index), 0.0)
     assert breaker.standing is Standing.OPEN
 
 
@@ -251,8 +308,46 @@ def test_how_long_nothing_has_succeeded_is_counted_from_the_last_success_or_paus
     assert Breaker().idle_since == math.inf
     breaker = opened(at=10.0)
     assert breaker.idle_since == pytest.approx(10.0)
-    breaker.stand_still(50.0)
+    breaker.goes_on(50.0)
     assert breaker.idle_since == 50.0
     due = probe(breaker)
     breaker.succeeded(due + 60.0, 1)
     assert breaker.idle_since == due + 60.0
+
+
+def fail_again(breaker: Breaker, at: float, witness: int | None = None) -> float | None:
+    """A probe by item 3, which was excused, fails; before it one by another item may have succeeded."""
+    if witness is not None:
+        breaker.acquit(witness)
+    breaker.probes()
+    return breaker.failed(refused(3), at)
+
+
+def test_items_that_fail_while_others_succeed_are_bad_in_the_end() -> None:
+    """Excused for half an hour, while others succeed and none of them ever does: then no more."""
+    breaker = opened()
+    for turn in range(CONTRADICTIONS):
+        assert fail_again(breaker, 10.0 + turn, witness=1000 + turn) == FIRST_WAIT
+    assert fail_again(breaker, 10.0 + CONTRADICTED_FOR - 1) == FIRST_WAIT
+    assert fail_again(breaker, 10.0 + CONTRADICTED_FOR) is None
+    assert breaker.standing is Standing.CLOSED
+    for index in range(MORE_EVIDENCE):
+        assert breaker.failed(refused(index), 10.0 + CONTRADICTED_FOR) is None
+
+
+def test_one_of_them_that_succeeds_speaks_for_all_of_them() -> None:
+    """It was an outage, then: a dependency that answers only now and then is waited for."""
+    breaker = opened()
+    for turn in range(CONTRADICTIONS):
+        fail_again(breaker, 10.0 + turn, witness=1000 + turn)
+    breaker.acquit(4)
+    assert fail_again(breaker, 10.0 + CONTRADICTED_FOR) == FIRST_WAIT
+    assert breaker.standing is Standing.OPEN
+
+
+def test_an_outage_in_which_nothing_succeeds_is_believed_for_ever() -> None:
+    """How long it may last is the batch timeout's to say, or `outagePatienceSeconds`."""
+    breaker = opened()
+    fail_again(breaker, 5.0, witness=1000)
+    for turn in range(1, 100):
+        assert fail_again(breaker, turn * CONTRADICTED_FOR) == FIRST_WAIT

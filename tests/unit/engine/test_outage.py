@@ -1,12 +1,14 @@
 """A dependency is away for a minute in the middle of a batch: what it costs, in virtual time."""
 
 import functools
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.unit.engine.virtual_batch import VirtualBatch
 
+from everyitem.engine.evidence import CONTRADICTED_FOR
 from everyitem.engine.ledger import Mark
 from everyitem.engine.messages import Ending
 from everyitem.model.errors import ErrorCode
@@ -107,6 +109,65 @@ def test_data_errors_of_two_classes_end_the_batch_and_do_not_hold_it_up(items: i
     assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
     assert batch.state.pacing.breaker.openings == 0
     assert batch.state.ledger.failed == items
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize("items", [100, 1_000])
+def test_bad_items_of_a_class_nobody_knows_do_not_hold_the_batch_up(items: int, share: float) -> None:
+    """They all fail for good, as soon as without a breaker; a few times ten of them come in a row."""
+    chance = random.Random(3)
+    bad = {index for index in range(items) if chance.random() < share}
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return 0.1, failed(index, attempt, "ApiError") if index in bad else None
+
+    batch = VirtualBatch(items, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.state.ledger.failed == len(bad)
+    assert batch.now < 300.0
+
+
+def test_hosts_that_are_dead_are_given_up_where_others_answer() -> None:
+    """Nine of ten cannot be reached, which looks like an outage; half an hour later it does not any more."""
+    chance = random.Random(3)
+    dead = {index for index in range(1_000) if chance.random() < 0.9}
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        return 0.1, failed(index, attempt, "gaierror", family=UNREACHABLE) if index in dead else None
+
+    batch = VirtualBatch(1_000, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.state.ledger.failed == len(dead)
+    assert CONTRADICTED_FOR < batch.now < 1.5 * CONTRADICTED_FOR
+
+
+@pytest.mark.parametrize("share", [0.8, 0.95])
+def test_a_dependency_that_answers_now_and_then_is_waited_for(share: float) -> None:
+    """For half an hour most calls fail, whatever the item: who was excused succeeds now and then, too."""
+    chance = random.Random(3)
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        if 10.0 <= at < 10.0 + CONTRADICTED_FOR and chance.random() < share:
+            return in_many_words(index, attempt)
+        return CALL, None
+
+    batch = VirtualBatch(ITEMS, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.state.ledger.failed == 0
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_an_outage_among_bad_items_takes_only_those(bad: int) -> None:
+    """One or three of ten never succeed, in the very words of the outage that comes for a minute."""
+
+    def call(at: float, index: int, attempt: int) -> tuple[float, Failure | None]:
+        if index % 10 < bad or AWAY <= at < BACK:
+            return in_many_words(index, attempt)
+        return CALL, None
+
+    batch = VirtualBatch(2_000, call, slots=SLOTS).run()
+    assert batch.verdict is not None and batch.verdict.ending is Ending.COMPLETED
+    assert batch.state.ledger.failed == 200 * bad
 
 
 @pytest.mark.parametrize("share", [3, 5, 10])

@@ -32,6 +32,8 @@ from everyitem.model.plan import partition_items
 from everyitem.ports.node import HolderJoined, Lease, OutcomesArrived, SliceFinished, SliceShortened
 
 NODE = "n"
+#: Virtual seconds no batch here takes.
+LONGEST = 86_400.0
 
 #: What a call that begins at a moment for an item comes to: seconds, and why it failed.
 Call = Callable[[float, int, int], tuple[float, Failure | None]]
@@ -98,6 +100,7 @@ class VirtualBatch:
             times = [at for at in (coming, self._wake_at) if at is not None]
             assert times, "nothing will ever happen again"
             self.now = max(self.now, min(times))
+            assert self.now < LONGEST, "it goes on for ever"
             if coming is not None and coming <= self.now:
                 heapq.heappop(self._coming)[2]()
             else:
