@@ -139,6 +139,9 @@ async def entangled_async(item, context):
             task.cancel()
         case "cancel later":
             asyncio.get_running_loop().call_soon(task.cancel)
+        case "stop":
+            asyncio.get_running_loop().stop()
+            await asyncio.sleep(0)
         case "exit" | "keyboard":
 
             async def part():

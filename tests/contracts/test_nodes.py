@@ -158,6 +158,14 @@ def test_a_task_that_exits_fails_the_item_that_awaits_it(drive: Drive, what: str
     assert driver.lost == []
 
 
+def test_an_item_that_stops_its_loop_harms_nobody(drive: Drive) -> None:
+    """The loop goes on, for the item itself and for its neighbours."""
+    driver = drive("entangled-async", ["fine", "stop", "fine", "stop"], slots=1)
+    driver.run_all()
+    assert set(driver.results) == set(range(4))
+    assert (driver.failures, driver.lost) == ([], [])
+
+
 @pytest.mark.parametrize("what", ["cancel now", "cancel later"])
 def test_an_item_that_cancels_its_own_task_harms_nobody(drive: Drive, what: str) -> None:
     """The cancellation is over with the item: neighbours succeed, idle workers stay."""

@@ -76,6 +76,8 @@ def test_processors_are_a_list_in_the_file_and_comma_separated_in_the_environmen
     folder.mkdir()
     (folder / "conf.toml").write_text('processors = ["mine.py", "package.module"]\n')
     assert load_settings(str(folder / "conf.toml")).processors == (str(folder / "mine.py"), "package.module")
+    (folder / "conf.toml").write_text('processors = "mine.py, package.module"\n')
+    assert load_settings(str(folder / "conf.toml")).processors == (str(folder / "mine.py"), "package.module")
     monkeypatch.setenv("EVERYITEM_PROCESSORS", "a.py, b")
     assert load_settings().processors == ("a.py", "b")
 
@@ -90,6 +92,14 @@ def test_a_store_in_the_file_is_meant_from_its_folder(empty_folder, store):
     found = load_settings(str(empty_folder / "etc" / "conf.toml")).store
     assert found == store.replace("///here", f"///{empty_folder}/etc/here")
     assert load_settings(store="sqlite:///x").store == "sqlite:///x"
+
+
+def test_a_plain_path_is_a_store_in_the_file_too(empty_folder):
+    """And meant from its folder; one in memory is none, wherever it is named."""
+    (empty_folder / "conf.toml").write_text('store = "here.sqlite"\n')
+    assert load_settings(str(empty_folder / "conf.toml")).store == f"sqlite:///{empty_folder}/here.sqlite"
+    (empty_folder / "conf.toml").write_text('store = "sqlite:///:memory:"\n')
+    assert load_settings(str(empty_folder / "conf.toml")).store == "sqlite:///:memory:"
 
 
 def test_unknown_keys_are_a_warning_with_the_nearest_name(empty_folder):

@@ -215,18 +215,21 @@ def _suggest(name: str, spell: Callable[[str], str]) -> str:
 
 def _anchor_paths(values: dict[str, Any], folder: Path) -> None:
     """Relative paths in the file are meant from the file's folder, wherever everyitem is started."""
-    processors = values.get("processors")
-    if isinstance(processors, list):
-        values["processors"] = [
-            os.fspath(folder / one) if isinstance(one, str) and one.endswith(".py") else one
-            for one in processors
-        ]
+    processors = _split_list(values.get("processors"))
+    if isinstance(processors, list | tuple):
+        values["processors"] = [_anchored(one, folder) for one in processors]
     if isinstance(secrets := values.get("secrets_directory"), str):
         values["secrets_directory"] = os.fspath(folder / Path(secrets).expanduser())
     store = values.get("store")
-    if isinstance(store, str) and store.startswith(_SQLITE):
-        path = Path(store.removeprefix(_SQLITE)).expanduser()
-        values["store"] = f"{_SQLITE}{folder / path}"
+    if isinstance(store, str) and (path := store.removeprefix(_SQLITE)) and "://" not in path:
+        values["store"] = store if path == ":memory:" else f"{_SQLITE}{folder / Path(path).expanduser()}"
+
+
+def _anchored(processors: object, folder: Path) -> object:
+    """A FILE.py; the name of a module stays one."""
+    if not (isinstance(processors, str) and processors.endswith(".py")):
+        return processors
+    return os.fspath(folder / Path(processors).expanduser())
 
 
 def _explain(refused: ValidationError, origins: Mapping[str, Origin], file: _File) -> str:

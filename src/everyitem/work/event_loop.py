@@ -47,6 +47,10 @@ def _run_to_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Resul
                 return task.result()
             if isinstance(error, KeyboardInterrupt) and _may_be_a_key():
                 raise
+        except RuntimeError as error:
+            # an item has called `loop.stop()`: the loop is ours to stop
+            if task.done() or loop.is_closed() or "stopped before" not in str(error):
+                raise
 
 
 def _may_be_a_key() -> bool:

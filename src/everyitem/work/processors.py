@@ -5,7 +5,6 @@ an import said so, and a batch document merely picks one of the names registered
 """
 
 import difflib
-import functools
 import hashlib
 import importlib
 import importlib.util
@@ -21,11 +20,11 @@ import msgspec
 
 from everyitem.model.errors import EveryitemError, UnknownProcessor, UsageError
 from everyitem.work.assignment import OriginKind, ProcessorOrigin
+from everyitem.work.functions import awaitable, plain_function, why_unusable
 from everyitem.work.texts import is_storable
 
 #: What modules loaded by path are called in `sys.modules`; keeps them apart from importable ones.
 _FILE_PREFIX = "_everyitem_file_"
-_CO_COROUTINE = 0x80
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,7 +58,7 @@ class ItemProcessor(msgspec.Struct, frozen=True, kw_only=True):
         try:
             digest.update(Path(self.source).read_bytes())
         except OSError:
-            code = getattr(_plain_function(self.function), "__code__", None)
+            code = getattr(plain_function(self.function), "__code__", None)
             for part in _code_parts(code) if code else (self.qualname.encode(),):
                 digest.update(part)
         return digest.hexdigest()
@@ -251,17 +250,21 @@ def _describe(
     teardown: Callable[[], Any] | None,
     decimals: bool,
 ) -> ItemProcessor:
-    if not callable(function):
-        raise UsageError(f"item processor {name!r} must be a function, not {type(function).__name__}")
-    plain = _plain_function(function)
+    if reason := why_unusable(function):
+        raise UsageError(f"item processor {name!r} {reason}")
+    for what, hook in (("setup", setup), ("teardown", teardown)):
+        if hook is not None and not callable(hook):
+            raise UsageError(f"item processor {name!r}: {what} must be a function, not {type(hook).__name__}")
+    plain = plain_function(function)
     code: CodeType | None = getattr(plain, "__code__", None)
     qualname = getattr(plain, "__qualname__", type(function).__qualname__)
     module = getattr(plain, "__module__", None) or "__main__"
     source = code.co_filename if code else getattr(sys.modules.get(module), "__file__", None) or module
+    called, is_async = awaitable(function)
     return ItemProcessor(
         name=name,
-        function=function,
-        is_async=bool(code and code.co_flags & _CO_COROUTINE),
+        function=called,
+        is_async=is_async,
         origin=_origin_of(module, qualname, source),
         qualname=qualname,
         source=source,
@@ -281,19 +284,6 @@ def _origin_of(module: str, qualname: str, source: str) -> ProcessorOrigin:
     if module == "__main__" or spec is None or made_later:
         return ProcessorOrigin(OriginKind.LOCAL, source)
     return ProcessorOrigin(OriginKind.MODULE, module)
-
-
-def _plain_function(function: Any) -> Any:
-    """The `def` behind partials, wrappers and callable objects."""
-    while True:
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        elif not hasattr(function, "__code__") and hasattr(type(function).__call__, "__code__"):
-            return type(function).__call__
-        else:
-            return function
 
 
 def _code_parts(code: CodeType) -> Iterable[bytes]:

@@ -165,6 +165,19 @@ def test_bytecode_stands_in_for_a_missing_source(name):
     assert define("return item") == one
 
 
+@pytest.mark.parametrize("hook", ["setup", "teardown"])
+def test_a_hook_that_is_no_function_is_refused_at_once(name, hook):
+    """It would end every worker there is."""
+    with pytest.raises(UsageError, match=f"{hook} must be a function, not int"):
+        item_processor(name, **{hook: 5})(lambda item, context: item)
+
+
+def test_a_function_that_cannot_be_called_is_refused_at_once(name):
+    """It would fail every item."""
+    with pytest.raises(UsageError, match=f"{name!r} is called with two arguments"):
+        item_processor(name)(lambda item: item)
+
+
 def test_chunk_processors_carry_their_size(name):
     """The size is part of the registration."""
     chunk_processor(name, size=5)(lambda items, context: items)

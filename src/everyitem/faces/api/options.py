@@ -40,7 +40,7 @@ class RunOptions(TypedDict, total=False):
 _COMMAND_LINE_ONLY = {
     "no_progress": "a call shows no progress; pass on_progress= to follow it",
     "fail_on_item_failure": "a call has no exit code; look at response.ok or response.items_failed",
-    "server": "known, but not available in this version",
+    "server": "a call works on a store; use the command line's --server, or the server's HTTP API",
 }
 
 
@@ -50,7 +50,8 @@ def check_options(given: Mapping[str, Any], *own: str) -> None:
     `own` are the names the called function spells out itself.
 
     Raises:
-        TypeError: naming the unknown argument and the nearest known one, or what to do instead.
+        TypeError: naming the unknown argument and the nearest known one, or what to do instead; or one that
+            could not be used when its time comes, with the batch half done.
     """
     known = [*own, *RunOptions.__annotations__]
     for name in given:
@@ -59,3 +60,7 @@ def check_options(given: Mapping[str, Any], *own: str) -> None:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         raise TypeError(f"unexpected keyword argument {name!r}; {_COMMAND_LINE_ONLY.get(name, hint)}")
+    if not callable(given.get("on_progress") or print):
+        raise TypeError(f"on_progress must be a function of a snapshot, not {given['on_progress']!r}")
+    if not isinstance(given.get("switch") or Switch(), Switch):
+        raise TypeError(f"switch must be an everyitem.Switch, not {given['switch']!r}")

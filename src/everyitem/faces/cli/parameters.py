@@ -121,11 +121,20 @@ MaxRetries = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"{value:g} is not above 0.")
+    return value
+
+
 TimeoutHours = Annotated[
     float | None,
     typer.Option(
         "--timeout-hours",
         metavar="H",
+        callback=_above_zero,
         help="Hours of active execution before TIMEOUT_ERROR; fractions allowed.",
         rich_help_panel=_HOW,
         show_default=False,

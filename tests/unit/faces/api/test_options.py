@@ -10,6 +10,14 @@ def test_known_arguments_pass():
     check_options({"parallelism": 4, "on_progress": print})
 
 
+@pytest.mark.parametrize("unusable", [{"on_progress": 5}, {"switch": "off"}])
+def test_what_cannot_be_used_is_refused_before_anything_runs(unusable):
+    """It would be found out when the batch is under way, or never."""
+    with pytest.raises(TypeError, match="must be"):
+        check_options(unusable)
+    check_options(dict.fromkeys(unusable))
+
+
 def test_an_unknown_argument_names_its_neighbour():
     """A typo must not be ignored."""
     with pytest.raises(TypeError, match="'paralelism'; did you mean 'parallelism'"):
@@ -30,7 +38,7 @@ def test_the_functions_own_arguments_are_known():
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("no_progress", "on_progress="), ("fail_on_item_failure", "items_failed"), ("server", "not available")],
+    [("no_progress", "on_progress="), ("fail_on_item_failure", "items_failed"), ("server", "HTTP API")],
 )
 def test_options_of_the_command_line_say_what_to_do_instead(name, advice):
     """They mean nothing to a caller."""
