@@ -27,6 +27,14 @@ class Loss(msgspec.Struct, frozen=True):
     begun: tuple[int, ...] = ()
 
 
+#: What is said of a worker that was killed.
+_REASONS: Final = {
+    Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
+    Verdict.OUT_OF_MEMORY: "an item took too much memory; its worker process was killed",
+    Verdict.STALLED: "the worker process did nothing with what it was given; it was killed",
+    Verdict.RECYCLED: "the worker process had grown and is replaced by a fresh one",
+    Verdict.INTERRUPTED: "the worker process was interrupted",
+}
 #: Verdicts on one item, not on the worker.
 _ON_AN_ITEM: Final = (Verdict.ITEM_TIMEOUT, Verdict.OUT_OF_MEMORY)
 
@@ -69,3 +77,15 @@ def _cause_of_death(worker: WorkerProcess, memory: WorkerMemory) -> tuple[ErrorC
         return ErrorCode.RESOURCE_ERROR, "WorkerDied", worker.log.quoted(text)
     text = f"the worker process ended with {worker.exit_text} while it ran this item"
     return ErrorCode.SYSTEM_ERROR, "WorkerDied", worker.log.quoted(text)
+
+
+def end_text(worker: WorkerProcess) -> str:
+    """Why a dead worker is no more, whatever it costs whom."""
+    how = f"the worker process ended with {worker.exit_text}"
+    return how if worker.verdict is None else worker.gave_up or _REASONS.get(worker.verdict, how)
+
+
+def start_problem(worker: WorkerProcess) -> str:
+    """Why a dead worker never became ready, with what it has written last."""
+    text = worker.gave_up or f"a worker process ended with {worker.exit_text} before it was ready"
+    return worker.log.quoted(text)

@@ -16,11 +16,13 @@ from functools import partial
 from typing import Final
 
 from everyitem.adapters.nodes import vigil
-from everyitem.adapters.nodes.losses import Loss, assess
+from everyitem.adapters.nodes.losses import Loss, assess, end_text, start_problem
 from everyitem.adapters.nodes.memory_policy import Measure
 from everyitem.adapters.nodes.reactor import Reactor
+from everyitem.adapters.nodes.slots import Slot
+from everyitem.adapters.nodes.worker_lookout import LOOK, WorkerLookout
 from everyitem.adapters.nodes.worker_memory import WorkerMemory
-from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess, holder_name
+from everyitem.adapters.nodes.worker_process import Phase, Verdict, WorkerProcess
 from everyitem.model.errors import ErrorCode, StoreError
 from everyitem.model.items import Items
 from everyitem.model.outcome import OutcomeBlock
@@ -28,10 +30,8 @@ from everyitem.ports.node import (
     HolderJoined,
     HolderLost,
     IntakeLimited,
-    ItemRunsLong,
     Lease,
     NodeFailed,
-    OutcomesArrived,
     Post,
     SliceFinished,
     SliceShortened,
@@ -43,36 +43,12 @@ from everyitem.work.wire import CannotStart, FromWorker, Ready, RingFull, SliceD
 
 logger = logging.getLogger(__name__)
 
-#: Seconds a young lease is left in peace, and between two looks at running ones.
-_FIRST_LOOK: Final = 0.02
-_LOOK: Final = 0.02
-#: Seconds an item may run before `ItemRunsLong`.
-_LONG: Final = 0.02
-#: Looks after which a worker that does nothing between two items is taken for stopped: some ten seconds. They
-#: are counted, not timed: after a stop of this process itself nobody is late.
-_STALLED: Final = 500
-#: Seconds between two drains of a ring whose slice runs on.
-_DRAIN: Final = 0.1
 #: Seconds between lowering `end` and reading `begun` (design section 3).
 _REVOCATION: Final = 0.001
 #: Seconds a worker has for its current item and `teardown` when the node closes.
 _GRACE: Final = 2.0
 #: Seconds between a worker's closing its socket and being killed for living on.
 _HANG_UP: Final = 1.0
-#: Failed starts in a row after which a slot counts as down; the node fails when all slots are.
-_STARTS: Final = 3
-_BACKOFF: Final = 0.1
-_BACKOFF_MAX: Final = 5.0
-
-
-class _Slot:
-    """One worker's place: who sits in it, and how often starting somebody there went wrong."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.generation = 0
-        #: Failed starts in a row.
-        self.failures = 0
 
 
 class Supervision:
@@ -95,7 +71,8 @@ class Supervision:
         self._node_id, self._assignment, self._items = node_id, assignment, items
         self._memory = memory
         self._post, self._clock = post, clock
-        self._slots = [_Slot(number) for number in range(slots)]
+        self._slots = [Slot(number) for number in range(slots)]
+        self._lookout = WorkerLookout(item_timeout=assignment.item_timeout, post=post, clock=clock)
         self._workers: dict[str, WorkerProcess] = {}
         self._reactor = Reactor()
         self.call = self._reactor.call
@@ -161,7 +138,7 @@ class Supervision:
             raise RuntimeError(f"{holder} was given lease {lease.lease_id} while it was {worker.phase.name}")
         if not self._is_looking:
             self._is_looking = True
-            self._reactor.call_after(_FIRST_LOOK, self._look)
+            self._reactor.call_after(LOOK, self._look)
         if self._memory.admits(self._busy()):
             self._begin(worker, lease)
         else:
@@ -216,7 +193,7 @@ class Supervision:
 
     def _fill_slots(self) -> None:
         for number in range(len(self._slots), self._memory.worth_starting):
-            slot = _Slot(number)
+            slot = Slot(number)
             self._slots.append(slot)
             self._spawn(slot)
 
@@ -255,11 +232,10 @@ class Supervision:
 
     # -- starting --------------------------------------------------------------------------------------
 
-    def _spawn(self, slot: _Slot) -> None:
+    def _spawn(self, slot: Slot) -> None:
         if self._is_ending:
             return
-        slot.generation += 1
-        holder = holder_name(self._node_id, slot.number, slot.generation)
+        holder = slot.next_holder(self._node_id)
         try:
             worker = WorkerProcess(holder=holder, slot=slot.number, assignment=self._assignment)
         except OSError as error:
@@ -271,15 +247,14 @@ class Supervision:
         if worker.death_fd is not None:
             self._reactor.watch(worker.death_fd, partial(self._died, worker))
 
-    def _start_failed(self, slot: _Slot, reason: str) -> None:
+    def _start_failed(self, slot: Slot, reason: str) -> None:
         if self._is_ending:
             return
-        slot.failures += 1
+        delay = slot.start_failed()
         logger.warning("slot %d of node %s: %s", slot.number + 1, self._node_id, reason)
-        if all(other.failures >= _STARTS for other in self._slots):
+        if all(other.is_down for other in self._slots):
             self._fail(reason)
             return
-        delay = min(_BACKOFF_MAX, _BACKOFF * 2 ** (slot.failures - 1))
         self._reactor.call_after(delay, partial(self._spawn, slot))
 
     def _fail(self, reason: str, code: ErrorCode = ErrorCode.RESOURCE_ERROR) -> None:
@@ -323,19 +298,14 @@ class Supervision:
             case CannotStart(reason):
                 worker.start_problem = reason
             case RingFull() if worker.lease is not None:
-                self._drain(worker, worker.lease)
+                self._lookout.drain(worker, worker.lease)
                 worker.tell_emptied()
             case SliceDone(lease_id) if worker.lease is not None:
                 block = worker.take()
                 worker.end_lease()
-                self._slots[worker.slot].failures = 0
+                self._slots[worker.slot].note_work()
                 self._unpark()
                 self._post(SliceFinished(self._clock(), worker.holder, lease_id, block))
-
-    def _drain(self, worker: WorkerProcess, lease: Lease) -> None:
-        block = worker.take()
-        if block or block.logs:
-            self._post(OutcomesArrived(self._clock(), worker.holder, lease.lease_id, block))
 
     def _read_log(self, worker: WorkerProcess) -> None:
         worker.log.read()
@@ -348,36 +318,14 @@ class Supervision:
         """Look at every running lease and at memory; as long as there is something to see, come back soon."""
         busy = [worker for worker in self._workers.values() if worker.lease is not None]
         for worker in busy:
-            self._look_at(worker, time.monotonic())
+            self._lookout.look_at(worker, time.monotonic())
         self._take_measures(self._memory.look(time.monotonic(), self._workers.values()))
         self._is_looking = bool(busy) or self._memory.is_active
         if self._is_looking:
-            self._reactor.call_after(_LOOK, self._look)
-
-    def _look_at(self, worker: WorkerProcess, now: float) -> None:
-        lease, timeout = worker.lease, self._assignment.item_timeout
-        if lease is None or now - worker.leased_at < _LOOK:
-            return
-        if now - worker.drained_at >= _DRAIN:
-            self._drain(worker, lease)
-        flight = worker.in_flight
-        if not flight:
-            if worker.stands_still() >= _STALLED:
-                worker.kill(Verdict.STALLED)
-            return
-        if now - worker.since > _LONG and worker.reported != flight.stop:
-            worker.reported = flight.stop
-            self._post(ItemRunsLong(self._clock(), worker.holder, lease.lease_id))
-        # read once more before the kill: the item may have been finished meanwhile
-        if timeout is not None and now - worker.alive_at > timeout and worker.in_flight == flight:
-            worker.condemn(flight.start, Verdict.ITEM_TIMEOUT)
+            self._reactor.call_after(LOOK, self._look)
 
     def _keep_vigil(self) -> None:
-        """Replace the workers that get nowhere, whatever they are at."""
-        for worker in self._workers.values():
-            if worker.verdict is None and (reason := worker.gets_nowhere()):
-                logger.warning("%s: %s", worker.holder, reason)
-                worker.give_up(reason)
+        self._lookout.keep_vigil(self._workers.values())
         self._reactor.call_after(vigil.LOOK, self._keep_vigil)
 
     # -- memory ----------------------------------------------------------------------------------------
@@ -430,7 +378,7 @@ class Supervision:
             self._hear(worker, message)
         slot = self._slots[worker.slot]
         if worker.phase is Phase.STARTING:
-            self._start_failed(slot, worker.start_problem or _start_problem(worker))
+            self._start_failed(slot, worker.start_problem or start_problem(worker))
         else:
             self._report_loss(worker)
             if worker.verdict is Verdict.RECYCLED:
@@ -440,7 +388,7 @@ class Supervision:
                 ended = worker.gave_up or f"an idle worker process ended with {worker.exit_text}"
                 self._start_failed(slot, ended)
             else:
-                slot.failures = 0
+                slot.note_work()
                 self._spawn(slot)
         worker.free()
         self._unpark()
@@ -457,15 +405,15 @@ class Supervision:
     def _report_loss(self, worker: WorkerProcess) -> None:
         if self._is_closing or worker.phase is Phase.STARTING:
             return
-        block, loss, reason = OutcomeBlock(), Loss(), f"the worker process ended with {worker.exit_text}"
+        block, loss = OutcomeBlock(), Loss()
         if worker.lease is not None:
             block = worker.take()
             loss = assess(
                 worker, worker.lease, item_timeout=self._assignment.item_timeout, memory=self._memory
             )
             block.failures += loss.failures
-        if worker.verdict is not None:
-            reason = self._failure or worker.gave_up or _REASONS.get(worker.verdict, reason)
+        # what ended the node ended those it killed for that
+        reason = (self._failure if worker.verdict is not None else "") or end_text(worker)
         self._post(
             HolderLost(
                 self._clock(),
@@ -477,17 +425,3 @@ class Supervision:
                 replaced=not self._is_ending,
             )
         )
-
-
-_REASONS: Final = {
-    Verdict.ITEM_TIMEOUT: "an item ran longer than itemTimeoutMs; its worker process was killed",
-    Verdict.OUT_OF_MEMORY: "an item took too much memory; its worker process was killed",
-    Verdict.STALLED: "the worker process did nothing with what it was given; it was killed",
-    Verdict.RECYCLED: "the worker process had grown and is replaced by a fresh one",
-    Verdict.INTERRUPTED: "the worker process was interrupted",
-}
-
-
-def _start_problem(worker: WorkerProcess) -> str:
-    text = worker.gave_up or f"a worker process ended with {worker.exit_text} before it was ready"
-    return worker.log.quoted(text)

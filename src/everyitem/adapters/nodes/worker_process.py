@@ -402,9 +402,3 @@ def _state_of(pid: int) -> str:
         return ""
     # behind the name of the program, which may contain anything
     return text.rpartition(b") ")[2][:1].decode()
-
-
-def holder_name(node_id: str, slot: int, generation: int) -> str:
-    """`local/1` for the first worker of a slot, `local/1.2` for its replacement, and so on."""
-    name = f"{node_id}/{slot + 1}"
-    return name if generation == 1 else f"{name}.{generation}"

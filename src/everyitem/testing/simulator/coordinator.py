@@ -43,6 +43,7 @@ from everyitem.model.status import ExecutionStatus
 from everyitem.ports.checkpoint import Commit, Counters
 from everyitem.ports.execution import ExecutionRecord
 from everyitem.ports.node import HolderJoined
+from everyitem.testing.simulator.active_time import ActiveTime
 from everyitem.testing.simulator.day import Day, Kind
 from everyitem.testing.simulator.failed import SimulationFailed
 from everyitem.testing.simulator.telling import told
@@ -106,14 +107,13 @@ class Coordinator:
         self._closing: Commit | None = None
         self._is_running = self._is_recorded = False
         self._counters = Counters()
+        self._active_time = ActiveTime(self._counters, timeout=self.day.configuration.timeout)
         self._failed_before = 0
         self._cut = 0
         self._isolating: set[str] = set()
         #: Workers started by node, and who has joined as a whole.
         self._started: dict[str, int] = {}
         self._joined: set[str] = set()
-        self._active = 0.0
-        self._active_since: float | None = None
 
     @property
     def now(self) -> float:
@@ -206,7 +206,7 @@ class Coordinator:
             unit=self.day.unit,
             allocated=allocated,
         )
-        self._active_since = self.now
+        self._active_time = ActiveTime(counters, timeout=how.timeout, at=self.now)
         self.say(f"run {record.runs} begins with {open_items} open items on {nodes}")
         builder = CommitBuilder(
             record,
@@ -295,7 +295,7 @@ class Coordinator:
             raise SimulationFailed("I2: succeeded + failed + open differs from the number of items")
         if state.verdict is not None:
             # a run that ends in a pause is active again while it drains
-            self._note_activity(active=True)
+            self._active_time.note(self.now, active=True)
         for command in commands:
             self._carry_out(command)
         how = self.day.configuration
@@ -308,7 +308,7 @@ class Coordinator:
     def _carry_out(self, command: Command) -> None:
         match command:
             case RunSlice(holder=name, lease=lease):
-                self._check_deadline()
+                self._active_time.check_dealing(self.now)
                 if name in self.holders:
                     run = partial(self.holders[name].run, lease)
                     self.at(self.now + self.chance.random() * self.day.latency, run)
@@ -320,7 +320,7 @@ class Coordinator:
                 self._cut += sum(one.succeeded + one.failed for one in command.segments)
                 self._put(command)
             case ChangeStatus(status=status):
-                self._note_activity(active=status is ExecutionStatus.RUNNING)
+                self._active_time.note(self.now, active=status is ExecutionStatus.RUNNING)
                 self._put(command)
             case AddNode(node=node):
                 if node.kind in ISOLATING:
@@ -346,47 +346,19 @@ class Coordinator:
         if wish == self._wake:
             self.deliver(TimePassed(self.now))
 
-    # -- time, counted here once more ---------------------------------------------------------------
-
-    def _note_activity(self, *, active: bool) -> None:
-        if self._active_since is not None:
-            self._active += self.now - self._active_since
-        self._active_since = self.now if active else None
-
-    def _window(self) -> float:
-        """Active seconds of the present window of the batch timeout."""
-        running = self.now - self._active_since if self._active_since is not None else 0.0
-        before = (self._counters.active_ms - self._counters.window_ms) / 1000
-        return before + self._active + running
-
-    def _check_deadline(self) -> None:
-        if self._window() > self.day.configuration.timeout + 1e-6:
-            raise SimulationFailed("F42: items are dealt after the batch timeout")
-
     # -- the end ------------------------------------------------------------------------------------
 
     def _finish(self, verdict: Verdict) -> None:
         self.verdict = verdict
         self.say(f"verdict: {verdict.ending} {verdict.message}".rstrip())
-        self._check_time(verdict)
+        counted_ms = self.active_ms() - self._counters.active_ms
+        self._active_time.check_end(self.now, verdict.ending, counted_ms=counted_ms)
         if verdict.ending is not Ending.STORE_FAILED:
             self._check_limit(verdict)
         for holder in list(self.holders.values()):
             holder.vanish()
         at = self.now
         self.at(self.now + self.chance.random() * 0.05, partial(self._conclude, verdict, at))
-
-    def _check_time(self, verdict: Verdict) -> None:
-        """Timeouts come when they should, and only active time counts."""
-        timeout = self.day.configuration.timeout
-        if verdict.ending is Ending.TIMED_OUT and self._window() < timeout - 0.002:
-            raise SimulationFailed(f"F21: a timeout after {self._window()} active seconds")
-        if verdict.ending is Ending.TIMED_OUT and timeout > 60:
-            raise SimulationFailed("I1: the run stands still until its timeout")
-        self._note_activity(active=True)
-        counted = self.active_ms() - self._counters.active_ms
-        if abs(counted - self._active * 1000) > 1:
-            raise SimulationFailed(f"{counted} ms are counted as active, it was for {self._active} s")
 
     def _check_limit(self, verdict: Verdict) -> None:
         """The error strategies stop at exactly the limit + 1 final failures of a run."""

@@ -9,7 +9,6 @@ from everyitem.adapters.stores.transactions import Position
 from everyitem.engine.deferrals import DEFERRAL_TIMEOUT
 from everyitem.engine.events import BATCH_EXECUTED, EXECUTION_FAILED
 from everyitem.model.errors import OwnershipLost, StoreError, StoreFull
-from everyitem.model.outcome import Excuse, Failure
 from everyitem.model.status import ExecutionStatus, may_move
 from everyitem.ports.checkpoint import Commit, Counters, PendingRetry, SegmentDraft
 from everyitem.ports.completions import Completion
@@ -17,6 +16,7 @@ from everyitem.ports.execution import ExecutionRecord, Recorded
 from everyitem.ports.outbox import OutboxEvent
 from everyitem.testing.simulator.day import Day
 from everyitem.testing.simulator.failed import SimulationFailed
+from everyitem.testing.simulator.virtual_attempts import VirtualAttempts
 from everyitem.testing.simulator.virtual_deferrals import VirtualDeferrals
 from everyitem.testing.simulator.virtual_intents import VirtualIntents
 from everyitem.testing.simulator.virtual_ownership import Process, VirtualOwnership
@@ -57,6 +57,7 @@ class VirtualStore:
         self._world, self._day = world, world.day
         self.marks = bytearray(world.day.items)
         self.pending: dict[int, PendingRetry] = {}
+        self.attempts = VirtualAttempts()
         self.intents = VirtualIntents(world.day, world.witness)
         self.deferrals = VirtualDeferrals(world.day)
         self.counters = Counters()
@@ -68,11 +69,6 @@ class VirtualStore:
         #: The round of each segment.
         self.segments: list[int] = []
         self.last_checkpoint_at: float | None = None
-        #: Items of the round that used up an attempt and got another one.
-        self._retried: set[int] = set()
-        #: The last attempt of each item that is recorded as used up, and what may be excused of it.
-        self._attempts: dict[int, int] = {}
-        self._excusable: set[tuple[int, int]] = set()
         # ownership
         self.token = self.writes = 0
         self.owner: Process | None = None
@@ -99,7 +95,7 @@ class VirtualStore:
         if fate < 0.5:
             world.say("store: a transaction fails")
             raise StoreError("it failed")
-        kept = [(part, _copy_of(part)) for part in (self, self.intents, self.deferrals)]
+        kept = [(part, _copy_of(part)) for part in (self, self.attempts, self.intents, self.deferrals)]
         try:
             write()
         except BaseException:
@@ -246,15 +242,13 @@ class VirtualStore:
     def open_round(self, indices: Sequence[int]) -> None:
         """The next round, over some failed items."""
         self.round += 1
+        self.attempts.begin_round()
         self.intents.begin_round()
         self.deferrals.begin_round()
         for index in indices:
             if self.marks[index] != FAILED:
                 raise SimulationFailed(f"a round opens over item {index}, which has not failed")
             self.marks[index] = OPEN
-        self._attempts.clear()
-        self._excusable.clear()
-        self._retried.clear()
         self.move(ExecutionStatus.RUNNING)
 
     def apply(self, commit: Commit) -> None:
@@ -285,7 +279,7 @@ class VirtualStore:
             raise SimulationFailed(f"I8: a segment holds {draft.succeeded + draft.failed} outcomes")
         self.intents.settle(draft, self.round)
         for excuse in draft.excuses:
-            self._give_back(excuse)
+            self.attempts.excuse(excuse)
         for failure in draft.failures:
             if failure.type == DEFERRAL_TIMEOUT:
                 attempt = self.round, failure.index, failure.attempt
@@ -307,31 +301,8 @@ class VirtualStore:
                 )
             if failure.final:
                 self._record_outcome(failure.index, FAILED, failure.attempt)
-            elif failure.used_up:
-                if failure.attempt <= self._attempts.get(failure.index, 0):
-                    raise SimulationFailed(
-                        f"I3: attempt {failure.attempt} of item {failure.index} comes twice"
-                    )
-                self._attempts[failure.index] = failure.attempt
-                self._note_retry(failure.index, failure.attempt)
-                if _may_be_excused(failure):
-                    self._excusable.add((failure.index, failure.attempt))
-            elif failure.excused and not _may_be_excused(failure):
-                raise SimulationFailed(
-                    f"attempt {failure.attempt} of item {failure.index} is excused, but speaks of the item"
-                )
-
-    def _give_back(self, excuse: Excuse) -> None:
-        """A recorded attempt does not count after all."""
-        latest = self._attempts.get(excuse.index, 0)
-        if latest != excuse.attempt or (excuse.index, excuse.attempt) not in self._excusable:
-            raise SimulationFailed(
-                f"I3: attempt {excuse.attempt} of item {excuse.index} is excused after attempt {latest}"
-            )
-        self._excusable.remove((excuse.index, excuse.attempt))
-        self._attempts[excuse.index] = excuse.attempt - 1
-        if excuse.attempt == 1:
-            self._retried.discard(excuse.index)
+            else:
+                self.attempts.fail(failure, granted=self.intents.was_granted(failure.index))
 
     def _record_outcome(self, index: int, mark: int, attempt: int) -> None:
         if self.marks[index]:
@@ -339,9 +310,7 @@ class VirtualStore:
         self.marks[index] = mark
         if attempt > self.intents.budget(index):
             raise SimulationFailed(f"I4: item {index} has an outcome of attempt {attempt}")
-        if attempt == 1:
-            # what was stored as used up was excused before its failure was written
-            self._retried.discard(index)
+        self.attempts.end(index, attempt)
         if (self.round, index) in self._world.witness.unlucky:
             return
         expired = [k for k in range(1, attempt + 1) if (self.round, index, k) in self.deferrals.expired]
@@ -361,12 +330,7 @@ class VirtualStore:
             self.pending.pop(index, None)
         for retry in commit.retries_set:
             self.pending[retry.index] = retry
-            if retry.attempts < self._attempts.get(retry.index, 0):
-                raise SimulationFailed(
-                    f"I4: item {retry.index} waits with {retry.attempts} attempts used up, recorded are "
-                    f"{self._attempts[retry.index]}"
-                )
-            self._note_retry(retry.index, retry.attempts)
+            self.attempts.wait(retry, granted=self.intents.was_granted(retry.index))
         if any(self.marks[index] for index in self.pending):
             raise SimulationFailed("I6: an item with an outcome still waits for a retry")
 
@@ -379,14 +343,6 @@ class VirtualStore:
                     f"I6: item {retry.index} waits for attempt {retry.attempts + 1}, and its intent says "
                     f"that nobody knows of attempt {intent.attempt}"
                 )
-
-    def _note_retry(self, index: int, attempts: int) -> None:
-        """So many attempts are used up and another one follows; one that a person granted is no retry."""
-        if not attempts:
-            # none, or none any more: it was stored as used up before it was excused
-            self._retried.discard(index)
-        elif not self.intents.was_granted(index):
-            self._retried.add(index)
 
     def _add_events(self, commit: Commit) -> None:
         known = {event.event_id for event in self.events}
@@ -404,8 +360,10 @@ class VirtualStore:
             raise SimulationFailed(f"I2: {counters} differ from what is recorded")
         if counters.checkpoints != len(self.segments):
             raise SimulationFailed(f"I6: {counters.checkpoints} checkpoints, {len(self.segments)} segments")
-        if counters.retried != len(self._retried):
-            raise SimulationFailed(f"I2: retried {counters.retried}, but {len(self._retried)} items were")
+        if counters.retried != len(self.attempts.retried):
+            raise SimulationFailed(
+                f"I2: retried {counters.retried}, but {len(self.attempts.retried)} items were"
+            )
         if not before.active_ms <= counters.active_ms or counters.window_ms > counters.active_ms:
             raise SimulationFailed(f"F21: active time goes from {before} to {counters}")
 
@@ -429,11 +387,6 @@ class VirtualStore:
         executed = [event for event in self.events if event.type == "BatchExecuted"]
         if len(executed) != self.round:
             raise SimulationFailed(f"I7: {len(executed)} BatchExecuted for {self.round} rounds")
-
-
-def _may_be_excused(failure: Failure) -> bool:
-    """Whether an outage may be to blame: nothing that speaks of the item, and no worker's death."""
-    return not (failure.innate or failure.permanent or failure.alone)
 
 
 def _copy_of(part: object) -> dict[str, Any]:

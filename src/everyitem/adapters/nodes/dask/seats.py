@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from everyitem.adapters.nodes.dask.flights import Flight
-from everyitem.adapters.nodes.worker_process import holder_name
+from everyitem.adapters.nodes.slots import holder_name
 from everyitem.model.outcome import OutcomeBlock
 from everyitem.ports.node import HolderJoined, HolderLost, Post, WorkerView
 
