@@ -60,6 +60,27 @@ def test_a_folder_of_any_name_is_a_place_to_work_in(workspace):
     assert json.loads(done.stdout)["result"]["executionResults"]["itemsSuccessful"] == 1, done.stderr
 
 
+def test_a_folder_that_is_gone_is_said(workspace):
+    """Somebody removed it under a shell that stands in it; what needs no folder works there."""
+    workspace.do("run", workspace.document([1]))
+    status, run = workspace.command("status", "b"), workspace.command("run", "b.json")
+    said = {}
+    for name, command in {"status": status, "run": run}.items():
+        script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+        said[name] = subprocess.run(
+            ["sh", "-c", script, "sh", *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=workspace.folder,
+            env=workspace._environment,
+        )
+    assert said["status"].returncode == 0, said["status"].stderr
+    assert said["run"].returncode == 2
+    assert "is gone; change to one that is there" in said["run"].stderr
+
+
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_workers_treat_warnings_as_the_command_was_told_to(workspace, kind):
     """`python -W error -m everyitem`: the same item processor, the same outcome on every kind of node."""

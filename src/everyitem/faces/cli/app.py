@@ -181,11 +181,23 @@ def _run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+            note("everyitem: the folder this command was started in is gone; change to one that is there")
+            return USAGE
         note(f"everyitem: {safe(error)}")
         return RESPONSE_ERROR
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0
+
+
+def _is_nowhere() -> bool:
+    """Whether the working directory was removed, where relative paths lead nowhere."""
+    try:
+        os.getcwd()  # noqa: PTH109 - whether it raises is the question
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def take_server(arguments: Sequence[str]) -> tuple[list[str], str | None]:
