@@ -204,7 +204,7 @@ class Breaker:
 
     def _is_outage(self, cause: str, at: float) -> bool:
         least = self._least_evidence()
-        if self._recent.needed < least or at - self._closed_at > SPAN:
+        if self._recent.needed < least or (self._recent.needed > least and at - self._closed_at > SPAN):
             self._recent.need(least)
         return self._recent.share(cause, since=at - SPAN) >= MOSTLY and self._is_believed(cause)
 

@@ -20,25 +20,24 @@ class Shares:
     """Which part of the latest ones was what."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
         self.total = 0
 
     def add(self, what: str, count: int = 1) -> None:
         """So many more."""
-        self._counts[what] += count
+        self._counts[what] = self._counts.get(what, 0) + count
         self.total += count
         while self.total > 2 * MEMORY:
-            halves = {one: number // 2 for one, number in self._counts.items() if number > 1}
-            self._counts = Counter(halves)
-            self.total = self._counts.total()
+            self._counts = {one: number // 2 for one, number in self._counts.items() if number > 1}
+            self.total = sum(self._counts.values())
 
     def count(self, what: str) -> int:
         """How many of them were that."""
-        return self._counts[what]
+        return self._counts.get(what, 0)
 
     def of(self, what: str) -> float:
         """Their part of all; 0 of none."""
-        return self._counts[what] / self.total if self.total else 0.0
+        return self.count(what) / self.total if self.total else 0.0
 
 
 class Evidence:
@@ -55,8 +54,8 @@ class Evidence:
 
     def add(self, at: float, cause: str, index: int = -1, type_: str = "", *, count: int = 1) -> None:
         """One more; of successes any number."""
-        if count > self.needed:
-            self._forget(self._size)
+        if count >= self.needed:
+            self._forget_all()
             self.before.add(WELL, count - self.needed)
             count = self.needed
         self._runs.append((at, cause, index, type_, count))
@@ -85,6 +84,14 @@ class Evidence:
         self.needed = needed
         if self._size > needed:
             self._forget(self._size - needed)
+
+    def _forget_all(self) -> None:
+        """As `_forget`, the way it mostly goes: items that succeed come in by hundreds."""
+        for _, cause, _, type_, count in self._runs:
+            self.before.add(cause if type_ else WELL, count)
+        self._runs.clear()
+        self._alike.clear()
+        self._size = 0
 
     def _forget(self, count: int) -> None:
         """Let go of the oldest."""
