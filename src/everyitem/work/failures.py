@@ -3,13 +3,13 @@
 import math
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Final
+from types import CodeType, TracebackType
+from typing import Final, NamedTuple
 
 from everyitem.model.errors import ErrorCode, PermanentItemError, RetryLater
 from everyitem.model.outcome import UNREACHABLE, Failure, Frame
-from everyitem.work.exceptions import causes_of, is_group, led_to, members_of, notes_of
-from everyitem.work.kinds import blame, kind_of
+from everyitem.work.exceptions import causes_of, led_to, members_of, notes_of
+from everyitem.work.kinds import Kind, blame, kind_of
 from everyitem.work.results import NoResultYet, UnusableResult
 from everyitem.work.texts import ask, class_name, storable
 
@@ -22,6 +22,9 @@ MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
 _MAX_FRAMES: Final = 20
 
+#: Pieces of code that are remembered.
+_MOST_PLACES: Final = 1_024
+
 #: Our own frames are left out: `work` calls the user's code, nodes call `work`.
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 
@@ -32,7 +35,7 @@ def failure_of(error: BaseException, *, index: int, attempt: int, duration_us: i
     Raises nothing, whatever the exception's own methods do, and can always be encoded.
     """
     kind = kind_of(error)
-    failure = Failure(index, attempt, kind.code, kind.name, _message_of(error), duration_us)
+    failure = Failure(index, attempt, kind.code, kind.name, _message_of(error, kind), duration_us)
     if issubclass(kind.type, UnusableResult):
         return failure
     if issubclass(kind.type, NoResultYet):
@@ -89,14 +92,14 @@ def in_short(error: BaseException) -> str:
     """An exception in one line: type, message and where it was raised."""
     frames = _frames_of(_trace_of(error), ours=True)
     where = "".join(f" at {file}, line {line}" for file, line, _ in frames[-1:])
-    return f"{class_name(error)}: {_message_of(error)}{where}"
+    return f"{class_name(error)}: {_message_of(error, kind_of(error))}{where}"
 
 
-def _message_of(error: BaseException) -> str:
-    if issubclass(type(error), SystemExit):
+def _message_of(error: BaseException, kind: Kind) -> str:
+    if kind.is_exit:
         return f"the item processor called sys.exit({ask(repr, getattr(error, 'code', None)):.200})"
     text = ask(str, error)
-    if is_group(error):
+    if kind.is_group:
         members = (f"{class_name(one)}: {ask(str, one):.{MAX_MESSAGE}}" for one in members_of(error))
         text += ": " + "; ".join(members)
     for note in notes_of(error):
@@ -124,15 +127,35 @@ def _trace_of(error: BaseException) -> TracebackType | None:
 
 def _frames_of(trace: TracebackType | None, *, ours: bool = False) -> list[Frame]:
     """(file, line, function) of the frames, outermost first, without reading any source file."""
-    traces = []
+    frames: list[Frame] = []
     while trace is not None:
-        if ours or not trace.tb_frame.f_code.co_filename.startswith(_OURS):
-            traces.append(trace)
+        code = trace.tb_frame.f_code
+        place = _places.get(id(code)) or _place_of(code)
+        if ours or not place.is_ours:
+            frames.append((place.file, trace.tb_lineno or 0, place.function))
         trace = trace.tb_next
-    if len(traces) > 2 * _MAX_FRAMES:
-        traces = traces[:_MAX_FRAMES] + traces[-_MAX_FRAMES:]
-    frames = []
-    for one in traces:
-        code = one.tb_frame.f_code
-        frames.append((storable(code.co_filename), one.tb_lineno or 0, storable(code.co_name)))
-    return frames
+    return frames if len(frames) <= 2 * _MAX_FRAMES else frames[:_MAX_FRAMES] + frames[-_MAX_FRAMES:]
+
+
+class _Place(NamedTuple):
+    """Where a piece of code stands."""
+
+    code: CodeType
+    file: str
+    function: str
+    is_ours: bool
+
+
+#: By `id` of the code, which each entry keeps alive: to compare code costs more than to look at it.
+_places: dict[int, _Place] = {}
+
+
+def _place_of(code: CodeType) -> _Place:
+    place = _Place(
+        code, storable(code.co_filename), storable(code.co_name), code.co_filename.startswith(_OURS)
+    )
+    if len(_places) >= _MOST_PLACES:
+        # somebody compiles code by the item
+        _places.clear()
+    _places[id(code)] = place
+    return place

@@ -104,6 +104,7 @@ class Kind(NamedTuple):
     is_systems: bool = False
     has_status: bool = False
     is_group: bool = False
+    is_exit: bool = False
 
 
 #: By `id` of the class, which each entry keeps alive: a metaclass may have a `__hash__` of its own.
@@ -163,6 +164,7 @@ def _kind_of(class_: type[BaseException], name: str) -> Kind:
         is_systems=is_systems,
         has_status=any(map(_HAS_STATUS.search, names)),
         is_group=issubclass(class_, BaseExceptionGroup),
+        is_exit=issubclass(class_, SystemExit),
     )
 
 
