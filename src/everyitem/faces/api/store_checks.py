@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import psutil
@@ -43,7 +44,8 @@ def examine_store(session: Session) -> list[Check]:
     if server is not None:
         return [*check_server(server), check_store(session)]
     folder = _store_folder(session.store_url)
-    return [check_disk(folder), check_file_system(folder), check_store(session)]
+    privacy = check_privacy(_store_path(session.store_url))
+    return [check_disk(folder), check_file_system(folder), check_store(session), *privacy]
 
 
 def check_server(server: StoreServer) -> list[Check]:
@@ -158,6 +160,23 @@ def check_store(session: Session) -> Check:
     finally:
         store.close()
     return ok("store", f"{shown_url(session.store_url)}, {many(executions, 'execution')}")
+
+
+def check_privacy(path: Path) -> list[Check]:
+    """A warning where others may read the store's file: we make it private, somebody else did not."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return []
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    return [
+        warning(
+            "privacy",
+            f"{path} is open to other users ({stat.filemode(mode)})",
+            f"it holds items and results: `chmod go= {path}*`, or put it into a folder of your own",
+        )
+    ]
 
 
 def file_system_of(folder: Path) -> str:

@@ -19,7 +19,7 @@ from everyitem.faces.api.session import Session
 from everyitem.faces.cli.chosen import chosen_server
 from everyitem.faces.cli.damage import Damage
 from everyitem.faces.cli.display import make_display
-from everyitem.faces.cli.display.summary import summary_lines
+from everyitem.faces.cli.display.summary import suggestion, summary_lines
 from everyitem.faces.cli.exits import ITEMS_FAILED, RESPONSE_ERROR
 from everyitem.faces.cli.logs import logs_on_stderr
 from everyitem.faces.cli.opening import open_client, open_session
@@ -185,7 +185,8 @@ def _say_how_to_resume(interrupted: ExecutionInterrupted, signals: SignalInbox, 
     status, batch_id = interrupted.status, safe(interrupted.batch_id)
     recorded = f"{status.succeeded + status.failed:,} of {status.items:,} items recorded"
     note(f"{batch_id}: stopped by {signals.name} with {recorded}; continue with")
-    note(f"  everyitem resume {shlex.quote(batch_id)}{_same_options(wishes, processors=True)}")
+    options = _same_options(wishes, processors=True)
+    note(f"  {suggestion('resume', interrupted.batch_id, options=options)}")
 
 
 def _same_options(wishes: Wishes, *, processors: bool = False) -> str:

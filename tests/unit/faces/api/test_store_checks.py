@@ -31,6 +31,18 @@ def test_the_file_system_of_a_folder_is_known(tmp_path):
     assert store_checks.file_system_of(tmp_path)
 
 
+def test_a_store_others_may_read_is_warned_of(tmp_path):
+    """Its items may be anybody's salary. What we make is private; `touch` and `cp` make it otherwise."""
+    path = tmp_path / "s.sqlite"
+    assert store_checks.check_privacy(path) == []
+    path.touch()
+    path.chmod(0o640)
+    [check] = store_checks.check_privacy(path)
+    assert (check.verdict, "-rw-r-----" in check.found) == (Verdict.WARNING, True)
+    path.chmod(0o600)
+    assert store_checks.check_privacy(path) == []
+
+
 @pytest.mark.parametrize(
     ("change", "warned"),
     [

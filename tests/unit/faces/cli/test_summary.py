@@ -6,7 +6,7 @@ import pytest
 
 from everyitem.faces.api.refusal import refusal
 from everyitem.faces.api.response import Response
-from everyitem.faces.cli.display.summary import summary_lines
+from everyitem.faces.cli.display.summary import suggestion, summary_lines
 from everyitem.model.errors import DocumentRefused, Problem
 
 
@@ -47,3 +47,12 @@ def test_it_says_who_has_carried_the_batch_out(who: dict[str, bool], said: str) 
     answer = {"status": "SUCCESS", "result": {"executionResults": {}, "executionMetadata": {}}}
     response = Response(json.dumps(answer).encode(), batch_id="b", execution=1, **who)
     assert summary_lines(response, [])[0] == said
+
+
+def test_a_suggested_command_works_as_printed():
+    """Whatever the batch is called: with spaces, or like an option."""
+    assert suggestion("resume", "a b", options=" --store s") == "everyitem resume 'a b' --store s"
+    assert (
+        suggestion("explain", "-x", "ITEM_ID", options=" --store s")
+        == "everyitem explain --store s -- -x ITEM_ID"
+    )

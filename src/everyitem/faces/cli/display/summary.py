@@ -75,15 +75,25 @@ def _figures(response: Response) -> str:
     return ", ".join(figures)
 
 
+def suggestion(command: str, batch_id: str, *more: str, options: str = "") -> str:
+    """A command about a batch that works as printed, also where the id looks like an option."""
+    named = " ".join((shlex.quote(safe(batch_id)), *more))
+    return (
+        f"everyitem {command}{options} -- {named}"
+        if named.startswith("-")
+        else f"everyitem {command} {named}{options}"
+    )
+
+
 def _next_steps(response: Response, options: str, executing: str) -> list[str]:
     if response.batch_id is None or response.execution is None:
         return []
-    name = shlex.quote(safe(response.batch_id))
+    batch_id = response.batch_id
     steps = []
     if response.status == "ERROR":
-        steps.append(f"continue it:        everyitem resume {name}{executing}")
+        steps.append(f"continue it:        {suggestion('resume', batch_id, options=executing)}")
     if response.items_failed:
-        steps.append(f"what failed:        everyitem failures {name}{options}")
-        steps.append(f"one item's story:   everyitem explain {name} ITEM_ID{options}")
-        steps.append(f"run them again:     everyitem redrive {name}{executing}")
+        steps.append(f"what failed:        {suggestion('failures', batch_id, options=options)}")
+        steps.append(f"one item's story:   {suggestion('explain', batch_id, 'ITEM_ID', options=options)}")
+        steps.append(f"run them again:     {suggestion('redrive', batch_id, options=executing)}")
     return steps
