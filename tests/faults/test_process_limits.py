@@ -352,7 +352,7 @@ def test_a_worker_that_is_stopped_between_two_items_is_replaced(
     driver = start(code, ["1", "2"], size=1).run(1)
     os.kill(int(driver.results[0]), signal.SIGSTOP)
     with monkeypatch.context() as impatient:
-        impatient.setattr("everyitem.adapters.nodes.supervision._STALLED", 10)
+        impatient.setattr("everyitem.adapters.nodes.worker_lookout._STALLED", 10)
         driver.lease((1,))
         lost = driver.wait_for(HolderLost)
     assert "did nothing with what it was given" in lost.reason
