@@ -120,8 +120,12 @@ def _store(database: sqlite3.Connection, results: list[Any]) -> None:
 
 
 def split_over_processes(items: Sequence[Item], *, processes: int) -> float:
-    """Each process works through its share of the list; from all of them being up to the last one done."""
-    context = multiprocessing.get_context("fork")
+    """Each process works through its share of the list; from all of them being up to the last one done.
+
+    The processes are started afresh, as ours are: how fast a loop runs depends by a twentieth and more on
+    where in memory the interpreter happens to lie, and forked children all lie where their parent does.
+    """
+    context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes + 1)
     workers = [
         context.Process(target=_work_through, args=(items[number::processes], barrier))
