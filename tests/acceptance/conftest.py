@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +135,12 @@ class Workspace:
 
     def do(self, *arguments: object, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
+        return self.end(self.command(*arguments), stdin=stdin)
+
+    def end(self, program: Sequence[str], stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run any program to its end, where and as commands run."""
         return subprocess.run(
-            self.command(*arguments),
+            program,
             capture_output=True,
             check=False,
             text=True,
@@ -150,15 +154,7 @@ class Workspace:
         """Run a command that is not told where item processors are."""
         command = self.command(*arguments)
         at = command.index("--processors")
-        return subprocess.run(
-            command[:at] + command[at + 2 :],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=PATIENCE,
-            cwd=self.folder,
-            env=self._environment,
-        )
+        return self.end(command[:at] + command[at + 2 :])
 
     def start(self, *arguments: object) -> Running:
         """Start a command."""
@@ -178,15 +174,7 @@ class Workspace:
         """Run a script of its own, as `python script.py` does."""
         path = self.folder / "script.py"
         path.write_text(script)
-        return subprocess.run(
-            [sys.executable, str(path)],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=PATIENCE,
-            cwd=self.folder,
-            env=self._environment,
-        )
+        return self.end([sys.executable, str(path)])
 
     def json(self, *arguments: object) -> Any:
         """What a command that succeeds prints, decoded."""

@@ -147,15 +147,7 @@ def test_processors_may_be_a_module_of_the_working_directory(workspace):
     script = "import sys; sys.path.remove(''); from everyitem.__main__ import main; main()"
     for kind in ("thread", "process"):
         command = workspace.command("run", "b.json", "--processors", "pack", "--nodes", kind, "--rerun")
-        done = subprocess.run(
-            [sys.executable, "-c", script, *command[3:]],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=workspace.folder,
-            env=workspace._environment,
-        )
+        done = workspace.end([sys.executable, "-c", script, *command[3:]])
         assert response(done)["result"]["executionResults"]["itemsSuccessful"] == 2
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -67,15 +66,7 @@ def test_a_folder_that_is_gone_is_said(workspace):
     said = {}
     for name, command in {"status": status, "run": run}.items():
         script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
-        said[name] = subprocess.run(
-            ["sh", "-c", script, "sh", *command],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=workspace.folder,
-            env=workspace._environment,
-        )
+        said[name] = workspace.end(["sh", "-c", script, "sh", *command])
     assert said["status"].returncode == 0, said["status"].stderr
     assert said["run"].returncode == 2
     assert "is gone; change to one that is there" in said["run"].stderr
@@ -87,15 +78,7 @@ def test_workers_treat_warnings_as_the_command_was_told_to(workspace, kind):
     workspace.processors.write_text(WARNING)
     document = workspace.document([1], configuration={"maxRetryAttempts": 0})
     _, *command = workspace.command("run", document, "--nodes", kind)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=workspace.folder,
-        env=workspace._environment,
-    )
+    done = workspace.end([sys.executable, "-W", "error", *command])
     assert done.returncode == 0, done.stderr
     assert workspace.lines("failures", "b")[0]["error"]["type"] == "DeprecationWarning"
     assert "ResourceWarning" not in done.stderr

@@ -21,7 +21,6 @@ _MAX_CAUSE: Final = 500
 MAX_WAIT: Final = 365 * 86_400.0
 #: Frames kept from either end of the traceback (a RecursionError has a thousand).
 _MAX_FRAMES: Final = 20
-
 #: Pieces of code that are remembered.
 _MOST_PLACES: Final = 1_024
 
